@@ -1,0 +1,152 @@
+#include "array_argument.h"
+
+// Only NumPy's types and the accessors that read their fields: nothing here needs its function table.
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/ndarraytypes.h>
+
+#include <bit>
+#include <string>
+#include <string_view>
+
+namespace nb = nanobind;
+
+namespace gemmscope::bindings {
+namespace {
+
+constexpr const char* expected_array = "a 2-D array of float32 in the processor's memory";
+
+[[noreturn]] void wrong_type(const char* name, const std::string& got, const std::string& expected) {
+  throw nb::type_error((std::string(name) + ": expected " + expected + ", got " + got).c_str());
+}
+
+[[noreturn]] void wrong_value(const char* name, const std::string& got, const std::string& expected) {
+  throw nb::value_error((std::string(name) + ": expected " + expected + ", got " + got).c_str());
+}
+
+// What a person calls the elements: the array's dtype where it has one, else the buffer's format.
+std::string element_name(nb::handle array, const char* format) {
+  if (nb::hasattr(array, "dtype")) {
+    return nb::str(array.attr("dtype")).c_str();
+  }
+  return "elements of buffer format '" + std::string(format == nullptr ? "B" : format) + "'";
+}
+
+void check_rank(const char* name, std::int64_t rank) {
+  if (rank != 2) {
+    wrong_value(name, std::to_string(rank) + (rank == 1 ? " dimension" : " dimensions"), "2 dimensions");
+  }
+}
+
+[[noreturn]] void read_only(const char* name) { wrong_value(name, "a read-only one", "a writable array"); }
+
+void check_format(nb::handle array, const char* name, const char* format) {
+  constexpr char foreign_order = std::endian::native == std::endian::little ? '>' : '<';
+  const std::string_view text = format == nullptr ? "B" : format;
+  if (text == "f" || text == "@f" || text == "=f" ||
+      (text.size() == 2 && text[1] == 'f' && text[0] != foreign_order && text[0] != '!')) {
+    return;
+  }
+  if (text.size() == 2 && text[1] == 'f') {
+    wrong_type(name, "float32 in the other byte order (" + element_name(array, format) + ")",
+               "float32 in this machine's byte order");
+  }
+  wrong_type(name, element_name(array, format), "float32");
+}
+
+}  // namespace
+
+ArrayArgument::ArrayArgument(nb::handle array, const char* name, bool writable) {
+  if (!read_numpy(array, name, writable) && !read_buffer(array, name, writable)) {
+    read_tensor(array, name, writable);
+  }
+}
+
+ArrayArgument::~ArrayArgument() {
+  if (buffer_.obj != nullptr) {
+    PyBuffer_Release(&buffer_);
+  }
+}
+
+// Takes only what is right in every respect; all else falls through to the buffer protocol, which knows the words for
+// what is wrong with it.
+bool ArrayArgument::read_numpy(nb::handle array, const char* name, bool writable) {
+  static const nb::handle ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
+  if (!array.type().is(ndarray)) {
+    return false;
+  }
+  const auto* numpy = reinterpret_cast<const PyArrayObject*>(array.ptr());
+  const PyArray_Descr* dtype = PyArray_DESCR(numpy);
+  constexpr int aligned = NPY_ARRAY_ALIGNED;
+  const int needed = writable ? aligned | NPY_ARRAY_WRITEABLE : aligned;
+  const bool native_order = dtype->byteorder == NPY_NATIVE || dtype->byteorder == NPY_NATBYTE;
+  if (dtype->type_num != NPY_FLOAT || !native_order || (PyArray_FLAGS(numpy) & needed) != needed) {
+    return false;
+  }
+  check_rank(name, PyArray_NDIM(numpy));
+  constexpr npy_intp size = sizeof(float);
+  const npy_intp* shape = PyArray_DIMS(numpy);
+  const npy_intp* strides = PyArray_STRIDES(numpy);
+  view_ = {static_cast<float*>(PyArray_DATA(const_cast<PyArrayObject*>(numpy))), shape[0], shape[1], strides[0] / size,
+           strides[1] / size};
+  return strides[0] % size == 0 && strides[1] % size == 0;
+}
+
+bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writable) {
+  if (PyObject_CheckBuffer(array.ptr()) == 0) {
+    return false;
+  }
+  // Format and strides, but not PyBUF_WRITABLE: a read-only output is answered in our words, by the flag below.
+  if (PyObject_GetBuffer(array.ptr(), &buffer_, PyBUF_RECORDS_RO) != 0) {
+    // The exporter refuses: a dtype without a buffer format, say, or a layout without strides. DLPack may still do.
+    PyErr_Clear();
+    return false;
+  }
+  // The destructor does not run if this constructor throws, so the buffer is given back here.
+  try {
+    check_format(array, name, buffer_.format);
+    check_rank(name, buffer_.ndim);
+    if (writable && buffer_.readonly != 0) {
+      read_only(name);
+    }
+    constexpr Py_ssize_t size = sizeof(float);
+    const auto misaligned = reinterpret_cast<std::uintptr_t>(buffer_.buf) % alignof(float) != 0;
+    if (misaligned || buffer_.strides[0] % size != 0 || buffer_.strides[1] % size != 0) {
+      wrong_value(name, "elements between them", "elements aligned to 4 bytes");
+    }
+    view_ = {static_cast<float*>(buffer_.buf), buffer_.shape[0], buffer_.shape[1], buffer_.strides[0] / size,
+             buffer_.strides[1] / size};
+  } catch (...) {
+    PyBuffer_Release(&buffer_);
+    throw;
+  }
+  return true;
+}
+
+void ArrayArgument::read_tensor(nb::handle array, const char* name, bool writable) {
+  const auto read = [&](const auto& tensor) {
+    if (tensor.device_type() != nb::device::cpu::value) {
+      wrong_type(name, "one on another device", expected_array);
+    }
+    if (tensor.dtype() != nb::dtype<float>()) {
+      wrong_type(name, element_name(array, nullptr), "float32");
+    }
+    check_rank(name, static_cast<std::int64_t>(tensor.ndim()));
+    view_ = {const_cast<float*>(static_cast<const float*>(tensor.data())), static_cast<std::int64_t>(tensor.shape(0)),
+             static_cast<std::int64_t>(tensor.shape(1)), tensor.stride(0), tensor.stride(1)};
+  };
+  if (writable) {
+    if (nb::try_cast(array, tensor_, false)) {
+      read(tensor_);
+      return;
+    }
+    if (nb::try_cast(array, read_only_tensor_, false)) {
+      read_only(name);
+    }
+  } else if (nb::try_cast(array, read_only_tensor_, false)) {
+    read(read_only_tensor_);
+    return;
+  }
+  wrong_type(name, nb::type_name(array.type()).c_str(), expected_array);
+}
+
+}  // namespace gemmscope::bindings

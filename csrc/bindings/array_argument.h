@@ -1,0 +1,41 @@
+// Python arrays as views of float32, without copies, and with errors that name the argument.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include "gemm.h"
+
+namespace gemmscope::bindings {
+
+// A borrowed two-dimensional float32 array, read in the cheapest way that the object offers:
+//   NumPy's own arrays    from the fields of their C struct; the caller keeps the object alive
+//   the buffer protocol   NumPy's subclasses, memoryview, MLX arrays; about 40 ns more an array
+//   DLPack                PyTorch's tensors and others without a buffer, by nanobind's caster; microseconds
+// The last two keep what they were lent, and so the memory, for as long as this object lives.
+class ArrayArgument {
+ public:
+  // Reads `array`. Throws nanobind::type_error if it is no array of native float32 in the processor's memory, and
+  // nanobind::value_error if it has not two dimensions, or is read-only where `writable` asks for an output.
+  ArrayArgument(nanobind::handle array, const char* name, bool writable);
+  ArrayArgument(const ArrayArgument&) = delete;
+  ArrayArgument& operator=(const ArrayArgument&) = delete;
+  ~ArrayArgument();
+
+  [[nodiscard]] Operand operand() const {
+    return {view_.data, view_.rows, view_.columns, view_.row_stride, view_.column_stride};
+  }
+  [[nodiscard]] Product product() const { return view_; }
+
+ private:
+  bool read_numpy(nanobind::handle array, const char* name, bool writable);
+  bool read_buffer(nanobind::handle array, const char* name, bool writable);
+  void read_tensor(nanobind::handle array, const char* name, bool writable);
+
+  Py_buffer buffer_{};
+  nanobind::ndarray<> tensor_;
+  nanobind::ndarray<nanobind::ro> read_only_tensor_;
+  Product view_;
+};
+
+}  // namespace gemmscope::bindings

@@ -1,0 +1,144 @@
+// gemmscope._native: the linked CBLAS for Python, as a call, as a prepared call, and as a timed loop.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <vector>
+
+#include "array_argument.h"
+#include "blas.h"
+#include "gemm.h"
+#include "timing.h"
+
+namespace nb = nanobind;
+
+namespace gemmscope::bindings {
+namespace {
+
+// The quick look at addresses settles nearly every call. What it leaves open (views that interleave) NumPy decides
+// exactly; its solver is exponential in theory, but two strides an array keep it instant.
+void check_overlap(const ArrayArgument& operand, nb::handle operand_object, const ArrayArgument& out,
+                   nb::handle out_object, const char* name) {
+  if (!may_overlap(operand.operand(), out.product())) {
+    return;
+  }
+  const nb::object as_array = nb::module_::import_("numpy").attr("asarray");
+  const nb::object share = nb::module_::import_("numpy").attr("shares_memory");
+  if (nb::cast<bool>(share(as_array(operand_object), as_array(out_object)))) {
+    throw nb::value_error((std::string("out: expected memory of its own, got an array that overlaps ") + name).c_str());
+  }
+}
+
+nb::object new_product(std::int64_t rows, std::int64_t columns) {
+  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest product.
+  static const nb::handle empty = nb::object(nb::module_::import_("numpy").attr("empty")).release();
+  static const nb::handle float32 = nb::object(nb::module_::import_("numpy").attr("float32")).release();
+  return empty(nb::make_tuple(rows, columns), float32);
+}
+
+nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
+  const ArrayArgument operand_a(a, "a", false);
+  const ArrayArgument operand_b(b, "b", false);
+  const bool fresh = out.is_none();
+  if (fresh) {
+    out = new_product(operand_a.operand().rows, operand_b.operand().columns);
+  }
+  const ArrayArgument product(out, "out", true);
+  const Gemm call = prepare(operand_a.operand(), operand_b.operand(), product.product());
+  if (!fresh) {
+    check_overlap(operand_a, a, product, out, "a");
+    check_overlap(operand_b, b, product, out, "b");
+  }
+  {
+    const nb::gil_scoped_release release;
+    multiply(call);
+  }
+  return out;
+}
+
+class Plan {
+ public:
+  Plan(nb::object a, nb::object b, nb::object out)
+      : a_(a, "a", false),
+        b_(b, "b", false),
+        out_(out, "out", true),
+        call_(prepare(a_.operand(), b_.operand(), out_.product())),
+        objects_(nb::make_tuple(a, b, out)) {
+    check_overlap(a_, a, out_, out, "a");
+    check_overlap(b_, b, out_, out, "b");
+  }
+
+  [[nodiscard]] const Gemm& call() const { return call_; }
+  [[nodiscard]] nb::object object(std::size_t i) const { return objects_[i]; }
+
+ private:
+  ArrayArgument a_;
+  ArrayArgument b_;
+  ArrayArgument out_;
+  Gemm call_;
+  nb::tuple objects_;
+};
+
+// The type's own call slot. A bound __call__ would be looked up by name and go through nanobind's dispatch, which costs
+// more than the smallest product.
+PyObject* call_plan(PyObject* self, PyObject* args, PyObject* kwargs) {
+  if (PyTuple_GET_SIZE(args) != 0 || (kwargs != nullptr && PyDict_GET_SIZE(kwargs) != 0)) {
+    PyErr_SetString(PyExc_TypeError, "a plan takes no arguments: its operands were given when it was made");
+    return nullptr;
+  }
+  // Python lets anyone make an object without its __init__.
+  if (!nb::inst_ready(self)) {
+    PyErr_SetString(PyExc_TypeError, "this plan was never initialised: make it with Plan(a, b, out)");
+    return nullptr;
+  }
+  const Gemm& call = nb::inst_ptr<Plan>(self)->call();
+  Py_BEGIN_ALLOW_THREADS;
+  multiply(call);
+  Py_END_ALLOW_THREADS;
+  Py_RETURN_NONE;
+}
+
+PyType_Slot plan_slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_plan)}, {0, nullptr}};
+
+double time_plans(const nb::sequence& plans, std::size_t loops, std::size_t first) {
+  std::vector<Gemm> calls;
+  for (nb::handle plan : plans) {
+    calls.push_back(nb::cast<const Plan&>(plan).call());
+  }
+  const nb::gil_scoped_release release;
+  return time_gemms(calls, loops, first);
+}
+
+nb::dict blas_description() {
+  const BlasDescription blas = describe_blas();
+  nb::dict description;
+  description["interface"] = blas.interface;
+  description["symbol"] = blas.symbol;
+  description["image"] = blas.image;
+  description["config"] = blas.config;
+  return description;
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+  module.doc() = "gemmscope's native side: the CBLAS it is linked with. The public names are in gemmscope.native.";
+
+  module.def("sgemm", &sgemm, nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(),
+             nb::sig("def sgemm(a: Array, b: Array, out: Array | None = None) -> Array"),
+             "The product of two float32 matrices by the linked cblas_sgemm.");
+
+  nb::class_<Plan>(module, "Plan", nb::type_slots(plan_slots), nb::is_final(),
+                   "One product with its operands checked and kept alive; calling the plan multiplies.")
+      .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a"), nb::arg("b"), nb::arg("out"))
+      .def_prop_ro("a", [](const Plan& plan) { return plan.object(0); })
+      .def_prop_ro("b", [](const Plan& plan) { return plan.object(1); })
+      .def_prop_ro("out", [](const Plan& plan) { return plan.object(2); });
+
+  module.def("time_plans", &time_plans, nb::arg("plans"), nb::arg("loops"), nb::arg("first") = 0,
+             "Seconds for `loops` products in a C++ loop, going round the plans from `first`.");
+  module.def("time_nothing", &time_nothing, nb::arg("loops"), nb::call_guard<nb::gil_scoped_release>(),
+             "Seconds that the C++ loop takes around nothing, for `loops` turns of it.");
+  module.def("blas_description", &blas_description, "Interface, symbol, image and configuration of the linked CBLAS.");
+}
+
+}  // namespace gemmscope::bindings

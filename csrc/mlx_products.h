@@ -1,0 +1,46 @@
+// C = A B by MLX's C++ API, on one of its devices.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gemm.h"
+#include "mlx/array.h"
+#include "mlx/device.h"
+
+namespace gemmscope {
+
+// Operand pairs in MLX's own memory. MLX's streams belong to a thread: make and use an object in one thread.
+class MlxProducts {
+ public:
+  // Copies C-contiguous operands of shapes (m, k) and (k, n). Throws std::invalid_argument if the device is not there,
+  // if there is no pair, or if a view is not C-contiguous or its dimensions do not fit.
+  MlxProducts(std::span<const std::pair<Operand, Operand>> pairs, const std::string& device);
+
+  // Seconds for `loops` products, each waited for. MLX is lazy: without eval only a graph would be built.
+  [[nodiscard]] double latency(std::size_t loops, std::size_t first) const;
+
+  // Seconds for `loops` independent products and one wait after all of them. The products live until then.
+  [[nodiscard]] double throughput(std::size_t loops, std::size_t first) const;
+
+  // Writes product `pair`, row-major, to `out`. Throws std::out_of_range if there is no such pair.
+  void product(std::size_t pair, std::span<float> out) const;
+
+  [[nodiscard]] std::size_t product_size() const;
+
+  // The operands' smallest common alignment, in bytes. On the cpu device only: elsewhere 0.
+  [[nodiscard]] std::size_t alignment() const;
+
+ private:
+  mlx::core::Device device_;
+  std::vector<std::pair<mlx::core::array, mlx::core::array>> pairs_;
+};
+
+// The version of the libmlx that is loaded, and whether a device can be used.
+std::string mlx_version();
+bool mlx_has_device(const std::string& device);
+
+}  // namespace gemmscope
