@@ -1,0 +1,4 @@
+VERSION: str
+MLX_VERSION: str
+COMPILER: str
+FLAGS: str

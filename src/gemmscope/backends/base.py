@@ -1,0 +1,153 @@
+"""The contract of a backend. A new one needs no other file than this open."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gemmscope.operands import Operands
+
+Device = Literal["cpu", "gpu"]
+Entry = Literal["python", "native"]
+Mode = Literal["latency", "throughput"]
+
+T = TypeVar("T")
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One thing about a backend that a variant may change, as in ``numpy-cpu:out`` or ``torch-cpu:threads=1``.
+
+    Args:
+        name: As it is written behind the colon: lower-case letters, digits and hyphens.
+        help: One line for ``gemmscope backends``.
+        values: What it may be set to: ``None`` for a flag, ``int`` for a whole number above 0, or the choices.
+        environment: The environment variables that it needs, from its value. Where there are any, the variant runs in
+            a worker of its own, because libraries read their environment once.
+        own_worker: True where the variant must not share its process with others for another reason.
+    """
+
+    name: str
+    help: str
+    values: type[int] | tuple[str, ...] | None = None
+    environment: Callable[[str], Mapping[str, str]] | None = None
+    own_worker: bool = False
+
+
+def thread_environment(count: str) -> dict[str, str]:
+    """What the libraries read to learn how many threads to use.
+
+    Accelerate obeys none of these; that is why the threads that were really at work are measured as well.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    return dict.fromkeys(names, count)
+
+
+THREADS = Option("threads", "ask the library for this many threads", int, thread_environment)
+OUT = Option("out", "write every product into one array that is there already")
+
+
+class Backend(ABC):
+    """One way to compute C = A·B in float32: a library, a device and an entry.
+
+    A backend lives in a worker process that has loaded its library. For every shape the worker makes a new object, calls
+    its methods in this order, and drops it:
+
+    1. :meth:`probe`. Import the library here, and not at the top of your file: ``gemmscope backends`` reads every
+       file, and must not load every framework. Raise :class:`~gemmscope.errors.BackendUnavailable` with a reason and a
+       remedy if it cannot run here. Make settings that must come before first use (precision, threads) here too.
+    2. :meth:`prepare`. Copy the operands into memory of your own library with
+       ``operands.converted(place, function)``, and leave nothing for the first call to do.
+    3. :meth:`product`, for some pairs. The product is compared with float64 before anything is timed; one that is
+       wrong is never timed.
+    4. :meth:`run` (and :meth:`run_throughput`, if ``modes`` names it), many times. **You own the loop and the
+       synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and return the seconds
+       that took by ``time.perf_counter`` or a steady clock of your own. Bind what you need before the clock starts;
+       do nothing but the multiplications while it runs. What a call returns may be dropped at once.
+
+    Garbage collection is off while ``run`` is timed. Anything may raise: an exception costs this backend's cells, with
+    its text as the reason, and nothing else.
+
+    Attributes:
+        name: As it is asked for, unique: ``library-device`` by custom, lower-case letters, digits and hyphens.
+        library: The library that the worker loads. Backends with the same library share a worker; name your own.
+        device: ``"cpu"`` or ``"gpu"``.
+        entry: ``"python"`` if the loop is in Python, ``"native"`` if it is compiled.
+        summary: What one timed call is, in one line.
+        options: What variants may change; ``self.settings`` holds what this one was given.
+        modes: ``("latency",)``, where every product is complete when its call returns or is waited for. Add
+            ``"throughput"`` where the library computes in the background and one wait after many calls is different.
+        multiplies: False only for backends that measure the harness's own floor, and have no product.
+    """
+
+    name: ClassVar[str]
+    library: ClassVar[str]
+    device: ClassVar[Device]
+    entry: ClassVar[Entry]
+    summary: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+    modes: ClassVar[tuple[Mode, ...]] = ("latency",)
+    multiplies: ClassVar[bool] = True
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """Keeps the variant's settings: option names with their values, flags with an empty one."""
+        self.settings: Mapping[str, str] = dict(settings or {})
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Loads the library and checks that this backend can run here.
+
+        Raises:
+            BackendUnavailable: If it cannot, with a reason and a remedy.
+        """
+
+    @abstractmethod
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operand pairs of one shape into the library's own memory, on its device."""
+
+    @abstractmethod
+    def run(self, loops: int, first: int) -> float:
+        """Multiplies ``loops`` times, waiting for each product, from pair ``first`` on; returns the seconds."""
+
+    def run_throughput(self, loops: int, first: int) -> float:
+        """Multiplies ``loops`` times with one wait after all of them; returns the seconds. For ``"throughput"``."""
+        raise NotImplementedError(f"{self.name} has no throughput mode")
+
+    @abstractmethod
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The product of one pair as the timed call computes it, of shape (m, n), for the comparison with float64."""
+
+    def provenance(self) -> dict[str, str | int]:
+        """What is worth recording beside the figures: alignment of the operands, the device's name, precision settings.
+
+        Called after ``prepare``.
+        """
+        return {}
+
+
+def rotation(pairs: Sequence[T], loops: int, first: int) -> Iterator[T]:
+    """``loops`` items, going round ``pairs`` from ``first``; costs about 20 ns an item."""
+    start = first % len(pairs)
+    return islice(cycle([*pairs[start:], *pairs[:start]]), loops)
+
+
+def alignment(addresses: Sequence[int]) -> int:
+    """The smallest alignment among the addresses, in bytes, up to a page."""
+    combined = 4096
+    for address in addresses:
+        combined |= address
+    return combined & -combined
+
+
+def thread_count() -> int | None:
+    """The number of threads that this worker was asked to use, if any."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else None

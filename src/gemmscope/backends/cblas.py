@@ -1,0 +1,92 @@
+"""The CBLAS that gemmscope's own extension is linked with: Accelerate on macOS, OpenBLAS elsewhere."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gemmscope.backends.base import THREADS, Backend, alignment, rotation
+from gemmscope.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gemmscope.operands import Operands
+
+
+class Cblas(Backend):
+    """A C++ loop on the linked ``cblas_sgemm``: the kernel with nothing around it."""
+
+    name = "cblas"
+    library = "cblas"
+    device = "cpu"
+    entry = "native"
+    summary = "a C++ loop on the linked cblas_sgemm"
+    options = (THREADS,)
+
+    def probe(self) -> None:
+        """Loads the extension.
+
+        Raises:
+            BackendUnavailable: If it, or the BLAS that it is linked with, cannot be loaded.
+        """
+        try:
+            from gemmscope import _native  # noqa: PLC0415  (the BLAS is loaded with it)
+        except ImportError as error:
+            raise BackendUnavailable(
+                f"gemmscope's extension cannot be loaded: {error}",
+                "install gemmscope again, so that it is built for this Python and this BLAS",
+            ) from error
+        self._native = _native
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands into NumPy arrays, and plans one product into the same output for each pair."""
+        self._pairs = operands.converted("host", np.array)
+        self._out = np.empty((operands.m, operands.n), np.float32)
+        self._plans = [self._native.Plan(a, b, self._out) for a, b in self._pairs]
+
+    def run(self, loops: int, first: int) -> float:
+        """Multiplies in a C++ loop, by its own steady clock."""
+        return self._native.time_plans(self._plans, loops, first)
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same loop for one turn."""
+        self._native.time_plans(self._plans, 1, pair)
+        return self._out
+
+    def provenance(self) -> dict[str, str | int]:
+        """Which BLAS it is, where it lies, what it says of itself, and the operands' alignment."""
+        blas = self._native.blas_description()
+        return {
+            "blas": blas["interface"],
+            "blas symbol": blas["symbol"],
+            "blas image": blas["image"],
+            "blas config": blas["config"],
+            "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
+        }
+
+
+class CblasCall(Cblas):
+    """Python calls ``native.sgemm(a, b, out)``: what a C++ extension of one's own costs."""
+
+    name = "cblas-call"
+    entry = "python"
+    summary = "native.sgemm(a, b, out) from Python"
+
+    def run(self, loops: int, first: int) -> float:
+        """Calls the nanobind function in a Python loop."""
+        sgemm = self._native.sgemm
+        out = self._out
+        pairs = rotation(self._pairs, loops, first)
+        start = perf_counter()
+        for a, b in pairs:
+            sgemm(a, b, out)
+        return perf_counter() - start
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once."""
+        a, b = self._pairs[pair]
+        self._native.sgemm(a, b, self._out)
+        return self._out

@@ -1,0 +1,170 @@
+"""PyTorch: ``torch.mm`` on the processor, and on the accelerator that ``torch.accelerator`` names (mps, cuda)."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gemmscope.backends.base import OUT, THREADS, Backend, Option, alignment, rotation, thread_count
+from gemmscope.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from gemmscope.operands import Operands
+
+_INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
+# torch.accelerator, which serves mps and cuda alike, came with 2.6.
+_MINIMUM = (2, 6)
+
+TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products", own_worker=True)
+
+
+class TorchCpu(Backend):
+    """``torch.mm(a, b)`` under ``inference_mode``; with ``:out`` into one tensor."""
+
+    name = "torch-cpu"
+    library = "torch"
+    device = "cpu"
+    entry = "python"
+    summary = "torch.mm(a, b) under inference_mode"
+    options = (OUT, THREADS)
+
+    def probe(self) -> None:
+        """Imports torch, asks it for IEEE float32, and sets its threads.
+
+        Raises:
+            BackendUnavailable: If torch is missing, too old or broken.
+        """
+        try:
+            import torch  # noqa: PLC0415  (1.7 s, and only a worker may load it)
+        except ImportError as error:
+            raise BackendUnavailable(f"PyTorch cannot be imported: {error}", _INSTALL) from error
+        version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+        if version < _MINIMUM:
+            raise BackendUnavailable(f"PyTorch {torch.__version__} is too old", "pip install --upgrade 'torch>=2.6'")
+        self._torch = torch
+        self._device = self._find_device()
+        self._set_precision()
+        threads = thread_count()
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands into tensors on the device."""
+        self._pairs = operands.converted(str(self._device), self._tensor)
+        self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
+
+    def run(self, loops: int, first: int) -> float:
+        """Calls ``torch.mm`` in a Python loop; on the processor every product is complete when its call returns."""
+        mm = self._torch.mm
+        pairs = rotation(self._pairs, loops, first)
+        with self._torch.inference_mode():
+            if "out" in self.settings:
+                out = self._out
+                start = perf_counter()
+                for a, b in pairs:
+                    mm(a, b, out=out)
+                return perf_counter() - start
+            start = perf_counter()
+            for a, b in pairs:
+                mm(a, b)
+            return perf_counter() - start
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once, copied to the host."""
+        a, b = self._pairs[pair]
+        with self._torch.inference_mode():
+            product = self._torch.mm(a, b, out=self._out) if "out" in self.settings else self._torch.mm(a, b)
+        return np.array(product.cpu())
+
+    def provenance(self) -> dict[str, str | int]:
+        """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
+        torch = self._torch
+        blas = next((word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), "")
+        facts: dict[str, str | int] = {
+            "torch": torch.__version__,
+            "device": str(self._device),
+            "threads": torch.get_num_threads(),
+            "blas": blas.removeprefix("="),
+        }
+        if self._device.type == "cpu":
+            facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
+        return facts
+
+    def _find_device(self) -> torch.device:
+        return self._torch.device("cpu")
+
+    def _set_precision(self) -> None:
+        """Nothing to set: without a request torch's processor kernels are IEEE float32."""
+
+    def _tensor(self, matrix: NDArray[np.float32]) -> torch.Tensor:
+        # The clone is what makes the memory torch's own, with torch's alignment.
+        return self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
+
+
+class TorchGpu(TorchCpu):
+    """``torch.mm`` on the accelerator, synchronised after each product, or once after all of them."""
+
+    name = "torch-gpu"
+    device = "gpu"
+    summary = "torch.mm(a, b) on torch.accelerator's device, synchronised"
+    options = (OUT, TF32)
+    modes = ("latency", "throughput")
+
+    def run(self, loops: int, first: int) -> float:
+        """Waits for the device after every product."""
+        mm, synchronize, out = self._torch.mm, self._torch.accelerator.synchronize, self._out
+        pairs = rotation(self._pairs, loops, first)
+        with self._torch.inference_mode():
+            synchronize()
+            if "out" in self.settings:
+                start = perf_counter()
+                for a, b in pairs:
+                    mm(a, b, out=out)
+                    synchronize()
+                return perf_counter() - start
+            start = perf_counter()
+            for a, b in pairs:
+                mm(a, b)
+                synchronize()
+            return perf_counter() - start
+
+    def run_throughput(self, loops: int, first: int) -> float:
+        """Waits for the device once, after the last product."""
+        synchronize = self._torch.accelerator.synchronize
+        with self._torch.inference_mode():
+            synchronize()
+            start = perf_counter()
+            super().run(loops, first)
+            synchronize()
+            return perf_counter() - start
+
+    def provenance(self) -> dict[str, str | int]:
+        """Adds the device's name and the precision that was asked for."""
+        facts = super().provenance()
+        if self._device.type == "cuda":
+            facts["device name"] = self._torch.cuda.get_device_name(self._device)
+            facts["cuda"] = str(self._torch.version.cuda)
+            facts["fp32 precision"] = self._torch.backends.cuda.matmul.fp32_precision
+        return facts
+
+    def _find_device(self) -> torch.device:
+        if not self._torch.accelerator.is_available():
+            raise BackendUnavailable(
+                "PyTorch finds no accelerator (mps or cuda)",
+                "run on Apple silicon, or on a machine with a GPU and a build of PyTorch for it",
+            )
+        device = self._torch.accelerator.current_accelerator()
+        if device is None or device.type not in ("mps", "cuda"):
+            raise BackendUnavailable(f"PyTorch's accelerator is {device}, which gemmscope has no backend for")
+        return device
+
+    def _set_precision(self) -> None:
+        if self._device.type == "cuda":
+            self._torch.backends.cuda.matmul.fp32_precision = "tf32" if "tf32" in self.settings else "ieee"
+        elif "tf32" in self.settings:
+            raise BackendUnavailable("TF32 is a format of NVIDIA's GPUs", "ask for torch-gpu")

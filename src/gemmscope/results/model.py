@@ -1,0 +1,244 @@
+"""The records of a results file. ``Result`` is the file; its JSON Schema is ``results/schema.json``.
+
+History of the schema, newest first:
+    1  the first
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Status = Literal["ok", "unavailable", "failed", "skipped"]
+Precision = Literal["float32", "tf32", "bf16", "wrong"]
+Verdict = Literal["faster", "slower", "same", "unclear"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all records. Unknown fields are ignored, so that a later version's file can still be read."""
+
+
+class Interval(Record, kw_only=True):
+    """A figure with its 95 % confidence interval over sets.
+
+    ``median`` is the geometric mean, over sets, of each set's median. ``low`` and ``high`` are None where fewer than
+    two sets were measured: one process says nothing about the next.
+    """
+
+    median: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Machine(Record, kw_only=True):
+    """What machine this is. Fields that cannot be had here are None."""
+
+    name: str
+    system: str
+    architecture: str
+    python: str
+    cpu: str
+    logical_cpus: int
+    physical_cpus: int | None = None
+    performance_cpus: int | None = None
+    efficiency_cpus: int | None = None
+    usable_cpus: float | None = None
+    max_frequency_hz: float | None = None
+    governor: str | None = None
+    memory_bytes: int
+    memory_limit_bytes: int | None = None
+    container: str | None = None
+    virtual: str | None = None
+    load_average: tuple[float, float, float] | None = None
+    power_source: str | None = None
+    gpus: list[str] = []
+    clock_resolution_seconds: float | None = None
+
+
+class Settings(Record, kw_only=True):
+    """What the run was asked for: enough to ask for it again.
+
+    ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %).
+    """
+
+    shapes: list[str]
+    backends: list[str]
+    backend_files: list[str] = []
+    threads: int | None = None
+    pairs: int = 10
+    sets: int = 5
+    seconds: float = 100.0
+    margin: float = 0.01
+    seed: int = 0
+    command: str = ""
+
+
+class BackendRecord(Record, kw_only=True):
+    """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not."""
+
+    name: str
+    library: str
+    device: Literal["cpu", "gpu"]
+    entry: Literal["python", "native"]
+    status: Status = "ok"
+    reason: str = ""
+    remedy: str = ""
+    summary: str = ""
+    multiplies: bool = True
+
+
+class WorkerRecord(Record, kw_only=True):
+    """One worker process of one set: what it had loaded, and what each of its backends says of itself."""
+
+    set: int
+    worker: str
+    library: str
+    pid: int
+    environment: dict[str, str] = {}
+    provenance: dict[str, str | int | list[str]] = {}
+    backends: dict[str, dict[str, str | int]] = {}
+
+
+class Sample(Record, kw_only=True):
+    """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on.
+
+    ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads.
+    """
+
+    set: int
+    round: int
+    turn: int
+    start: float
+    first_pair: int
+    loops: int
+    seconds: float
+    cpu_seconds: float | None = None
+
+
+class Cell(Record, kw_only=True):
+    """One backend on one shape in one mode.
+
+    ``seconds`` is the time of one product, ``gflops`` 2·M·N·K / seconds / 10⁹ at the median. ``relative_error`` is the
+    largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root of
+    Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
+    ``threads`` is processor seconds per wall second while samples were taken. ``estimate`` is the expected seconds of
+    one product where the cell was skipped for them.
+    """
+
+    backend: str
+    m: int
+    n: int
+    k: int
+    mode: Literal["latency", "throughput"] = "latency"
+    status: Status = "ok"
+    reason: str = ""
+    seconds: Interval | None = None
+    gflops: float | None = None
+    relative_error: float | None = None
+    precision: Precision | None = None
+    pairs_compared: int = 0
+    threads: float | None = None
+    spread_within: float | None = None
+    spread_between: float | None = None
+    estimate: float | None = None
+    samples: list[Sample] = []
+
+
+class Comparison(Record, kw_only=True):
+    """A backend's time relative to the baseline's, paired inside each round.
+
+    ``ratio`` below 1 is faster. ``speedup`` is its inverse at the median, as the original comparison drew it.
+    """
+
+    backend: str
+    baseline: str
+    m: int
+    n: int
+    k: int
+    mode: Literal["latency", "throughput"] = "latency"
+    ratio: Interval
+    speedup: float
+    verdict: Verdict
+    sets: int = 0
+    rounds: int = 0
+
+
+class Part(Record, kw_only=True):
+    """A named share of a call, in seconds; signed."""
+
+    backend: str
+    m: int
+    n: int
+    k: int
+    mode: Literal["latency", "throughput"] = "latency"
+    part: str
+    seconds: Interval
+    status: str = "ok"
+
+
+class Finding(Record, kw_only=True):
+    """A sentence that the report says, with the figures it rests on."""
+
+    id: str
+    verdict: str
+    text: str
+    evidence: dict[str, str | float | int | None] = {}
+
+
+class Canary(Record, kw_only=True):
+    """One fixed product, timed once a round: it shows a machine that changed while it was measured.
+
+    ``drift`` is the largest change of a set's median against the first set's, as a ratio minus 1.
+    """
+
+    shape: str
+    seconds: Interval | None = None
+    drift: float | None = None
+    samples: list[Sample] = []
+
+
+class Account(Record, kw_only=True):
+    """Where the run's wall time went, in seconds.
+
+    ``starting`` is the start of workers; ``preparing`` copying and comparing operands; ``calibrating`` the first calls;
+    ``warming`` the untimed calls of each turn; ``sampling`` the samples; ``settling`` the wait until a worker's thread
+    pools have gone quiet. What is left of ``total`` is the harness's own.
+    """
+
+    total: float = 0.0
+    starting: float = 0.0
+    preparing: float = 0.0
+    calibrating: float = 0.0
+    warming: float = 0.0
+    sampling: float = 0.0
+    settling: float = 0.0
+
+    @property
+    def harness_share(self) -> float:
+        """The share of the wall, once workers have started, in which no backend computed: waiting and the harness."""
+        wall = self.total - self.starting
+        busy = self.preparing + self.calibrating + self.warming + self.sampling
+        return max(0.0, wall - busy) / wall if wall > 0 else 0.0
+
+
+class Result(Record, kw_only=True):
+    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again."""
+
+    schema: int = SCHEMA
+    gemmscope: str
+    started: str
+    status: Literal["complete", "partial"] = "complete"
+    machine: Machine
+    settings: Settings
+    backends: list[BackendRecord]
+    workers: list[WorkerRecord]
+    cells: list[Cell]
+    comparisons: list[Comparison]
+    parts: list[Part] = []
+    findings: list[Finding] = []
+    canary: Canary | None = None
+    account: Account = Account()
+    warnings: list[str] = []
