@@ -83,6 +83,7 @@ class Backend(ABC):
         entry: ``"python"`` if the loop is in Python, ``"native"`` if it is compiled.
         summary: What one timed call is, in one line.
         options: What variants may change; ``self.settings`` holds what this one was given.
+        environment: Variables that the worker's environment must hold before the library is loaded.
         modes: ``("latency",)``, where every product is complete when its call returns or is waited for. Add
             ``"throughput"`` where the library computes in the background and one wait after many calls is different.
         multiplies: False only for backends that measure the harness's own floor, and have no product.
@@ -94,6 +95,7 @@ class Backend(ABC):
     entry: ClassVar[Entry]
     summary: ClassVar[str]
     options: ClassVar[tuple[Option, ...]] = ()
+    environment: ClassVar[Mapping[str, str]] = {}
     modes: ClassVar[tuple[Mode, ...]] = ("latency",)
     multiplies: ClassVar[bool] = True
 

@@ -20,12 +20,9 @@ _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip i
 _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] on a machine with an NVIDIA GPU"
 
 
-def _precision(value: str) -> dict[str, str]:
-    """MLX reads this once, when it makes its first product; TF32 is its default where the hardware has it."""
-    return {"MLX_ENABLE_TF32": value}
-
-
-TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", None, lambda _: _precision("1"))
+# MLX reads this once, at its first product. TF32 is its default where the hardware has it; ours is IEEE float32.
+_IEEE = {"MLX_ENABLE_TF32": "0"}
+TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", None, lambda _: {"MLX_ENABLE_TF32": "1"})
 
 
 def _import_mlx() -> Any:
@@ -45,6 +42,7 @@ class MlxCpu(Backend):
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
     options = (THREADS,)
+    environment = _IEEE
     modes = ("latency", "throughput")
 
     def probe(self) -> None:
@@ -127,6 +125,7 @@ class MlxCppCpu(Backend):
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
     options = (THREADS,)
+    environment = _IEEE
     modes = ("latency", "throughput")
 
     def probe(self) -> None:

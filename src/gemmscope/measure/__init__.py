@@ -1,0 +1,1 @@
+"""From settings to samples: workers, their messages, and the rounds in which they take turns."""

@@ -1,0 +1,91 @@
+"""How much of the time a cell gets: apart from how it is timed, and from who runs it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gemmscope.measure.stages import SLOW_CALL
+
+# Rounds that a shape aims at in each set. A round's turns are short enough to see the same machine, and long enough for
+# what a turn costs besides (a message, a warm-up, pools going quiet) to be small.
+ROUNDS = 8
+
+_SAMPLES_PER_TURN = 3
+# Above 1000 steps of any clock in use, so that reading it costs and blurs less than 0.1 %.
+_SHORTEST_SAMPLE = 0.5e-3
+_LONGEST_SAMPLE = 25e-3
+_WARM_UP = 20e-3
+_THROUGHPUT_CALLS = 10
+# Products of a throughput sample live until its one wait.
+_THROUGHPUT_BYTES = 256 * 2**20
+
+# A cell is not begun if its least (a comparison, a warm-up and a sample, in every set) takes more than this share of
+# the whole budget.
+_LARGEST_SHARE = 0.5
+_LEAST_CALLS = 3
+
+
+@dataclass
+class CellPace:
+    """One cell's share of a shape's time in one set.
+
+    Args:
+        seconds: Estimate of one product.
+        throughput: True if products are waited for together.
+        product_bytes: Bytes of one product.
+        slot: Seconds that the cell should take in each round.
+    """
+
+    seconds: float
+    throughput: bool
+    product_bytes: int
+    slot: float
+    spent: float = 0.0
+    turns: int = 0
+
+    @property
+    def loops(self) -> int:
+        """Multiplications of one sample."""
+        target = min(max(self.slot / (_SAMPLES_PER_TURN + 1), _SHORTEST_SAMPLE), _LONGEST_SAMPLE)
+        loops = max(1, round(target / self.seconds))
+        if not self.throughput:
+            return loops
+        most = max(2, _THROUGHPUT_BYTES // max(self.product_bytes, 1))
+        return min(max(loops, _THROUGHPUT_CALLS), most)
+
+    @property
+    def samples(self) -> int:
+        """Samples of one turn."""
+        affordable = int(self.slot / (self.loops * self.seconds)) - 1
+        return min(max(affordable, 1), _SAMPLES_PER_TURN)
+
+    @property
+    def cost(self) -> float:
+        """Seconds that the cell's part of a turn should take, with its warm-up."""
+        return max(self.seconds, min(_WARM_UP, 10 * self.seconds)) + self.samples * self.loops * self.seconds
+
+    def is_due(self, round_: int) -> bool:
+        """True if the cell takes part in a round (counted from 0).
+
+        All take part in the first, however slow. Later a cell waits until its share has grown enough, so that a slow
+        kernel leaves the others their time.
+        """
+        return self.turns == 0 or self.spent + self.cost <= 1.5 * self.slot * (round_ + 1)
+
+    def took_turn(self, seconds: float, sampled: float, calls: int) -> None:
+        """Books a turn: what it cost, and what its samples say of the time of one product."""
+        self.turns += 1
+        self.spent += seconds
+        if calls > 0 and sampled > 0:
+            self.seconds = sampled / calls
+
+
+def too_slow(seconds: float, sets: int, budget: float) -> bool:
+    """True if a cell with products of this length would take too much of the whole run."""
+    return seconds > SLOW_CALL and seconds * _LEAST_CALLS * sets > _LARGEST_SHARE * budget
+
+
+def budget_for(seconds: float, sets: int) -> float:
+    """The budget, in whole seconds, at which a cell with products of this length is measured."""
+    return math.ceil(seconds * _LEAST_CALLS * sets / _LARGEST_SHARE)

@@ -1,0 +1,46 @@
+"""Which workers a run needs: one for each library, and one more for every environment that differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.measure.process import WorkerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gemmscope.backends.registry import Registry
+    from gemmscope.backends.variant import Variant
+
+
+def plan_workers(variants: Iterable[Variant], registry: Registry, environment: dict[str, str]) -> list[WorkerSpec]:
+    """Groups variants into workers, in the order in which they are named.
+
+    Variants share a worker where they share library and environment. What is subtracted from each other must share a
+    process, and two libraries must not: their thread pools would spin against each other.
+
+    Args:
+        variants: What is to be measured.
+        registry: Where their classes are.
+        environment: What the run asks of every worker, such as a number of threads; a variant's own wins.
+    """
+    groups: dict[tuple[object, ...], list[Variant]] = {}
+    for variant in variants:
+        library = registry.backend(variant.backend).library
+        alone = variant.name if variant.own_worker else ""
+        groups.setdefault((library, alone, *sorted(variant.environment.items())), []).append(variant)
+    specs: list[WorkerSpec] = []
+    for (library, *_), members in groups.items():
+        needs: dict[str, str] = {}
+        for variant in members:
+            needs |= registry.backend(variant.backend).environment
+        own = members[0].environment
+        specs.append(
+            WorkerSpec(
+                name=members[0].name if own or members[0].own_worker else str(library),
+                library=str(library),
+                environment=needs | environment | own,
+                variants=members,
+            )
+        )
+    return specs

@@ -1,0 +1,197 @@
+"""A worker as the orchestrator sees it: a process that answers requests, or is lost for a reason."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gemmscope.errors import WorkerLost
+from gemmscope.measure.protocol import Decoder, Refused, Reply, Request, frame, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gemmscope.backends.variant import Variant
+    from gemmscope.operands import SharedMemory
+
+# OpenBLAS's idle threads spin for 2²⁶ ticks of the processor's clock, some 30 to 120 ms, before they sleep. Calls in a
+# sample follow each other without a gap, so a shorter wait does not change them; it lets a turn pass on sooner.
+# A user's own setting wins.
+_HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
+
+_LAST_WORDS = 4096
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """One worker: its name, the library that it loads, its environment and the variants that it hosts."""
+
+    name: str
+    library: str
+    environment: dict[str, str]
+    variants: list[Variant]
+
+
+ReplyType = TypeVar("ReplyType", bound=Reply)
+
+
+class WorkerHandle(Protocol):
+    """What the session needs of a worker; a test puts a fake in its place."""
+
+    spec: WorkerSpec
+    pid: int
+
+    def send(self, request: Request) -> None:
+        """Sends a request without waiting for the reply."""
+
+    def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
+        """Waits for the reply to the request that was sent last."""
+
+    def close(self) -> None:
+        """Ends the worker."""
+
+
+class WorkerProcess:
+    """A worker process. Whatever goes wrong with it is a :class:`~gemmscope.errors.WorkerLost` with the reason.
+
+    Args:
+        spec: What the worker is.
+        memory: The run's shared memory, which the worker inherits.
+    """
+
+    def __init__(self, spec: WorkerSpec, memory: SharedMemory) -> None:
+        self.spec = spec
+        self._decoder = Decoder("replies")
+        self._words: collections.deque[bytes] = collections.deque(maxlen=64)
+        requests_read, self._requests = os.pipe()
+        self._replies, replies_write = os.pipe()
+        lifeline_read, self._lifeline = os.pipe()
+        inherited = (requests_read, replies_write, lifeline_read, memory.descriptor)
+        try:
+            self._process = subprocess.Popen(
+                # -P: a file in the current folder must not stand in for a library.
+                [sys.executable, "-P", "-m", "gemmscope.measure.worker", *map(str, inherited)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=inherited,
+                env=worker_environment(spec.environment),
+                # Ctrl-C is for the orchestrator, which ends its workers itself.
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in inherited[:3]:
+                os.close(descriptor)
+        self.pid = self._process.pid
+        assert self._process.stderr is not None  # noqa: S101  (PIPE was asked for)
+        self._errors = self._process.stderr.fileno()
+        for descriptor in (self._replies, self._errors):
+            os.set_blocking(descriptor, False)
+
+    def send(self, request: Request) -> None:
+        """Sends a request without waiting for the reply.
+
+        Raises:
+            WorkerLost: If the worker has ended.
+        """
+        try:
+            write_all(self._requests, frame(request))
+        except BrokenPipeError:
+            raise WorkerLost(self._ending()) from None
+
+    def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
+        """Waits for the reply to the request that was sent last.
+
+        Raises:
+            WorkerLost: If the worker ends, refuses, sends something else, or is silent for ``timeout`` seconds; it is
+                ended then.
+        """
+        deadline = time.perf_counter() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._replies, selectors.EVENT_READ)
+            selector.register(self._errors, selectors.EVENT_READ)
+            while True:
+                reply = self._next_reply()
+                if isinstance(reply, expected):
+                    return reply
+                if reply is not None:
+                    reason = reply.reason if isinstance(reply, Refused) else "it answered another question"
+                    raise self._lose(reason)
+                left = deadline - time.perf_counter()
+                if left <= 0:
+                    raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
+                for key, _ in selector.select(left):
+                    if key.fd == self._errors:
+                        if not self._listen():
+                            selector.unregister(self._errors)
+                    elif not self._read_replies():
+                        raise WorkerLost(self._ending())
+
+    def close(self) -> None:
+        """Ends the worker: by the end of its pipe, or by force if it does not heed that. Safe to call twice."""
+        for name in ("_requests", "_lifeline", "_replies"):
+            descriptor = getattr(self, name)
+            if descriptor >= 0:
+                os.close(descriptor)
+                setattr(self, name, -1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        self._kill()
+        if self._process.stderr is not None and not self._process.stderr.closed:
+            self._process.stderr.close()
+
+    def _next_reply(self) -> Reply | None:
+        try:
+            return self._decoder.next()  # type: ignore[return-value]
+        except WorkerLost as error:
+            raise self._lose(str(error)) from None
+
+    def _read_replies(self) -> bool:
+        data = os.read(self._replies, 2**20)
+        self._decoder.feed(data)
+        return bool(data)
+
+    def _listen(self) -> bool:
+        """Keeps the end of what the worker says on standard error, and forgets the rest."""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._errors, 65536)
+            self._words.append(data[-_LAST_WORDS:])
+            return bool(data)
+        return True
+
+    def _lose(self, reason: str) -> WorkerLost:
+        self._kill()
+        return WorkerLost(reason)
+
+    def _kill(self) -> None:
+        # The whole session: a backend may have started processes of its own.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _ending(self) -> str:
+        """How the worker ended, in words, with the last line that it said."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        self._kill()
+        for _ in range(self._words.maxlen or 0):
+            if not self._listen():
+                break
+        code = self._process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        lines = b"".join(self._words)[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
+        return f"its process {how}" + (f"; its last words: {lines[-1].strip()}" if lines else "")
+
+
+def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker: the user's, the harness's under it, and the variant's over it."""
+    return _HARNESS_ENVIRONMENT | dict(os.environ) | dict(own)

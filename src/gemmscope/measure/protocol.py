@@ -1,0 +1,203 @@
+"""What orchestrator and workers say to each other: typed records in length-prefixed frames over two pipes.
+
+A worker waits for a request, does what it asks for, and answers with one reply. The end of its pipe ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Literal, TypeVar
+
+import msgspec
+
+from gemmscope.backends.base import Mode
+from gemmscope.backends.variant import Variant
+from gemmscope.errors import WorkerLost
+from gemmscope.results.model import Precision, Status
+from gemmscope.workload import Block
+
+# A reply holds samples and error texts. Whatever is larger is not ours.
+MAX_FRAME = 64 * 2**20
+_LENGTH = struct.Struct("<I")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all messages."""
+
+
+class Open(Message, tag="open", kw_only=True):
+    """Load the library, and try each of its backends."""
+
+    variants: list[Variant]
+    backend_files: list[str] = []
+
+
+class MakeOperands(Message, tag="make operands", kw_only=True):
+    """Fill the shared memory with operands and float64 references."""
+
+    blocks: list[Block]
+    seed: int
+
+
+class Prepare(Message, tag="prepare", kw_only=True):
+    """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls."""
+
+    block: Block
+    backends: list[str]
+    first_pair: int = 0
+
+
+class TurnCell(Message, kw_only=True):
+    """What a turn asks of one cell: ``samples`` samples of ``loops`` multiplications."""
+
+    backend: str
+    mode: Mode
+    loops: int
+    samples: int
+    first_pair: int
+
+
+class TakeTurn(Message, tag="take turn", kw_only=True):
+    """Warm every cell up, then take samples: ``order`` names the cells by their index, one sample each time."""
+
+    cells: list[TurnCell]
+    order: list[int]
+
+
+class Release(Message, tag="release", kw_only=True):
+    """Let go of the shape's operands."""
+
+
+Request = Open | MakeOperands | Prepare | TakeTurn | Release
+
+
+class Probed(Message, kw_only=True):
+    """Whether a backend can run, and why not."""
+
+    backend: str
+    status: Status
+    reason: str = ""
+    remedy: str = ""
+
+
+class Opened(Message, tag="opened", kw_only=True):
+    """The answer to :class:`Open`."""
+
+    backends: list[Probed]
+    provenance: dict[str, str | int | list[str]]
+
+
+class PreparedCell(Message, kw_only=True):
+    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one product."""
+
+    backend: str
+    mode: Mode
+    status: Status
+    reason: str = ""
+    relative_error: float | None = None
+    precision: Precision | None = None
+    pairs_compared: int = 0
+    seconds: float | None = None
+    provenance: dict[str, str | int] = {}
+
+
+class Prepared(Message, tag="prepared", kw_only=True):
+    """The answer to :class:`Prepare`. The last three say where the worker's time went, in seconds."""
+
+    cells: list[PreparedCell]
+    preparing: float
+    calibrating: float
+    settling: float
+
+
+class Measurement(Message, kw_only=True):
+    """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too."""
+
+    start: float
+    first_pair: int
+    loops: int
+    seconds: float
+    cpu_seconds: float
+
+
+class TurnedCell(Message, kw_only=True):
+    """A cell's samples of one turn; ``reason`` is not empty if it failed in the middle."""
+
+    samples: list[Measurement]
+    reason: str = ""
+
+
+class Turned(Message, tag="turned", kw_only=True):
+    """The answer to :class:`TakeTurn`: cells in the order of the request. The last three are seconds."""
+
+    cells: list[TurnedCell]
+    warming: float
+    sampling: float
+    settling: float
+
+
+class Done(Message, tag="done", kw_only=True):
+    """The answer to a request that asks for no figures."""
+
+
+class Refused(Message, tag="refused", kw_only=True):
+    """The worker could not do what was asked; ``reason`` is the error."""
+
+    reason: str
+
+
+Reply = Opened | Prepared | Turned | Done | Refused
+
+M = TypeVar("M")
+
+
+class Decoder:
+    """Turns bytes into messages of one direction; keeps what is not yet a whole frame.
+
+    Args:
+        direction: Which messages are expected: requests by a worker, replies by the orchestrator.
+    """
+
+    def __init__(self, direction: Literal["requests", "replies"]) -> None:
+        expected = Request if direction == "requests" else Reply
+        self._decoder: msgspec.msgpack.Decoder[Request | Reply] = msgspec.msgpack.Decoder(expected)  # type: ignore[arg-type]
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Adds what was read."""
+        self._buffer += data
+
+    def next(self) -> Request | Reply | None:
+        """The next message, or None until more was read.
+
+        Raises:
+            WorkerLost: If what was read is no message.
+        """
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > MAX_FRAME:
+            raise WorkerLost("it sent something that is no message")
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        frame = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]
+        try:
+            return self._decoder.decode(frame)
+        except msgspec.MsgspecError as error:
+            raise WorkerLost(f"it sent something that is no message: {error}") from error
+
+
+def frame(message: Request | Reply) -> bytes:
+    """The bytes of a message, with its length before it."""
+    body = msgspec.msgpack.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of it, however small the pipe."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

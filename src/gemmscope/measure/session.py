@@ -1,0 +1,406 @@
+"""One run: sets of fresh workers, shapes within a set, rounds within a shape, and turns within a round."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gemmscope.errors import RunInterrupted, WorkerLost
+from gemmscope.measure.pacing import ROUNDS, CellPace, budget_for, too_slow
+from gemmscope.measure.process import WorkerProcess, WorkerSpec
+from gemmscope.measure.protocol import (
+    Done,
+    MakeOperands,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    PreparedCell,
+    Release,
+    TakeTurn,
+    Turned,
+    TurnCell,
+)
+from gemmscope.operands import SharedMemory
+from gemmscope.results.events import (
+    BackendProbed,
+    CellFailed,
+    CellPrepared,
+    RunFinished,
+    SamplesTaken,
+    SetFinished,
+    SetStarted,
+    ShapeStarted,
+    TurnStarted,
+    Warned,
+    WorkerEnded,
+    WorkerReady,
+)
+from gemmscope.results.model import Account, Sample, WorkerRecord
+from gemmscope.workload import Block, Shape, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gemmscope.backends.base import Mode
+    from gemmscope.backends.variant import Variant
+    from gemmscope.measure.process import WorkerHandle
+    from gemmscope.results.events import Event, Observer
+    from gemmscope.results.model import Settings
+
+# The canary: one fixed product, once a round, in a worker of its own. What it sees change is the machine.
+CANARY = "canary"
+CANARY_SHAPE = Shape(192, 192, 192)
+
+_START_TIMEOUT = 120.0
+# A turn that takes this many times what it should, and a minute more, is taken for hung.
+_PATIENCE = 20.0
+_GRACE = 60.0
+_FEWEST_ROUNDS = 2
+
+Key = tuple[str, str, "Mode"]  # variant, shape, mode
+
+
+@dataclass
+class _Cell:
+    """A cell that is being measured in this set: whose it is, and what it may take."""
+
+    backend: str
+    mode: Mode
+    pace: CellPace
+    next_pair: int = 0
+
+
+@dataclass
+class _Team:
+    """A set's workers that are alive, and the cells that each has prepared for the shape in hand."""
+
+    workers: dict[str, WorkerHandle] = field(default_factory=dict)
+    ready: dict[str, list[str]] = field(default_factory=dict)
+    cells: dict[str, list[_Cell]] = field(default_factory=dict)
+
+
+class Session:
+    """Takes turns until the time is up. Everything that happens is told to the observer, and to nobody else.
+
+    Args:
+        settings: What was asked for.
+        shapes: The shapes of ``settings``.
+        workers: The workers that every set starts.
+        observer: Told of every event, between turns.
+        canary: The worker of the canary, or None to do without.
+        first_set: Where to go on in a run that was interrupted.
+        lost: Cells and backends that an earlier part of the run lost, by :meth:`lost_cell`.
+        clock: A steady clock, in seconds.
+        launch: Starts a worker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shapes: Sequence[Shape],
+        workers: Sequence[WorkerSpec],
+        observer: Observer,
+        *,
+        canary: WorkerSpec | None = None,
+        first_set: int = 0,
+        lost: set[Key] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        launch: Callable[[WorkerSpec, SharedMemory], WorkerHandle] = WorkerProcess,
+    ) -> None:
+        self._settings = settings
+        self._shapes = list(shapes)
+        self._specs = [*workers, *([canary] if canary else [])]
+        self._observer = observer
+        self._first_set = first_set
+        self._clock = clock
+        self._launch = launch
+        self._lost: set[Key] = set(lost or ())
+        self._absent: set[str] = set()
+        self._random = random.Random(f"{settings.seed}/{first_set}")  # noqa: S311  (an order, not a secret)
+        self._rates: dict[tuple[str, Mode], float] = {}
+        self._epoch = 0.0
+        self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
+        self._team = _Team()
+        self._reference: WorkerHandle | None = None
+        self._blocks: dict[Shape, Block] = {}
+        self._opening: list[tuple[WorkerSpec, WorkerHandle]] = []
+
+    def run(self) -> None:
+        """Runs all sets. Ends its workers in any case; a run that is interrupted ends as a partial one."""
+        self._epoch = self._clock()
+        blocks = layout([*self._shapes, CANARY_SHAPE], self._settings.pairs)
+        self._blocks = {block.shape: block for block in blocks}
+        memory = SharedMemory.create(blocks[-1].end)
+        status = "complete"
+        try:
+            self._start_reference(memory, blocks)
+            for set_ in range(self._first_set, self._settings.sets):
+                self._run_set(set_, memory)
+                self._observer(SetFinished(set=set_))
+        except (KeyboardInterrupt, RunInterrupted):
+            status = "partial"
+        finally:
+            self._close_all()
+            memory.close()
+        self._account["total"] = self._clock() - self._epoch
+        self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
+
+    # --- A set ----------------------------------------------------------------------------------------------------
+
+    def _run_set(self, set_: int, memory: SharedMemory) -> None:
+        settings = self._settings
+        # Every set has the same share of the budget, and what earlier sets left or overran is shared by all to come.
+        left = settings.seconds - (self._clock() - self._epoch)
+        end = self._clock() + max(0.0, left / (settings.sets - set_))
+        started = self._clock()
+        self._start_workers(set_, memory)
+        self._finish_reference()
+        self._account["starting"] += self._clock() - started
+        # The first set goes from small to large: what it learns says what is too slow further on.
+        shapes = sorted(self._shapes, key=lambda shape: shape.flops)
+        if set_ > self._first_set:
+            self._random.shuffle(shapes)
+        for i, shape in enumerate(shapes):
+            now = self._clock()
+            self._measure_shape(set_, self._blocks[shape], now + max(0.0, end - now) / (len(shapes) - i))
+        self._close_workers()
+
+    def _start_reference(self, memory: SharedMemory, blocks: list[Block]) -> None:
+        """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
+        spec = WorkerSpec("reference", "reference", {}, [])
+        self._reference = self._launch(spec, memory)
+        self._reference.send(MakeOperands(blocks=blocks, seed=self._settings.seed))
+
+    def _finish_reference(self) -> None:
+        if self._reference is not None:
+            # Without operands there is no run: a lost reference worker is an error of the whole.
+            self._reference.receive(Done, _START_TIMEOUT + self._settings.seconds)
+            self._reference.close()
+            self._reference = None
+
+    def _start_workers(self, set_: int, memory: SharedMemory) -> None:
+        wanted = [(spec, [v for v in spec.variants if v.name not in self._absent]) for spec in self._specs]
+        wanted = [(spec, variants) for spec, variants in wanted if variants]
+        self._observer(SetStarted(set=set_, workers=[spec.name for spec, _ in wanted]))
+        self._team = _Team()
+        self._opening = []
+        for spec, variants in wanted:
+            handle = self._launch(spec, memory)
+            self._opening.append((spec, handle))
+            with contextlib.suppress(WorkerLost):  # receive says why
+                handle.send(Open(variants=variants, backend_files=self._settings.backend_files))
+        for spec, handle in self._opening:
+            self._greet(set_, spec, handle)
+        self._opening = []
+
+    def _greet(self, set_: int, spec: WorkerSpec, handle: WorkerHandle) -> None:
+        try:
+            opened = handle.receive(Opened, _START_TIMEOUT)
+        except WorkerLost as lost:
+            handle.close()
+            self._lose_worker(set_, spec, f"its worker could not start: {lost}")
+            return
+        ready: list[str] = []
+        for probed in opened.backends:
+            if spec.name != CANARY:
+                self._observer(BackendProbed(set=set_, backend=probed.backend, status=probed.status,
+                                             reason=probed.reason, remedy=probed.remedy))  # fmt: skip
+            if probed.status == "ok":
+                ready.append(probed.backend)
+            else:
+                self._absent.add(probed.backend)
+        if not ready:
+            handle.close()
+            return
+        self._team.workers[spec.name] = handle
+        self._team.ready[spec.name] = ready
+        record = WorkerRecord(set=set_, worker=spec.name, library=spec.library, pid=handle.pid,
+                              environment=spec.environment, provenance=opened.provenance)  # fmt: skip
+        self._observer(WorkerReady(worker=record))
+
+    # --- A shape within a set -------------------------------------------------------------------------------------
+
+    def _measure_shape(self, set_: int, block: Block, end: float) -> None:
+        self._observer(ShapeStarted(set=set_, shape=str(block.shape)))
+        self._team.cells = {}
+        names = list(self._team.workers)
+        self._random.shuffle(names)
+        for name in names:
+            if name == CANARY:
+                self._prepare(set_, name, self._blocks[CANARY_SHAPE], self._team.ready[name])
+            else:
+                self._prepare(set_, name, block, self._worth_preparing(set_, name, block.shape))
+        count = sum(map(len, self._team.cells.values()))
+        slot = max(end - self._clock(), 0.0) / (ROUNDS * max(count, 1))
+        for cells in self._team.cells.values():
+            for cell in cells:
+                cell.pace.slot = slot
+        round_ = 0
+        round_seconds = 0.0
+        while count and (round_ < _FEWEST_ROUNDS or self._clock() + 0.5 * round_seconds < end):
+            before = self._clock()
+            self._take_round(set_, round_, block.shape)
+            round_seconds = self._clock() - before
+            round_ += 1
+            if before > end and round_ >= 1:
+                break  # the least was more than the time that there was
+            if not any(name != CANARY and cells for name, cells in self._team.cells.items()):
+                break
+        for name in list(self._team.cells):
+            self._ask(set_, name, Release(), Done, _GRACE)
+
+    def _worth_preparing(self, set_: int, worker: str, shape: Shape) -> list[str]:
+        """The worker's backends without those that are lost at this shape, or would take more than the run can give."""
+        settings = self._settings
+        worth: list[str] = []
+        for backend in self._team.ready[worker]:
+            if (backend, str(shape), "latency") in self._lost:
+                continue
+            rate = self._rates.get((backend, "latency"))
+            estimate = shape.flops / rate if rate else 0.0
+            if not too_slow(estimate, settings.sets, settings.seconds):
+                worth.append(backend)
+                continue
+            self._skip(set_, backend, shape, estimate)
+        return worth
+
+    def _skip(self, set_: int, backend: str, shape: Shape, estimate: float) -> None:
+        settings = self._settings
+        needed = budget_for(estimate, settings.sets)
+        reason = f"one product is expected to take {estimate:.3g} s; --seconds {needed:.0f} would make room for it"
+        self._lost.add((backend, str(shape), "latency"))
+        self._observer(CellPrepared(set=set_, backend=backend, m=shape.m, n=shape.n, k=shape.k, mode="latency",
+                                    status="skipped", reason=reason, estimate=estimate))  # fmt: skip
+
+    def _prepare(self, set_: int, worker: str, block: Block, backends: list[str]) -> None:
+        if not backends:
+            return
+        # Another pair is compared first in every set, so that slow products are compared on several in the end.
+        request = Prepare(block=block, backends=backends, first_pair=set_)
+        prepared = self._ask(set_, worker, request, Prepared, _START_TIMEOUT + self._settings.seconds)
+        if prepared is None:
+            return
+        self._account["preparing"] += prepared.preparing
+        self._account["calibrating"] += prepared.calibrating
+        self._account["settling"] += prepared.settling
+        cells = [self._admit(set_, worker, block.shape, cell) for cell in prepared.cells]
+        self._team.cells[worker] = [cell for cell in cells if cell is not None]
+
+    def _admit(self, set_: int, worker: str, shape: Shape, cell: PreparedCell) -> _Cell | None:
+        """Tells of a prepared cell; returns what is needed to measure it, or None if it is not to be measured."""
+        key: Key = (cell.backend, str(shape), cell.mode)
+        seconds = cell.seconds or 0.0
+        if worker != CANARY:
+            if key in self._lost:
+                return None
+            if cell.status == "ok" and too_slow(seconds, self._settings.sets, self._settings.seconds):
+                self._skip(set_, cell.backend, shape, seconds)
+                return None
+            self._observer(CellPrepared(
+                set=set_, backend=cell.backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode, status=cell.status,
+                reason=cell.reason, relative_error=cell.relative_error, precision=cell.precision,
+                pairs_compared=cell.pairs_compared, seconds=cell.seconds, provenance=cell.provenance,
+            ))  # fmt: skip
+            if cell.status == "failed":
+                self._lost.add(key)
+        if cell.status != "ok":
+            return None
+        if seconds > 0:
+            self._rates[cell.backend, cell.mode] = shape.flops / seconds
+        pace = CellPace(seconds, cell.mode == "throughput", shape.product_bytes, slot=0.0)
+        return _Cell(cell.backend, cell.mode, pace, next_pair=self._random.randrange(self._settings.pairs))
+
+    # --- A round within a shape -----------------------------------------------------------------------------------
+
+    def _take_round(self, set_: int, round_: int, shape: Shape) -> None:
+        names = [name for name, cells in self._team.cells.items() if cells]
+        self._random.shuffle(names)
+        for turn, name in enumerate(names):
+            due = [cell for cell in self._team.cells[name] if cell.pace.is_due(round_)]
+            if due:
+                self._observer(TurnStarted(set=set_, round=round_, shape=str(shape), worker=name))
+                self._take_turn(set_, round_, turn, name, shape if name != CANARY else CANARY_SHAPE, due)
+
+    def _take_turn(self, set_: int, round_: int, turn: int, worker: str, shape: Shape, due: list[_Cell]) -> None:
+        request = TakeTurn(
+            cells=[
+                TurnCell(backend=cell.backend, mode=cell.mode, loops=cell.pace.loops, samples=cell.pace.samples,
+                         first_pair=cell.next_pair)
+                for cell in due
+            ],
+            order=self._sample_order(due),
+        )  # fmt: skip
+        expected = sum(cell.pace.cost for cell in due)
+        turned = self._ask(set_, worker, request, Turned, _PATIENCE * expected + _GRACE)
+        if turned is None:
+            return
+        for kind in ("warming", "sampling", "settling"):
+            self._account[kind] += getattr(turned, kind)
+        for cell, told in zip(due, turned.cells, strict=True):
+            backend = cell.backend if worker != CANARY else CANARY
+            samples = [
+                Sample(set=set_, round=round_, turn=turn, start=m.start - self._epoch, first_pair=m.first_pair,
+                       loops=m.loops, seconds=m.seconds, cpu_seconds=m.cpu_seconds)
+                for m in told.samples
+            ]  # fmt: skip
+            if samples:
+                self._observer(SamplesTaken(backend=backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,
+                                            samples=samples))  # fmt: skip
+            if told.reason:
+                self._lose_cell(set_, worker, shape, cell, told.reason)
+            sampled = sum(sample.seconds for sample in samples)
+            calls = sum(sample.loops for sample in samples)
+            cell.pace.took_turn(cell.pace.cost, sampled, calls)
+            cell.next_pair = (cell.next_pair + calls) % self._settings.pairs
+
+    def _sample_order(self, due: list[_Cell]) -> list[int]:
+        order = [i for i, cell in enumerate(due) for _ in range(cell.pace.samples)]
+        self._random.shuffle(order)
+        return order
+
+    # --- Workers and what becomes of them -------------------------------------------------------------------------
+
+    def _ask(self, set_: int, worker: str, request: object, expected: type, timeout: float) -> object | None:
+        """A request's reply, or None if the worker was lost over it."""
+        handle = self._team.workers.get(worker)
+        if handle is None:
+            return None
+        try:
+            handle.send(request)
+            return handle.receive(expected, timeout)
+        except WorkerLost as lost:
+            handle.close()
+            self._lose_worker(set_, handle.spec, str(lost))
+            return None
+
+    def _lose_worker(self, set_: int, spec: WorkerSpec, reason: str) -> None:
+        self._team.workers.pop(spec.name, None)
+        self._team.cells.pop(spec.name, None)
+        self._absent |= {variant.name for variant in spec.variants}
+        if spec.name == CANARY:
+            self._observer(Warned(text=f"the canary was lost, so drift is not watched: {reason}"))
+        else:
+            self._observer(WorkerEnded(set=set_, worker=spec.name, reason=reason))
+
+    def _lose_cell(self, set_: int, worker: str, shape: Shape, cell: _Cell, reason: str) -> None:
+        self._lost.add((cell.backend, str(shape), cell.mode))
+        self._team.cells[worker] = [other for other in self._team.cells[worker] if other is not cell]
+        if worker != CANARY:
+            self._observer(CellFailed(set=set_, backend=cell.backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,
+                                      reason=reason))  # fmt: skip
+
+    def _close_workers(self) -> None:
+        for handle in self._team.workers.values():
+            handle.close()
+        self._team = _Team()
+
+    def _close_all(self) -> None:
+        for _, handle in self._opening:
+            handle.close()
+        if self._reference is not None:
+            self._reference.close()
+        self._close_workers()

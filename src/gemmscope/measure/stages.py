@@ -1,0 +1,202 @@
+"""What a worker does with a backend, in this order: prepare, compare, calibrate, warm up, sample, settle."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from typing import TYPE_CHECKING
+
+from gemmscope.measure.protocol import Measurement, PreparedCell, TurnedCell
+from gemmscope.measure.verify import precision_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gemmscope.backends.base import Backend, Mode
+    from gemmscope.measure.protocol import TurnCell
+    from gemmscope.measure.verify import Comparison
+
+    Run = Callable[[int, int], float]
+
+# Comparing with float64 goes on to further pairs for this long; one pair is always compared.
+_COMPARE_SECONDS = 0.1
+
+# A turn's first calls can cost 24 times more than later ones: pools wake up, caches and clocks come back. One rotation
+# over the pairs brings small products to within 10 %; a slow product needs none, because waking costs milliseconds.
+_WARM_AT_LEAST = 1e-3
+_WARM_AT_MOST = 20e-3
+
+# Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
+_CALIBRATE_SECONDS = 0.5e-3
+
+# From here on a wait after every product cannot matter: it costs microseconds.
+SLOW_CALL = 0.1
+
+# A pool that still spins uses a whole processor; a worker that waits for a message uses none.
+_QUIET_SHARE = 0.15
+_SETTLE_STEP = 1e-3
+_SETTLE_AT_MOST = 1.0
+
+
+def bind(backend: Backend, mode: Mode) -> Run:
+    """The backend's loop for a mode."""
+    return backend.run if mode == "latency" else backend.run_throughput
+
+
+def compare(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> tuple[float, int]:
+    """Compares products with float64, from ``first_pair`` on; returns the largest relative error and how many pairs."""
+    stop = time.perf_counter() + _COMPARE_SECONDS
+    worst = 0.0
+    compared = 0
+    for offset in range(len(comparisons)):
+        pair = (first_pair + offset) % len(comparisons)
+        worst = max(worst, comparisons[pair].relative_error(backend.product(pair)))
+        compared += 1
+        if time.perf_counter() > stop:
+            break
+    return worst, compared
+
+
+def warm_up(run: Run, pairs: int, first: int) -> float:
+    """Calls untimed: a rotation over the pairs and at least 1 ms, but no more than 20 ms. Returns seconds a call."""
+    start = time.perf_counter()
+    calls = 0
+    while True:
+        run(1, first + calls)
+        calls += 1
+        elapsed = time.perf_counter() - start
+        if elapsed > _WARM_AT_MOST or (calls >= pairs and elapsed > _WARM_AT_LEAST):
+            return elapsed / calls
+
+
+def calibrate(run: Run, pairs: int) -> float:
+    """Seconds of one product, from calls in a row that are long enough for the clock."""
+    seconds = warm_up(run, pairs, 0)
+    loops = max(1, min(2**24, math.ceil(_CALIBRATE_SECONDS / max(seconds, 1e-9))))
+    if loops == 1:
+        return seconds
+    while True:
+        elapsed = checked_seconds(run(loops, 0))
+        if elapsed >= _CALIBRATE_SECONDS or loops >= 2**24:
+            return elapsed / loops
+        loops = min(2**24, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
+
+
+def prepare_cells(
+    name: str, backend: Backend, comparisons: Sequence[Comparison], k: int, first_pair: int
+) -> tuple[list[PreparedCell], float]:
+    """Compares and calibrates a backend that has its operands; returns its cells and the seconds for calibrating."""
+    worst: float | None = None
+    precision = None
+    compared = 0
+    if backend.multiplies:
+        worst, compared = compare(backend, comparisons, first_pair)
+        precision = precision_class(worst, k)
+        if precision == "wrong":
+            reason = f"wrong product: relative error {worst:.3g} against float64, so it is not timed"
+            return [
+                PreparedCell(backend=name, mode=mode, status="failed", reason=reason, precision="wrong",
+                             relative_error=worst if math.isfinite(worst) else None, pairs_compared=compared)
+                for mode in backend.modes
+            ], 0.0  # fmt: skip
+    provenance = backend.provenance()
+    start = time.perf_counter()
+    cells: list[PreparedCell] = []
+    latency = 0.0
+    for mode in backend.modes:
+        if mode == "throughput" and latency >= SLOW_CALL:
+            status, seconds = "skipped", None
+            reason = f"a product takes {latency:.3g} s, so one wait after many is no different: see latency"
+        else:
+            status, reason, seconds = "ok", "", calibrate(bind(backend, mode), len(comparisons))
+            latency = seconds if mode == "latency" else latency
+        cells.append(
+            PreparedCell(backend=name, mode=mode, status=status, reason=reason, relative_error=worst,
+                         precision=precision, pairs_compared=compared, seconds=seconds, provenance=provenance)
+        )  # fmt: skip
+    return cells, time.perf_counter() - start
+
+
+def take_turn(
+    cells: Sequence[TurnCell], order: Sequence[int], backends: Mapping[str, Backend], pairs: int
+) -> tuple[list[TurnedCell], float, float]:
+    """Warms every cell up, then takes samples in the order given.
+
+    Returns:
+        The cells' samples, in the order of ``cells``; seconds of warming up; seconds of sampling.
+    """
+    runs = [bind(backends[cell.backend], cell.mode) for cell in cells]
+    samples: list[list[Measurement]] = [[] for _ in cells]
+    reasons = [""] * len(cells)
+    first = [cell.first_pair for cell in cells]
+    gc.collect()
+    gc.disable()
+    try:
+        warm_start = time.perf_counter()
+        for i, run in enumerate(runs):
+            try:
+                if cells[i].mode == "throughput":
+                    # One call at a time would warm up another path than the one that is timed.
+                    run(min(cells[i].loops, pairs), first[i])
+                else:
+                    warm_up(run, pairs, first[i])
+            except Exception as error:  # noqa: BLE001  (a backend may raise anything, and it costs only itself)
+                reasons[i] = describe(error)
+        sample_start = time.perf_counter()
+        for i in order:
+            if reasons[i]:
+                continue
+            try:
+                samples[i].append(sample(runs[i], cells[i].loops, first[i]))
+            except Exception as error:  # noqa: BLE001  (as above)
+                reasons[i] = describe(error)
+            first[i] = (first[i] + cells[i].loops) % pairs
+        end = time.perf_counter()
+    finally:
+        gc.enable()
+    turned = [TurnedCell(samples=taken, reason=reason) for taken, reason in zip(samples, reasons, strict=True)]
+    return turned, sample_start - warm_start, end - sample_start
+
+
+def sample(run: Run, loops: int, first: int) -> Measurement:
+    """One sample, with the processor time of all the worker's threads beside it."""
+    processor = time.process_time()
+    start = time.perf_counter()
+    seconds = run(loops, first)
+    processor = time.process_time() - processor
+    return Measurement(
+        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=processor
+    )
+
+
+def settle() -> float:
+    """Waits until this process's thread pools have gone quiet, measured by its processor time; returns the seconds.
+
+    Pools spin after their last product, for 6 ms (OpenMP) to 100 ms and more, and would take a processor from the
+    worker whose turn is next.
+    """
+    start = time.perf_counter()
+    while True:
+        wall, processor = time.perf_counter(), time.process_time()
+        time.sleep(_SETTLE_STEP)
+        now = time.perf_counter()
+        if time.process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _SETTLE_AT_MOST:
+            return now - start
+
+
+def checked_seconds(seconds: object) -> float:
+    """What a backend's ``run`` returned, if it can be a duration.
+
+    Raises:
+        ValueError: If it is no positive, finite number.
+    """
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+        raise ValueError(f"run() returned {seconds!r}; expected seconds, a number above 0")
+    return float(seconds)
+
+
+def describe(error: BaseException) -> str:
+    """An error as a reason: its type and its text, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,73 @@
+"""Right before fast: how far a float32 product is from the float64 one, and what precision that speaks of."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gemmscope.operands import OperandPair
+    from gemmscope.results.model import Precision
+
+# Unit roundoff of float32: half the distance from 1 to the next number.
+UNIT_ROUNDOFF = 2.0**-24
+
+# Rounding errors of a sum of K random terms grow like a random walk, as the root of K, in units of the roundoff
+# (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.8). Kernels that sum in blocks stay well
+# below; four times above it there is room for the slowest and still two orders of magnitude to TF32 at K = 64.
+_FLOAT32_FACTOR = 4.0
+
+# Operands rounded to p bits make a relative error of about 0.6 · 2⁻ᵖ, whatever K is: 2.9e-4 for TF32's 11 bits
+# (measured on an H200), 2.3e-3 for bfloat16's 8. The limits are the geometric means between neighbours, roughly.
+_FLOAT32_LIMIT = 5e-5
+_TF32_LIMIT = 8e-4
+_BF16_LIMIT = 8e-3
+
+
+class Comparison:
+    """One pair's float64 reference, and the size that its elements would have if nothing cancelled.
+
+    Args:
+        pair: The operands.
+        rows: Which rows of the product are compared.
+        reference: Their float64 products, of shape (len(rows), n).
+    """
+
+    def __init__(self, pair: OperandPair, rows: list[int], reference: NDArray[np.float64]) -> None:
+        self._rows = rows
+        self._reference = reference
+        self._shape = (pair.a.shape[0], pair.b.shape[1])
+        # ‖D‖² = Σ_ij Σ_k a²_ik b²_kj = Σ_k (Σ_i a²_ik)(Σ_j b²_kj), without a matrix product.
+        a = pair.a[rows].astype(np.float64)
+        b = pair.b.astype(np.float64)
+        self._scale = math.sqrt(float(np.dot(np.einsum("ik,ik->k", a, a), np.einsum("kj,kj->k", b, b))))
+
+    def relative_error(self, product: NDArray[np.float32]) -> float:
+        """‖C − C₆₄‖ / ‖D‖ in the Frobenius norm over the compared rows; infinite if C holds a NaN or has another shape."""
+        if product.shape != self._shape:
+            return math.inf
+        if product.size == 0:
+            return 0.0
+        difference = product[self._rows].astype(np.float64) - self._reference
+        error = float(np.linalg.norm(difference))
+        if not math.isfinite(error):
+            return math.inf
+        if self._scale == 0.0:  # an empty sum: only zero is right
+            return 0.0 if error == 0.0 else math.inf
+        return error / self._scale
+
+
+def precision_class(relative_error: float, k: int) -> Precision:
+    """The format whose rounding explains the error of sums over K terms; ``"wrong"`` if none does."""
+    float32_error = _FLOAT32_FACTOR * UNIT_ROUNDOFF * math.sqrt(max(k, 1))
+    if relative_error <= min(float32_error, _FLOAT32_LIMIT):
+        return "float32"
+    if relative_error <= _TF32_LIMIT:
+        return "tf32"
+    if relative_error <= _BF16_LIMIT:
+        return "bf16"
+    return "wrong"

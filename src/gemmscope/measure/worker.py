@@ -1,0 +1,188 @@
+"""The worker process: loads one library, hosts its backends, and does what it is asked, one request at a time.
+
+Started as ``python -m gemmscope.measure.worker`` with the numbers of the descriptors that it inherits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from gemmscope.backends import registry
+from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import math_images, version, wheel_tags
+from gemmscope.measure import stages
+from gemmscope.measure.protocol import (
+    Decoder,
+    Done,
+    MakeOperands,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    PreparedCell,
+    Probed,
+    Refused,
+    Release,
+    Reply,
+    Request,
+    TakeTurn,
+    Turned,
+    frame,
+    write_all,
+)
+from gemmscope.measure.verify import Comparison
+from gemmscope.operands import SharedMemory, make_operands, operands_in, reference_in
+
+if TYPE_CHECKING:
+    from gemmscope.backends.base import Backend
+    from gemmscope.backends.variant import Variant
+
+# Distributions whose version and wheel say which library, and which build of it, was measured.
+_DISTRIBUTIONS = ("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy-openblas32")
+
+
+class Worker:
+    """The backends of one library, and what they were given.
+
+    Args:
+        memory: The run's shared memory.
+    """
+
+    def __init__(self, memory: SharedMemory) -> None:
+        self._memory = memory
+        self._registry = registry.built_in()
+        self._variants: dict[str, Variant] = {}
+        self._backends: dict[str, Backend] = {}
+        self._pairs = 0
+
+    def answer(self, request: Request) -> Reply:
+        """Does what a request asks for."""
+        match request:
+            case Open():
+                return self._open(request)
+            case MakeOperands():
+                make_operands(self._memory.map(writable=True), request.blocks, request.seed)
+                return Done()
+            case Prepare():
+                return self._prepare(request)
+            case TakeTurn():
+                cells, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
+                return Turned(cells=cells, warming=warming, sampling=sampling, settling=stages.settle())
+            case Release():
+                self._release()
+                return Done()
+
+    def _open(self, request: Open) -> Opened:
+        probed: list[Probed] = []
+        for variant in request.variants:
+            try:
+                self._make(variant).probe()
+            except BackendUnavailable as absent:
+                probed.append(
+                    Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
+                )
+            except Exception as error:  # noqa: BLE001  (a backend may raise anything, and it costs only itself)
+                probed.append(Probed(backend=variant.name, status="failed", reason=stages.describe(error)))
+            else:
+                self._variants[variant.name] = variant
+                probed.append(Probed(backend=variant.name, status="ok"))
+        return Opened(backends=probed, provenance=_provenance())
+
+    def _make(self, variant: Variant) -> Backend:
+        return self._registry.backend(variant.backend)(variant.settings)
+
+    def _prepare(self, request: Prepare) -> Prepared:
+        self._release()
+        start = time.perf_counter()
+        block = request.block
+        memory = self._memory.map()
+        operands = operands_in(memory, block)
+        self._pairs = len(operands)
+        comparisons = [
+            Comparison(pair, block.rows, reference_in(memory, block, i)) for i, pair in enumerate(operands.pairs)
+        ]
+        cells: list[PreparedCell] = []
+        calibrating = 0.0
+        for name in request.backends:
+            backend = self._make(self._variants[name])
+            try:
+                backend.probe()
+                backend.prepare(operands)
+                ready, seconds = stages.prepare_cells(
+                    name, backend, comparisons, block.shape.k, request.first_pair % len(operands)
+                )
+            except Exception as error:  # noqa: BLE001  (as above)
+                reason = stages.describe(error)
+                cells += [
+                    PreparedCell(backend=name, mode=mode, status="failed", reason=reason) for mode in backend.modes
+                ]
+                continue
+            calibrating += seconds
+            cells += ready
+            self._backends[name] = backend
+        preparing = time.perf_counter() - start - calibrating
+        return Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=stages.settle())
+
+    def _release(self) -> None:
+        self._backends.clear()
+        gc.collect()
+
+
+def _provenance() -> dict[str, str | int | list[str]]:
+    facts: dict[str, str | int | list[str]] = {"python": sys.version.split()[0], "images": math_images()}
+    for name in _DISTRIBUTIONS:
+        installed = version(name)
+        if installed is not None:
+            facts[name] = installed
+            facts[f"{name} wheel"] = wheel_tags(name)
+    return facts
+
+
+def _end_with(lifeline: int) -> None:
+    """Ends this process when the orchestrator does, however it ends, and whatever this process is doing.
+
+    A worker that waits for a request sees the end of its pipe. One that is at work does not look; so a thread reads from
+    a pipe that nobody ever writes to, and whose other end only the orchestrator holds.
+    """
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+    if sys.platform == "linux":
+        # For a backend that hangs without giving the interpreter back, which would stop that thread too.
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> None:
+    """Answers requests until the pipe ends."""
+    requests, replies, lifeline, operands = map(int, arguments)
+    # Whatever a library prints goes where it can do no harm: the orchestrator keeps the end of standard error.
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with(lifeline)
+    worker = Worker(SharedMemory(operands))
+    decoder = Decoder("requests")
+    while data := os.read(requests, 65536):
+        decoder.feed(data)
+        while (request := decoder.next()) is not None:
+            try:
+                reply = worker.answer(request)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001  (the orchestrator decides what a failed request costs)
+                reply = Refused(reason=stages.describe(error))
+            write_all(replies, frame(reply))
+    # Without tearing the library down: some hang or crash at that, and nothing is left to lose.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
