@@ -1,0 +1,40 @@
+"""Which library multiplies float32 matrices fastest on this machine, and is the time spent in the kernel or around it?
+
+``gemmscope.run(...)`` measures, ``gemmscope.load(file)`` reads results, and ``gemmscope.native`` calls the linked BLAS.
+Importing the package imports no framework: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gemmscope import native
+    from gemmscope.errors import GemmscopeError
+    from gemmscope.results.model import Result
+    from gemmscope.results.store import load
+    from gemmscope.job import run
+
+__all__ = ["GemmscopeError", "Result", "__version__", "load", "native", "run"]
+
+_HOMES = {
+    "GemmscopeError": "gemmscope.errors",
+    "Result": "gemmscope.results.model",
+    "load": "gemmscope.results.store",
+    "run": "gemmscope.job",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return importlib.import_module("gemmscope._build").VERSION
+    if name == "native":
+        return importlib.import_module("gemmscope.native")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gemmscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -86,7 +86,7 @@ class TorchCpu(Backend):
         torch = self._torch
         blas = next((word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), "")
         facts: dict[str, str | int] = {
-            "torch": torch.__version__,
+            "torch": torch.version.__version__,
             "device": str(self._device),
             "threads": torch.get_num_threads(),
             "blas": blas.removeprefix("="),

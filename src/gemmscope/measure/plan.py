@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from gemmscope.backends.variant import Variant
 
 
-def plan_workers(variants: Iterable[Variant], registry: Registry, environment: dict[str, str]) -> list[WorkerSpec]:
+def plan_workers(
+    variants: Iterable[Variant], registry: Registry, environment: dict[str, str], name: str = ""
+) -> list[WorkerSpec]:
     """Groups variants into workers, in the order in which they are named.
 
     Variants share a worker where they share library and environment. What is subtracted from each other must share a
@@ -23,6 +25,7 @@ def plan_workers(variants: Iterable[Variant], registry: Registry, environment: d
         variants: What is to be measured.
         registry: Where their classes are.
         environment: What the run asks of every worker, such as a number of threads; a variant's own wins.
+        name: What to call the workers, instead of by their library.
     """
     groups: dict[tuple[object, ...], list[Variant]] = {}
     for variant in variants:
@@ -37,7 +40,7 @@ def plan_workers(variants: Iterable[Variant], registry: Registry, environment: d
         own = members[0].environment
         specs.append(
             WorkerSpec(
-                name=members[0].name if own or members[0].own_worker else str(library),
+                name=name or (members[0].name if own or members[0].own_worker else str(library)),
                 library=str(library),
                 environment=needs | environment | own,
                 variants=members,

@@ -83,6 +83,25 @@ class _Team:
     cells: dict[str, list[_Cell]] = field(default_factory=dict)
 
 
+@dataclass
+class Progress:
+    """Where a run goes on that was cut off; as it stands, a run from its beginning.
+
+    Args:
+        next_set: The number of the next set.
+        finished_sets: How many are finished; a set that was cut off is not, and counts again.
+        lost: Cells that failed or were skipped.
+        absent: Variants whose worker was lost.
+        elapsed: Seconds that the earlier part of the run has taken.
+    """
+
+    next_set: int = 0
+    finished_sets: int = 0
+    lost: set[Key] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    elapsed: float = 0.0
+
+
 class Session:
     """Takes turns until the time is up. Everything that happens is told to the observer, and to nobody else.
 
@@ -92,8 +111,7 @@ class Session:
         workers: The workers that every set starts.
         observer: Told of every event, between turns.
         canary: The worker of the canary, or None to do without.
-        first_set: Where to go on in a run that was interrupted.
-        lost: Cells and backends that an earlier part of the run lost, by :meth:`lost_cell`.
+        progress: Where to go on in a run that was cut off.
         clock: A steady clock, in seconds.
         launch: Starts a worker.
     """
@@ -106,8 +124,7 @@ class Session:
         observer: Observer,
         *,
         canary: WorkerSpec | None = None,
-        first_set: int = 0,
-        lost: set[Key] | None = None,
+        progress: Progress | None = None,
         clock: Callable[[], float] = time.perf_counter,
         launch: Callable[[WorkerSpec, SharedMemory], WorkerHandle] = WorkerProcess,
     ) -> None:
@@ -115,12 +132,12 @@ class Session:
         self._shapes = list(shapes)
         self._specs = [*workers, *([canary] if canary else [])]
         self._observer = observer
-        self._first_set = first_set
+        self._progress = progress or Progress()
         self._clock = clock
         self._launch = launch
-        self._lost: set[Key] = set(lost or ())
-        self._absent: set[str] = set()
-        self._random = random.Random(f"{settings.seed}/{first_set}")  # noqa: S311  (an order, not a secret)
+        self._lost = self._progress.lost
+        self._absent = self._progress.absent
+        self._random = random.Random(f"{settings.seed}/{self._progress.next_set}")  # noqa: S311  (an order, no secret)
         self._rates: dict[tuple[str, Mode], float] = {}
         self._epoch = 0.0
         self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
@@ -131,38 +148,43 @@ class Session:
 
     def run(self) -> None:
         """Runs all sets. Ends its workers in any case; a run that is interrupted ends as a partial one."""
-        self._epoch = self._clock()
+        start = self._clock()
+        # Samples of a run that goes on are dated as if it had never stopped.
+        self._epoch = start - self._progress.elapsed
+        settings = self._settings
+        sets_left = max(0, settings.sets - self._progress.finished_sets)
+        budget = settings.seconds * sets_left / settings.sets
         blocks = layout([*self._shapes, CANARY_SHAPE], self._settings.pairs)
         self._blocks = {block.shape: block for block in blocks}
         memory = SharedMemory.create(blocks[-1].end)
         status = "complete"
         try:
             self._start_reference(memory, blocks)
-            for set_ in range(self._first_set, self._settings.sets):
-                self._run_set(set_, memory)
+            for done in range(sets_left):
+                set_ = self._progress.next_set + done
+                # Every set has the same share, and what earlier sets left or overran is shared by all to come.
+                now = self._clock()
+                end = now + max(0.0, start + budget - now) / (sets_left - done)
+                self._run_set(set_, memory, end, first=done == 0)
                 self._observer(SetFinished(set=set_))
         except (KeyboardInterrupt, RunInterrupted):
             status = "partial"
         finally:
             self._close_all()
             memory.close()
-        self._account["total"] = self._clock() - self._epoch
+        self._account["total"] = self._clock() - start
         self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
 
     # --- A set ----------------------------------------------------------------------------------------------------
 
-    def _run_set(self, set_: int, memory: SharedMemory) -> None:
-        settings = self._settings
-        # Every set has the same share of the budget, and what earlier sets left or overran is shared by all to come.
-        left = settings.seconds - (self._clock() - self._epoch)
-        end = self._clock() + max(0.0, left / (settings.sets - set_))
+    def _run_set(self, set_: int, memory: SharedMemory, end: float, *, first: bool) -> None:
         started = self._clock()
         self._start_workers(set_, memory)
         self._finish_reference()
         self._account["starting"] += self._clock() - started
         # The first set goes from small to large: what it learns says what is too slow further on.
         shapes = sorted(self._shapes, key=lambda shape: shape.flops)
-        if set_ > self._first_set:
+        if not first:
             self._random.shuffle(shapes)
         for i, shape in enumerate(shapes):
             now = self._clock()

@@ -100,7 +100,10 @@ def prepare_cells(
                              relative_error=worst if math.isfinite(worst) else None, pairs_compared=compared)
                 for mode in backend.modes
             ], 0.0  # fmt: skip
-    provenance = backend.provenance()
+    # Plain values only: a framework's version may be a subclass of str that no message can carry.
+    provenance = {
+        name: int(value) if isinstance(value, int) else "".join(str(value)) for name, value in backend.provenance().items()
+    }
     start = time.perf_counter()
     cells: list[PreparedCell] = []
     latency = 0.0
@@ -130,7 +133,7 @@ def take_turn(
     samples: list[list[Measurement]] = [[] for _ in cells]
     reasons = [""] * len(cells)
     first = [cell.first_pair for cell in cells]
-    gc.collect()
+    # Not collected here: with a framework loaded that takes 20 ms a turn. See Worker._prepare.
     gc.disable()
     try:
         warm_start = time.perf_counter()

@@ -127,11 +127,15 @@ class Worker:
             calibrating += seconds
             cells += ready
             self._backends[name] = backend
+        # What is alive now stays alive until the release: frozen, it costs no later collection anything.
+        gc.collect()
+        gc.freeze()
         preparing = time.perf_counter() - start - calibrating
         return Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=stages.settle())
 
     def _release(self) -> None:
         self._backends.clear()
+        gc.unfreeze()
         gc.collect()
 
 
@@ -176,10 +180,10 @@ def main(arguments: list[str]) -> None:
         decoder.feed(data)
         while (request := decoder.next()) is not None:
             try:
-                reply = worker.answer(request)  # type: ignore[arg-type]
+                answer = frame(worker.answer(request))  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001  (the orchestrator decides what a failed request costs)
-                reply = Refused(reason=stages.describe(error))
-            write_all(replies, frame(reply))
+                answer = frame(Refused(reason=stages.describe(error)))
+            write_all(replies, answer)
     # Without tearing the library down: some hang or crash at that, and nothing is left to lose.
     os._exit(0)
 

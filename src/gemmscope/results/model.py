@@ -77,7 +77,10 @@ class Settings(Record, kw_only=True):
 
 
 class BackendRecord(Record, kw_only=True):
-    """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not."""
+    """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
+
+    ``worker`` is the name of the worker that hosts it in every set.
+    """
 
     name: str
     library: str
@@ -87,6 +90,7 @@ class BackendRecord(Record, kw_only=True):
     reason: str = ""
     remedy: str = ""
     summary: str = ""
+    worker: str = ""
     multiplies: bool = True
 
 

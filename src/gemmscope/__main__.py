@@ -1,0 +1,5 @@
+"""``python -m gemmscope`` is ``gemmscope``."""
+
+from gemmscope.cli import main
+
+main()

@@ -1,0 +1,183 @@
+"""The command line. Each command loads what it needs when it is called, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gemmscope.errors import GemmscopeError, UsageError
+
+if TYPE_CHECKING:
+    from gemmscope.results.model import Result
+
+# Exit statuses, as the README promises them.
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class _Percent(click.ParamType):
+    """A share written as ``1%`` or ``0.01``."""
+
+    name = "PERCENT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Reads the share, or says what was expected."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"{text!r} is no share: write 1% or 0.01", param, ctx)
+
+
+class _Group(click.Group):
+    """Turns gemmscope's own errors into one line on standard error and an exit status, instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            click.echo(f"gemmscope: {error}", err=True)
+            ctx.exit(EXIT_USAGE)
+        except GemmscopeError as error:
+            click.echo(f"gemmscope: {error}", err=True)
+            ctx.exit(EXIT_FAILED)
+
+
+@click.group(cls=_Group, context_settings=_CONTEXT)
+@click.version_option(package_name="gemmscope")
+def main() -> None:
+    """Which library multiplies float32 matrices fastest on this machine?
+
+    And is the time spent in the kernel, or in the framework around it?
+
+    \b
+    Example:
+      gemmscope run --sizes 64,256,1024
+    """
+
+
+@main.command()
+@click.option("--sizes", metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape; may be given again.")
+@click.option("--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")
+@click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
+@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")
+@click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
+@click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
+@click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of operands and of the order.")
+@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings.")  # fmt: skip  # noqa: E501
+@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
+def run(
+    sizes: str | None,
+    shapes: tuple[str, ...],
+    backends: str | None,
+    threads: int | None,
+    pairs: int,
+    sets: int,
+    seconds: float | None,
+    margin: float,
+    seed: int,
+    resume: str | None,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Measure, and write DIR/results.json.
+
+    Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
+    processes for every set; the intervals are over the sets.
+
+    \b
+    Examples:
+      gemmscope run
+      gemmscope run --sizes 64,256 --backends numpy-cpu,numpy-cpu:out,torch-cpu:threads=1 --seconds 40
+      gemmscope run --shape 1x4096x4096 --out decode
+
+    Exit status: 0 if everything asked for was measured, or explained as unavailable; 1 if a backend failed; 2 for bad
+    usage; 130 if the run was interrupted (what was measured is written).
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    from gemmscope import job as jobs  # noqa: PLC0415
+    from gemmscope.report.progress import Progress  # noqa: PLC0415
+
+    if resume is not None:
+        job = jobs.Job.resumed(Path(resume))
+    else:
+        settings = jobs.make_settings(
+            sizes=None if sizes is None else _comma_separated(sizes), shapes=shapes,
+            backends=None if backends is None else _comma_separated(backends), threads=threads, pairs=pairs, sets=sets,
+            seconds=jobs.DEFAULT_SECONDS if seconds is None else seconds, margin=margin, seed=seed,
+            command=shlex.join(["gemmscope", *sys.argv[1:]]),
+        )  # fmt: skip
+        job = jobs.Job.new(settings, None if out is None else Path(out))
+    with Progress() as progress:
+        result = job.execute(progress)
+    _print(result, as_json=as_json)
+    click.echo(f"Results: {job.folder / 'results.json'}", err=True)
+    if result.status == "partial":
+        click.echo(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    failed = any(record.status == "failed" for record in [*result.backends, *result.cells])
+    sys.exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
+def backends(as_json: bool) -> None:
+    """List the backends: what each one times, its options, and whether it can run here.
+
+    \b
+    Example:
+      gemmscope backends
+    """
+    from gemmscope.survey import print_survey, survey, survey_json  # noqa: PLC0415
+
+    found = survey()
+    if as_json:
+        click.echo(survey_json(found))
+    else:
+        print_survey(found)
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True))
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
+def report(results: str, as_json: bool) -> None:
+    """Print the table of a results file again. RESULTS is the file, or the folder that holds it.
+
+    \b
+    Example:
+      gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
+    """
+    from gemmscope.results.store import load  # noqa: PLC0415
+
+    _print(load(results), as_json=as_json)
+
+
+def _print(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=1).decode())
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    from gemmscope.report.terminal import print_result  # noqa: PLC0415
+
+    print_result(result, Console())
+
+
+def _comma_separated(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,107 @@
+"""What machine this is, as far as it bears on the figures, and which libraries a process has loaded.
+
+``describe()`` imports no framework: they start threads, and read their settings when they are imported.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+from gemmscope.machine import cpu, gpu, limits, power
+from gemmscope.results.model import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["describe"]
+
+_CLOCK_READS = 1000
+
+T = TypeVar("T")
+
+
+def describe() -> Machine:
+    """This machine, now. Never raises: a fact that cannot be had is None, or empty where the record allows no None."""
+    system = _fact(_system) or platform.system()
+    architecture = platform.machine()
+    processor = _fact(cpu.name) or architecture
+    logical = _fact(cpu.logical_count) or 1
+    physical = _fact(cpu.physical_count)
+    kinds = _fact(cpu.core_kinds) or cpu.CoreKinds()
+    return Machine(
+        name=f"{processor}, {_cores(physical, logical)}, {_system_family()}",
+        system=system,
+        architecture=architecture,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        cpu=processor,
+        logical_cpus=logical,
+        physical_cpus=physical,
+        performance_cpus=kinds.performance,
+        efficiency_cpus=kinds.efficiency,
+        usable_cpus=_fact(limits.usable_cpus),
+        max_frequency_hz=_fact(_max_frequency_hz),
+        governor=_fact(cpu.governor),
+        memory_bytes=_fact(_memory_bytes) or 0,
+        memory_limit_bytes=_fact(limits.memory_limit_bytes),
+        container=_fact(limits.container),
+        virtual=_fact(limits.virtual),
+        load_average=_fact(os.getloadavg),
+        power_source=_fact(power.source),
+        gpus=_fact(gpu.names) or [],
+        clock_resolution_seconds=_fact(clock_resolution_seconds),
+    )
+
+
+def clock_resolution_seconds(clock: Callable[[], float] = time.perf_counter, reads: int = _CLOCK_READS) -> float | None:
+    """The smallest step above zero between readings of a clock in a row, in seconds; None if it never moved.
+
+    It is what the clock resolves in use: the larger of its tick and of the time that reading it takes. What the system
+    says of its clock (``time.get_clock_info``) is its unit, which need be neither.
+    """
+    times = [clock() for _ in range(reads)]
+    steps = (later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    return min((step for step in steps if step > 0), default=None)
+
+
+def _fact(read: Callable[[], T]) -> T | None:
+    """What a reader says, or None: an odd machine's odd file must not stop a measurement that does not need it."""
+    try:
+        return read()
+    except Exception:  # noqa: BLE001  (see above)
+        return None
+
+
+def _cores(physical: int | None, logical: int) -> str:
+    count, what = (logical, "processor") if physical is None else (physical, "core")
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _system_family() -> str:
+    return {"Darwin": "macOS"}.get(platform.system(), platform.system())
+
+
+def _system() -> str:
+    """Such as ``macOS 15.5`` or ``Ubuntu 24.04.2 LTS, Linux 6.8.0``: MLX's and Accelerate's speed go by the former."""
+    release = platform.mac_ver()[0]
+    if release:
+        return f"macOS {release}"
+    kernel = f"{platform.system()} {platform.release()}"
+    try:
+        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {kernel}"
+    except (OSError, KeyError):
+        return kernel
+
+
+def _max_frequency_hz() -> float | None:
+    known = cpu.max_frequency_hz()
+    # Elsewhere psutil goes by /proc/cpuinfo, which has the frequency of the moment.
+    return cpu.apple_frequency_hz() if known is None and platform.system() == "Darwin" else known
+
+
+def _memory_bytes() -> int:
+    return int(psutil.virtual_memory().total)

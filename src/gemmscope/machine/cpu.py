@@ -1,0 +1,165 @@
+"""The processor: its name, its kinds of cores and its clock.
+
+Each fact is looked for where Linux keeps it, below ``root``, and then where macOS keeps it, in ``reader``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gemmscope.machine import files, sysctl
+
+ROOT = Path("/")
+
+# Arm's cores do not know their own name. (implementer, part) as the MIDR register has them; from util-linux's lscpu.
+_ARM_CORES = {
+    (0x41, 0xD03): "Arm Cortex-A53",
+    (0x41, 0xD08): "Arm Cortex-A72",
+    (0x41, 0xD0B): "Arm Cortex-A76",
+    (0x41, 0xD0C): "Arm Neoverse N1",
+    (0x41, 0xD40): "Arm Neoverse V1",
+    (0x41, 0xD49): "Arm Neoverse N2",
+    (0x41, 0xD4F): "Arm Neoverse V2",
+    (0x41, 0xD84): "Arm Neoverse V3",
+    (0x41, 0xD8E): "Arm Neoverse N3",
+    (0xC0, 0xAC3): "Ampere-1",
+}
+
+# Outside of these a frequency is a unit mistaken, or a 0 that stands for "unknown".
+_SLOWEST_HZ = 100e6
+_FASTEST_HZ = 20e9
+
+
+@dataclass(frozen=True)
+class CpuInfo:
+    """What ``/proc/cpuinfo`` says of its first processor. Arm has implementer and part where x86 has a name."""
+
+    model_name: str | None = None
+    implementer: int | None = None
+    part: int | None = None
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CoreKinds:
+    """Logical processors of a hybrid by kind; both None where all cores are of one kind, or it is not known."""
+
+    performance: int | None = None
+    efficiency: int | None = None
+
+
+def cpuinfo(root: Path = ROOT) -> CpuInfo:
+    """The first block of ``/proc/cpuinfo`` only: the kernel makes each block when it is read, and that can be slow."""
+    fields: dict[str, str] = {}
+    try:
+        with (root / "proc/cpuinfo").open(errors="replace") as lines:
+            for line in lines:
+                if not line.strip():
+                    break
+                key, _, value = line.partition(":")
+                fields[key.strip()] = value.strip()
+    except OSError:
+        return CpuInfo()
+    return CpuInfo(
+        model_name=fields.get("model name") or None,
+        implementer=_integer(fields.get("CPU implementer")),
+        part=_integer(fields.get("CPU part")),
+        flags=frozenset(fields.get("flags", "").split()),
+    )
+
+
+def name(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | None:
+    """The processor's name. On Arm under Linux the name of its cores, else of its board, else its numbers."""
+    info = cpuinfo(root)
+    if info.model_name:
+        return " ".join(info.model_name.split())
+    if info.implementer is not None and info.part is not None:
+        return (
+            _ARM_CORES.get((info.implementer, info.part))
+            or files.text(root / "proc/device-tree/model")
+            or f"Arm, implementer {info.implementer:#04x}, part {info.part:#05x}"
+        )
+    return sysctl.text(reader, "machdep.cpu.brand_string")
+
+
+def logical_count() -> int:
+    """Logical processors that are online, whether or not this process may use them. At least 1."""
+    return psutil.cpu_count(logical=True) or os.cpu_count() or 1
+
+
+def physical_count() -> int | None:
+    """Physical cores, or None: Linux on Arm and some virtual machines do not say."""
+    return psutil.cpu_count(logical=False) or None
+
+
+def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKinds:
+    """How many logical processors are on performance cores and how many on efficiency cores.
+
+    Linux has one performance counter per kind on an Intel hybrid: ``cpu_core``, ``cpu_atom`` and, for efficiency cores
+    on a die of their own, ``cpu_lowpower``. macOS has performance levels, of which level 0 is the fastest.
+    """
+    devices = root / "sys/devices"
+    fast = cpu_list_size(files.text(devices / "cpu_core/cpus") or "")
+    slow = sum(cpu_list_size(files.text(devices / kind / "cpus") or "") for kind in ("cpu_atom", "cpu_lowpower"))
+    if fast or slow:
+        return CoreKinds(fast, slow)
+    if (sysctl.number(reader, "hw.nperflevels") or 1) > 1:
+        return CoreKinds(
+            sysctl.number(reader, "hw.perflevel0.logicalcpu"), sysctl.number(reader, "hw.perflevel1.logicalcpu")
+        )
+    return CoreKinds()
+
+
+def cpu_list_size(text: str) -> int:
+    """How many processors a list such as ``0-7,16`` names.
+
+    Raises:
+        ValueError: It is not such a list.
+    """
+    size = 0
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        size += int(last or first) - int(first) + 1
+    return size
+
+
+def max_frequency_hz(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> float | None:
+    """The highest frequency of any core, in Hz, or None. A virtual machine seldom says, nor does macOS on Arm."""
+    kilohertz = [files.number(path) for path in _policies(root, "cpuinfo_max_freq")]
+    fastest = max((1e3 * each for each in kilohertz if each is not None), default=None)
+    return _plausible(fastest if fastest is not None else sysctl.number(reader, "hw.cpufrequency_max"))
+
+
+def apple_frequency_hz() -> float | None:
+    """The highest frequency on Apple silicon, where only psutil finds one: in the I/O registry. In Hz, or None.
+
+    It is off by 1000 from M4 on (psutil issue 2642), and no fact at all is better than that.
+    """
+    frequency = psutil.cpu_freq()
+    return _plausible(1e6 * frequency.max) if frequency else None
+
+
+def governor(root: Path = ROOT) -> str | None:
+    """The frequency governor, such as ``powersave``; all of them, joined by commas, if the cores differ; or None."""
+    names = {files.text(path) for path in _policies(root, "scaling_governor")}
+    return ", ".join(sorted(filter(None, names))) or None
+
+
+def _policies(root: Path, file: str) -> list[Path]:
+    """That file of each frequency policy: cores that share a clock share one, so there are fewer than cores."""
+    return sorted((root / "sys/devices/system/cpu/cpufreq").glob(f"policy*/{file}"))
+
+
+def _plausible(hertz: float | None) -> float | None:
+    return float(hertz) if hertz is not None and _SLOWEST_HZ <= hertz <= _FASTEST_HZ else None
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return int(text or "", 0)
+    except ValueError:
+        return None

@@ -1,0 +1,47 @@
+"""The names of the GPUs, without asking a framework: importing one takes seconds and starts its threads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from gemmscope.machine import files, sysctl
+from gemmscope.machine.cpu import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TIMEOUT = 2.0
+
+
+def names(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> list[str]:
+    """The GPU of an Apple chip, or NVIDIA's as the driver lists them; empty if none is found."""
+    if sysctl.number(reader, "hw.optional.arm64") == 1:
+        chip = sysctl.text(reader, "machdep.cpu.brand_string")
+        return [f"{chip} GPU"] if chip else []
+    return driver_names(root) or listed_names()
+
+
+def driver_names(root: Path = ROOT) -> list[str]:
+    """NVIDIA's as its Linux driver has them in files, which takes no process."""
+    texts = (files.text(path) or "" for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")))
+    return [found[1] for text in texts if (found := re.search(r"^Model:\s*(.*\S)", text, re.MULTILINE))]
+
+
+def listed_names() -> list[str]:
+    """NVIDIA's as ``nvidia-smi -L`` lists them; empty if it is missing, fails or takes longer than 2 s."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    return parse_listing(done.stdout)
+
+
+def parse_listing(text: str) -> list[str]:
+    """The names in such a listing. The identifiers are left out: a result may be published, and they name one card."""
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", text, re.MULTILINE)

@@ -1,0 +1,86 @@
+"""What this process has loaded: shared libraries, and the wheels that brought them.
+
+Which BLAS a library calls is settled when it is loaded, and not by what is installed. Never run on macOS.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import re
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from gemmscope.machine import facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SHARED_LIBRARY = re.compile(r"\.so\b")
+
+# OpenMP's runtimes are among them: their threads are the ones that multiply.
+_MATH = re.compile(r"blas|blis|mkl|accelerate|veclib|armpl|dnnl|mlx|torch|libc10|cudnn|gomp|iomp|libomp", re.IGNORECASE)
+
+# Extension modules such as SciPy's _fblas speak of a BLAS and only call one. A bare ".so" may be either.
+_EXTENSION_MODULES = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix != ".so")
+
+
+def loaded_images(root: Path = facts.ROOT) -> list[str]:
+    """The paths of the shared libraries that this process has loaded now, sorted; empty where that cannot be known.
+
+    A library whose file has been replaced since is said so, as Linux does: ``… (deleted)``.
+    """
+    images = _dyld_images()
+    if images is None:
+        images = _mapped_images(root)
+    return sorted(set(images))
+
+
+@facts.fact
+def _dyld_images() -> list[str]:
+    """From the loader of macOS, as in dyld(3). Elsewhere it has no such functions, and this is None."""
+    process = ctypes.CDLL(None)
+    count, name = process["_dyld_image_count"], process["_dyld_get_image_name"]
+    count.restype = ctypes.c_uint32
+    name.argtypes = (ctypes.c_uint32,)
+    name.restype = ctypes.c_char_p
+    # An image that another thread unloads meanwhile has no name.
+    return [os.fsdecode(path) for path in map(name, range(count())) if path]
+
+
+def _mapped_images(root: Path) -> list[str]:
+    """From Linux's list of mappings, as in proc_pid_maps(5): address, permissions, offset, device, inode, path."""
+    fields = [line.split(maxsplit=5) for line in (facts.text(root / "proc/self/maps") or "").splitlines()]
+    paths = [path for _, permissions, _, _, _, *rest in fields if "x" in permissions for path in rest]
+    return [path for path in paths if _SHARED_LIBRARY.search(PurePath(path).name)]
+
+
+def math_images(root: Path = facts.ROOT) -> list[str]:
+    """Those of the loaded images whose file name speaks of a BLAS, of an ML library or of OpenMP."""
+    return [path for path in loaded_images(root) if _is_math(PurePath(path).name)]
+
+
+def _is_math(file: str) -> bool:
+    return bool(_MATH.search(file)) and not file.endswith(_EXTENSION_MODULES)
+
+
+def wheel_tags(distribution: str) -> list[str]:
+    """The tags of the wheel that was installed, such as ``cp311-cp311-manylinux_2_28_x86_64``; empty if there is none.
+
+    They tell apart builds of one version: NumPy's wheels for macOS 14 call Accelerate, those for older ones OpenBLAS.
+    """
+    wheel = _wheel_file(distribution) or ""
+    return [line.removeprefix("Tag:").strip() for line in wheel.splitlines() if line.startswith("Tag:")]
+
+
+@facts.fact
+def _wheel_file(distribution: str) -> str | None:
+    return importlib.metadata.distribution(distribution).read_text("WHEEL")
+
+
+@facts.fact
+def version(distribution: str) -> str | None:
+    """The version that is installed; None where the distribution is not."""
+    return importlib.metadata.version(distribution)

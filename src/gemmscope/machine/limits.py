@@ -1,0 +1,135 @@
+"""How much of the machine this process may use, and what stands between the two: a container, a virtual machine.
+
+A library that starts one thread per processor, in a container allowed two of them, is slow for no fault of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from gemmscope.machine import files, sysctl
+from gemmscope.machine.cpu import ROOT, cpuinfo, logical_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Version 1 has no word for "unlimited": it gives the largest signed 64-bit number, rounded down to whole pages.
+_UNLIMITED_BYTES = 2**60
+
+_CONTAINERS = {
+    "kubepods": "kubernetes",
+    "libpod": "podman",
+    "docker": "docker",
+    "containerd": "containerd",
+    "lxc": "lxc",
+}
+
+# What the firmware of a virtual machine calls itself. Needed on Arm, whose processors have no flag for it.
+_VIRTUAL = re.compile(
+    r"QEMU|KVM|VMware|VirtualBox|innotek|Xen|Parallels|Virtual Machine|Apple Virtualization|Google Compute Engine"
+    r"|OpenStack|Bochs|BHYVE|^Amazon EC2 (?!.*metal)",
+    re.IGNORECASE,
+)
+
+
+def affinity() -> int:
+    """Processors that the scheduler may place this process on; all of them where a system cannot bind processes."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return logical_count()
+
+
+def usable_cpus(root: Path = ROOT, allowed: int | None = None) -> float:
+    """Processors' worth of time that this process can get: a cgroup's quota need not be whole.
+
+    Args:
+        root: Where the file system starts.
+        allowed: Processors in the affinity mask; None asks.
+    """
+    processors = affinity() if allowed is None else allowed
+    quota = cpu_quota(root)
+    return float(processors) if quota is None else min(float(processors), quota)
+
+
+def cpu_quota(root: Path = ROOT) -> float | None:
+    """The smallest quota, in processors, of this process's cgroup and of those around it, or None."""
+    quotas = []
+    for folder in _cgroups(root, "cpu"):
+        match (files.text(folder / "cpu.max") or "").split():
+            case [quota, period] if quota.isdecimal() and period.isdecimal():  # version 2; "max 100000" is no limit
+                quotas.append((int(quota), int(period)))
+        old = files.number(folder / "cpu.cfs_quota_us")  # version 1; -1 is no limit
+        if old is not None:
+            quotas.append((old, files.number(folder / "cpu.cfs_period_us") or 0))
+    return min((quota / period for quota, period in quotas if quota > 0 and period > 0), default=None)
+
+
+def memory_limit_bytes(root: Path = ROOT) -> int | None:
+    """The smallest limit on memory, in bytes, of this process's cgroup and of those around it, or None."""
+    limits = (
+        files.number(folder / file)
+        for folder in _cgroups(root, "memory")
+        for file in ("memory.max", "memory.limit_in_bytes")
+    )
+    return min((limit for limit in limits if limit is not None and 0 < limit < _UNLIMITED_BYTES), default=None)
+
+
+def container(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The kind of container that this process is in, or None. What manages a container is named before what runs it."""
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return "kubernetes"
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    # Where systemd's interface for containers is kept to, this file has the name: systemd-nspawn, lxc, ...
+    said = files.text(root / "run/systemd/container")
+    if said:
+        return said
+    first_process = files.text(root / "proc/1/cgroup") or ""
+    return next((kind for hint, kind in _CONTAINERS.items() if hint in first_process), None)
+
+
+def virtual(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | None:
+    """The virtual machine that this is, as its firmware names it, or ``hypervisor``; None if it is seen to be none.
+
+    Rosetta 2 counts as one: a Python for x86 runs on Apple silicon, and everything that it measures is translated.
+    """
+    info = cpuinfo(root)
+    firmware = root / "sys/class/dmi/id"
+    parts = (files.text(firmware / file) for file in ("sys_vendor", "product_name"))
+    named = " ".join(filter(None, parts))
+    if "hypervisor" in info.flags:
+        return named or "hypervisor"
+    if not info.flags and _VIRTUAL.search(named):
+        return named
+    if sysctl.number(reader, "sysctl.proc_translated") == 1:
+        return "Rosetta 2"
+    if sysctl.number(reader, "kern.hv_vmm_present") == 1:
+        return sysctl.text(reader, "hw.model") or "hypervisor"
+    return None
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders that may limit this process: its own cgroup, then each one around it up to the root of the mount.
+
+    Inside a container the path is often the host's, and only the mount's root is there: a folder may not exist. See
+    man 7 cgroups, "/proc/[pid]/cgroup".
+    """
+    mounts = root / "sys/fs/cgroup"
+    for line in (files.text(root / "proc/self/cgroup") or "").splitlines():
+        hierarchy, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if hierarchy == "0" and not controllers:  # version 2, alone or beside version 1
+            tops = [mounts, mounts / "unified"]
+        elif controller in controllers.split(","):  # version 1: mounted by its controllers' names, with links or not
+            tops = [mounts / controllers, mounts / controller]
+        else:
+            continue
+        # A cgroup outside of this process's namespace has "..": what is above cannot be seen.
+        inside = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
+        for top in dict.fromkeys(tops):
+            yield top / inside
+            yield from (top / outer for outer in inside.parents)

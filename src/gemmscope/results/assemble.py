@@ -1,0 +1,259 @@
+"""From the events of a run to its results: pure, so that any later version can do it again from a journal."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gemmscope import statistics
+from gemmscope.errors import ResultsError
+from gemmscope.results.events import (
+    BackendProbed,
+    CellFailed,
+    CellPrepared,
+    RunFinished,
+    RunStarted,
+    SamplesTaken,
+    Warned,
+    WorkerEnded,
+    WorkerReady,
+)
+from gemmscope.results.model import Account, Canary, Cell, Comparison, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmscope.results.events import Event
+    from gemmscope.results.model import BackendRecord, Sample, WorkerRecord
+
+BASELINE = "numpy-cpu"
+CANARY = "canary"
+
+# A canary that changed by more than this between sets says that the machine did.
+_DRIFT = 0.05
+
+Key = tuple[str, int, int, int, str]
+
+
+def assemble(events: Iterable[Event]) -> Result:
+    """Puts a run's events together, whole or cut off, and derives all figures from its samples.
+
+    Raises:
+        ResultsError: If the first event is not the run's start.
+    """
+    stream = iter(events)
+    start = next(stream, None)
+    if not isinstance(start, RunStarted):
+        raise ResultsError("the journal does not begin with the start of a run, so it cannot be read")
+    gathered = _Gathered(start)
+    for event in stream:
+        gathered.add(event)
+    return gathered.result()
+
+
+class _Gathered:
+    """What the events have said so far."""
+
+    def __init__(self, start: RunStarted) -> None:
+        self._start = start
+        self._backends = {backend.name: backend for backend in start.backends}
+        self._workers: list[WorkerRecord] = []
+        self._cells: dict[Key, Cell] = {}
+        self._samples: dict[Key, list[Sample]] = {}
+        self._canary: list[Sample] = []
+        self._canary_shape = ""
+        self._warnings: list[str] = []
+        self._status: str = "partial"
+        self._account = Account()
+
+    def add(self, event: Event) -> None:  # noqa: C901  (one case for each kind of event)
+        match event:
+            case BackendProbed():
+                if event.status != "ok":
+                    self._change_backend(event.backend, event.status, event.reason, event.remedy)
+            case WorkerReady():
+                self._workers.append(event.worker)
+            case CellPrepared():
+                self._prepare(event)
+            case CellFailed():
+                key = _key(event)
+                self._cells[key] = msgspec.structs.replace(self._cells[key], status="failed", reason=event.reason)
+            case SamplesTaken():
+                if event.backend == CANARY:
+                    self._canary += event.samples
+                    self._canary_shape = f"{event.m}x{event.n}x{event.k}"
+                else:
+                    self._samples.setdefault(_key(event), []).extend(event.samples)
+            case WorkerEnded():
+                self._end(event)
+            case Warned():
+                self._warnings.append(event.text)
+            case RunFinished():
+                self._status = event.status
+                self._account = _sum(self._account, event.account)
+            case _:
+                pass
+
+    def result(self) -> Result:
+        """All records, with the figures that follow from the samples."""
+        cells = [self._measured(cell) for cell in self._cells.values()]
+        cells.sort(key=self._order)
+        canary = _canary(self._canary_shape, self._canary)
+        return Result(
+            gemmscope=self._start.gemmscope,
+            started=self._start.started,
+            status=self._status,  # type: ignore[arg-type]
+            machine=self._start.machine,
+            settings=self._start.settings,
+            backends=[self._final_status(backend, cells) for backend in self._backends.values()],
+            workers=self._workers,
+            cells=cells,
+            comparisons=compare(cells, self._start.settings.margin, self._backends),
+            canary=canary,
+            account=self._account,
+            warnings=self._warnings + _drift_warning(canary),
+        )
+
+    def _prepare(self, event: CellPrepared) -> None:
+        key = _key(event)
+        before = self._cells.get(key)
+        errors = [e for e in (event.relative_error, before.relative_error if before else None) if e is not None]
+        cell = Cell(
+            backend=event.backend, m=event.m, n=event.n, k=event.k, mode=event.mode, status=event.status,
+            reason=event.reason, precision=event.precision or (before.precision if before else None),
+            relative_error=max(errors, default=None), estimate=event.estimate,
+            pairs_compared=max(event.pairs_compared, before.pairs_compared if before else 0),
+        )  # fmt: skip
+        # What failed in one set stays failed: a later set's success would hide it.
+        if before is None or before.status != "failed":
+            self._cells[key] = cell
+        if event.provenance:
+            for i in range(len(self._workers) - 1, -1, -1):
+                worker = self._workers[i]
+                if worker.set == event.set and event.backend in self._hosted(worker):
+                    told = worker.backends | {event.backend: event.provenance}
+                    self._workers[i] = msgspec.structs.replace(worker, backends=told)
+                    break
+
+    def _hosted(self, worker: WorkerRecord) -> list[str]:
+        return [name for name, backend in self._backends.items() if backend.worker == worker.worker]
+
+    def _end(self, event: WorkerEnded) -> None:
+        names = {name for name, backend in self._backends.items() if backend.worker == event.worker}
+        for key, cell in self._cells.items():
+            if cell.backend in names and cell.status == "ok":
+                self._cells[key] = msgspec.structs.replace(cell, status="failed", reason=event.reason)
+        for name in names:
+            if self._backends[name].status == "ok":
+                self._change_backend(name, "failed", event.reason, "")
+
+    def _change_backend(self, name: str, status: str, reason: str, remedy: str) -> None:
+        backend = self._backends.get(name)
+        if backend is not None:
+            self._backends[name] = msgspec.structs.replace(backend, status=status, reason=reason, remedy=remedy)
+
+    def _measured(self, cell: Cell) -> Cell:
+        samples = self._samples.get((cell.backend, cell.m, cell.n, cell.k, cell.mode), [])
+        if not samples:
+            if cell.status == "ok":
+                return msgspec.structs.replace(cell, status="skipped", reason="the run ended before it was measured")
+            return cell
+        medians = statistics.set_medians(samples)
+        seconds = statistics.ratio_interval(list(medians.values()))
+        processor = [sample.cpu_seconds for sample in samples if sample.cpu_seconds is not None]
+        wall = sum(sample.seconds for sample in samples)
+        return msgspec.structs.replace(
+            cell,
+            seconds=seconds,
+            gflops=2 * cell.m * cell.n * cell.k / seconds.median / 1e9 if self._multiplies(cell.backend) else None,
+            threads=sum(processor) / wall if processor and wall > 0 else None,
+            spread_within=statistics.spread_within(samples),
+            spread_between=statistics.spread_between(medians),
+            samples=samples,
+        )
+
+    def _multiplies(self, backend: str) -> bool:
+        return backend not in self._backends or self._backends[backend].multiplies
+
+    def _order(self, cell: Cell) -> tuple[int, int, str]:
+        shapes = self._start.settings.shapes
+        shape = f"{cell.m}x{cell.n}x{cell.k}"
+        names = list(self._backends)
+        return (
+            shapes.index(shape) if shape in shapes else len(shapes),
+            names.index(cell.backend) if cell.backend in names else len(names),
+            cell.mode,
+        )
+
+    def _final_status(self, backend: BackendRecord, cells: Sequence[Cell]) -> BackendRecord:
+        """A backend fails as a whole if one of its cells did."""
+        if backend.status != "ok":
+            return backend
+        failed = next((cell for cell in cells if cell.backend == backend.name and cell.status == "failed"), None)
+        if failed is None:
+            return backend
+        return msgspec.structs.replace(backend, status="failed", reason=failed.reason)
+
+
+def compare(cells: Sequence[Cell], margin: float, backends: dict[str, BackendRecord]) -> list[Comparison]:
+    """Every cell against the baseline at the same shape: ``numpy-cpu``, or the first backend that was measured.
+
+    A throughput cell is compared with the baseline's own throughput, or with its latency if, like NumPy, it has no
+    other: a product that is complete when its call returns gains nothing from a common wait.
+    """
+    measured = [
+        cell for cell in cells
+        if cell.status == "ok" and cell.samples and (cell.backend not in backends or backends[cell.backend].multiplies)
+    ]  # fmt: skip
+    comparisons: list[Comparison] = []
+    for _, group in itertools.groupby(measured, key=lambda cell: (cell.m, cell.n, cell.k)):
+        here = {(cell.backend, cell.mode): cell for cell in group}
+        names = [name for name, mode in here if mode == "latency"]
+        if not names:
+            continue
+        name = BASELINE if BASELINE in names else names[0]
+        for (backend, mode), cell in here.items():
+            baseline = here.get((name, mode), here[name, "latency"])
+            if backend == name:
+                continue
+            ratios, rounds = statistics.set_ratios(cell.samples, baseline.samples)
+            if not ratios:
+                continue
+            ratio = statistics.ratio_interval(list(ratios.values()))
+            comparisons.append(
+                Comparison(backend=backend, baseline=name, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, ratio=ratio,
+                           speedup=1 / ratio.median, verdict=statistics.verdict(ratio, margin), sets=len(ratios),
+                           rounds=rounds)
+            )  # fmt: skip
+    return comparisons
+
+
+def _canary(shape: str, samples: Sequence[Sample]) -> Canary | None:
+    if not samples:
+        return None
+    medians = statistics.set_medians(samples)
+    first, *others = medians.values()
+    drift = max((value / first - 1 for value in others), key=abs, default=None)
+    return Canary(shape=shape, seconds=statistics.ratio_interval(list(medians.values())), drift=drift,
+                  samples=list(samples))  # fmt: skip
+
+
+def _drift_warning(canary: Canary | None) -> list[str]:
+    if canary is None or canary.drift is None or abs(canary.drift) < _DRIFT:
+        return []
+    word = "slower" if canary.drift > 0 else "faster"
+    return [
+        f"the machine changed while it was measured: the canary, a fixed product of {canary.shape}, became up to "
+        f"{abs(canary.drift):.0%} {word} than in the first set; ratios are paired and hold, absolute times less so"
+    ]
+
+
+def _key(event: CellPrepared | CellFailed | SamplesTaken) -> Key:
+    return (event.backend, event.m, event.n, event.k, event.mode)
+
+
+def _sum(one: Account, other: Account) -> Account:
+    """A run that was resumed has two accounts."""
+    return Account(**{name: getattr(one, name) + getattr(other, name) for name in Account.__struct_fields__})

@@ -1,0 +1,115 @@
+"""Which backends there are, and which can run here: asked of fresh workers, as a run would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gemmscope.backends import registry as backend_registry
+from gemmscope.errors import WorkerLost
+from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.process import WorkerProcess
+from gemmscope.measure.protocol import Open, Opened
+from gemmscope.operands import SharedMemory
+from gemmscope.results.model import BackendRecord, Record
+
+if TYPE_CHECKING:
+    from gemmscope.measure.process import WorkerSpec
+
+_TIMEOUT = 120.0
+
+
+class OptionRecord(Record, kw_only=True):
+    """An option that a variant may set, as in ``name:option=value``."""
+
+    name: str
+    help: str
+    takes: str
+
+
+class SurveyedBackend(Record, kw_only=True):
+    """A backend, whether it can run here, and its options."""
+
+    backend: BackendRecord
+    options: list[OptionRecord]
+
+
+def survey() -> list[SurveyedBackend]:
+    """Starts a worker for each library, and asks it about every backend."""
+    registry = backend_registry.built_in()
+    specs = plan_workers(registry.variants(registry.classes), registry, {})
+    memory = SharedMemory.create(1)
+    workers: list[tuple[WorkerSpec, WorkerProcess]] = []
+    found: dict[str, SurveyedBackend] = {}
+    try:
+        for spec in specs:
+            worker = WorkerProcess(spec, memory)
+            workers.append((spec, worker))
+            worker.send(Open(variants=spec.variants))
+        for spec, worker in workers:
+            try:
+                told = {probed.backend: probed for probed in worker.receive(Opened, _TIMEOUT).backends}
+                lost = ""
+            except WorkerLost as error:
+                told, lost = {}, str(error)
+            for variant in spec.variants:
+                backend = registry.backend(variant.backend)
+                probed = told.get(variant.name)
+                found[variant.name] = SurveyedBackend(
+                    backend=BackendRecord(
+                        name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
+                        status=probed.status if probed else "failed", reason=probed.reason if probed else lost,
+                        remedy=probed.remedy if probed else "", summary=backend.summary, worker=spec.name,
+                        multiplies=backend.multiplies,
+                    ),
+                    options=[
+                        OptionRecord(name=option.name, help=option.help, takes=_takes(option.values))
+                        for option in backend.options
+                    ],
+                )  # fmt: skip
+    finally:
+        for _, worker in workers:
+            worker.close()
+        memory.close()
+    return [found[name] for name in registry.classes]
+
+
+def survey_json(found: list[SurveyedBackend]) -> str:
+    """The survey as JSON."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
+
+
+def print_survey(found: list[SurveyedBackend]) -> None:
+    """The survey as plain lines, wrapped to the terminal."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
+    for surveyed in found:
+        backend = surveyed.backend
+        style = {"ok": "green", "unavailable": "yellow"}.get(backend.status, "red")
+        console.print(Text.assemble((f"{backend.name:<14}", "bold"), (backend.status, style), f"  {backend.summary}"))
+        for line in _details(surveyed):
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 14)))
+    console.print(
+        "\nWrite a variant as name:option or name:option=value, several options joined by +. A name in capitals is an "
+        "environment variable: numpy-cpu:OPENBLAS_CORETYPE=Haswell."
+    )
+
+
+def _details(surveyed: SurveyedBackend) -> list[str]:
+    backend = surveyed.backend
+    lines = [f":{option.name}{option.takes}  {option.help}" for option in surveyed.options]
+    if backend.reason:
+        lines.append(f"because {backend.reason}")
+    if backend.remedy:
+        lines.append(f"remedy: {backend.remedy}")
+    return lines
+
+
+def _takes(values: type[int] | tuple[str, ...] | None) -> str:
+    if values is None:
+        return ""
+    return "=N" if isinstance(values, type) else "=" + "|".join(values)

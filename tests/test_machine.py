@@ -1,0 +1,652 @@
+"""What machine this is. Other machines are made-up trees of files, whose facts are known exactly."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psutil
+import pytest
+
+from gemmscope import machine
+from gemmscope.machine import cpu, facts, gpu, images, limits, power, sysctl
+from gemmscope.results.model import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Tree = Callable[..., Path]
+
+XEON = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+model\t\t: 143
+model name\t: Intel(R) Xeon(R) Platinum 8480+
+flags\t\t: fpu vme avx512f amx_tile{more}
+
+processor\t: 1
+model name\t: another
+"""
+
+GRAVITON = """\
+processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd sve
+CPU implementer\t: {implementer}
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: {part}
+CPU revision\t: 1
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """Makes a system's files below a root of its own; no sysctl answers there."""
+    monkeypatch.setattr(sysctl, "_sysctlbyname", lambda: None)
+
+    def make(files: dict[str, str] | None = None) -> Path:
+        for name, text in (files or {}).items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def macos(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, bytes]], None]]:
+    """Has sysctls answered by a C function of the real one's type, so that what ctypes passes is tested too."""
+    prototype = ctypes.CFUNCTYPE(
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_void_p,
+        ctypes.POINTER(ctypes.c_size_t),
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+    )
+    kept: list[object] = []
+
+    def answer(values: dict[str, bytes]) -> None:
+        def sysctlbyname(name: bytes, old: int, length: Any, new: int | None, new_length: int) -> int:
+            value = values.get(name.decode())
+            if value is None or len(value) > length[0] or new is not None or new_length:
+                return -1
+            ctypes.memmove(old, value, len(value))
+            length[0] = len(value)
+            return 0
+
+        function = prototype(sysctlbyname)
+        kept.append(function)
+        monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(sysctlbyname=function))
+        sysctl._sysctlbyname.cache_clear()
+
+    yield answer
+    sysctl._sysctlbyname.cache_clear()
+
+
+def integer(value: int, size: int = 4) -> bytes:
+    return value.to_bytes(size, sys.byteorder)
+
+
+def in_fresh_interpreter(program: str) -> Any:
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    return json.loads(done.stdout)
+
+
+# The machine that runs the tests
+
+
+def test_describes_this_machine() -> None:
+    here = machine.describe()
+    assert here.logical_cpus == os.cpu_count()
+    assert here.physical_cpus is None or 1 <= here.physical_cpus <= here.logical_cpus
+    assert here.usable_cpus is not None
+    assert 0 < here.usable_cpus <= here.logical_cpus
+    assert here.memory_bytes == pytest.approx(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), rel=0.02)
+    assert here.memory_limit_bytes is None or here.memory_limit_bytes > 0
+    assert here.max_frequency_hz is None or 1e8 <= here.max_frequency_hz <= 1e10
+    assert here.architecture == os.uname().machine
+    assert here.python.endswith(".".join(map(str, sys.version_info[:3])))
+    assert here.system.split()[0] == {"Linux": "Linux", "Darwin": "macOS"}[os.uname().sysname]
+    assert here.load_average is not None
+    assert here.clock_resolution_seconds is not None
+    assert 0 < here.clock_resolution_seconds < 1e-3
+    assert (here.performance_cpus is None) == (here.efficiency_cpus is None)
+
+
+def test_name_is_for_people() -> None:
+    here = machine.describe()
+    cores = here.physical_cpus or here.logical_cpus
+    assert here.name.startswith(f"{here.cpu}, {cores} core")
+    assert here.name.endswith((", Linux", ", macOS"))
+    assert machine._name("Apple M4", 10, "macOS 15.5") == "Apple M4, 10 cores, macOS"
+    assert machine._name("Z80", 1, "CP/M 2.2") == "Z80, 1 core, CP/M"
+
+
+def test_record_survives_its_file() -> None:
+    here = machine.describe()
+    assert msgspec.json.decode(msgspec.json.encode(here), type=Machine) == here
+
+
+def test_starts_no_framework_and_no_process() -> None:
+    program = """
+import json, subprocess, sys
+started = []
+sys.addaudithook(lambda event, arguments: started.append(str(arguments[0])) if event == "subprocess.Popen" else None)
+from gemmscope import machine
+from gemmscope.machine import images
+machine.describe()
+images.math_images()
+print(json.dumps([started, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+    started, modules = in_fresh_interpreter(program)
+    assert {"numpy", "torch", "mlx", "scipy"}.isdisjoint(modules)
+    assert [program for program in started if "nvidia-smi" not in program] == []
+
+
+def test_nothing_known_is_no_error(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise psutil.Error
+
+    for function in ("cpu_count", "cpu_freq", "virtual_memory"):
+        monkeypatch.setattr(psutil, function, fail)
+    monkeypatch.delattr(psutil, "sensors_battery", raising=False)
+    monkeypatch.delattr(os, "getloadavg")
+    monkeypatch.setattr(limits, "_affinity", fail)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    nowhere = machine.describe(tree())
+    assert nowhere.cpu == os.uname().machine
+    assert (nowhere.logical_cpus, nowhere.memory_bytes) == (1, 0)
+    unknown = [
+        *(nowhere.physical_cpus, nowhere.performance_cpus, nowhere.efficiency_cpus, nowhere.usable_cpus),
+        *(nowhere.max_frequency_hz, nowhere.governor, nowhere.memory_limit_bytes, nowhere.container),
+        *(nowhere.virtual, nowhere.load_average, nowhere.power_source),
+    ]
+    assert unknown == [None] * len(unknown)
+
+
+def test_a_clock_that_stands_still_has_no_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "perf_counter", lambda: 1.0)
+    assert machine._clock_resolution() is None
+
+
+# Facts
+
+
+def test_a_fact_that_cannot_be_had_is_none() -> None:
+    @facts.fact
+    def broken() -> int:
+        raise SystemError
+
+    assert broken() is None
+
+
+def test_reads_files(tree: Tree) -> None:
+    root = tree({"number": "42\n", "max": "max\n", "empty": "\n", "fields": "a b : \na b : c : d\na b : e\n"})
+    assert facts.number(root / "number") == 42
+    assert facts.number(root / "max") is None
+    assert facts.number(root / "missing") is None
+    assert facts.text(root / "empty") is None
+    assert facts.field(root / "fields", "a b") == "c : d"
+    assert facts.field(root / "fields", "a") is None
+    assert facts.field(root / "missing", "a") is None
+
+
+# The processor
+
+
+def test_name_on_x86(tree: Tree) -> None:
+    assert cpu.name(tree({"proc/cpuinfo": XEON.format(more="")})) == "Intel(R) Xeon(R) Platinum 8480+"
+
+
+@pytest.mark.parametrize(
+    ("implementer", "part", "expected"),
+    [
+        ("0x41", "0xd40", "Arm Neoverse V1"),
+        ("0xc0", "0xac3", "Ampere Ampere-1"),
+        ("0x41", "0x0ff", "Arm part 0x0ff"),
+        ("0x6d", "0xd49", "Microsoft part 0xd49"),
+    ],
+)
+def test_name_on_arm(tree: Tree, implementer: str, part: str, expected: str) -> None:
+    assert cpu.name(tree({"proc/cpuinfo": GRAVITON.format(implementer=implementer, part=part)})) == expected
+
+
+def test_name_of_a_board(tree: Tree) -> None:
+    board = "\nRevision\t: d04170\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n"
+    root = tree({"proc/cpuinfo": GRAVITON.format(implementer="0x41", part="0xd0b") + board})
+    assert cpu.name(root) == "Raspberry Pi 5 Model B Rev 1.0"
+
+
+def test_name_of_an_unknown_implementer(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "riscv64")
+    assert cpu.name(tree({"proc/cpuinfo": GRAVITON.format(implementer="0x99", part="0x001")})) == "riscv64"
+
+
+@pytest.mark.parametrize(("cpus", "count"), [("0-7,16", 9), ("3", 1), ("0-1,4-5,8-11", 8), ("", 0)])
+def test_counts_a_list(cpus: str, count: int) -> None:
+    assert cpu.count_list(cpus) == count
+
+
+def test_counts_no_other_list() -> None:
+    with pytest.raises(ValueError, match="all"):
+        cpu.count_list("all")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ({"core": "0-15\n", "atom": "16-23\n"}, (16, 8)),
+        ({"core": "0-11\n", "atom": "12-19\n", "lowpower": "20-21\n"}, (12, 10)),
+        ({"core": "0-15\n", "atom": "\n"}, (None, None)),
+        ({"core": "0-15\n"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_hybrid_of_intel(tree: Tree, kinds: dict[str, str], expected: tuple[int | None, int | None]) -> None:
+    assert cpu.hybrid(tree({f"sys/devices/cpu_{kind}/cpus": cpus for kind, cpus in kinds.items()})) == expected
+
+
+def test_frequency_and_governor(tree: Tree) -> None:
+    cores = "sys/devices/system/cpu"
+    root = tree(
+        {
+            f"{cores}/cpu0/cpufreq/cpuinfo_max_freq": "5700000\n",
+            f"{cores}/cpu0/cpufreq/scaling_governor": "powersave\n",
+            f"{cores}/cpu16/cpufreq/cpuinfo_max_freq": "4300000\n",
+            f"{cores}/cpu16/cpufreq/scaling_governor": "performance\n",
+            f"{cores}/cpufreq/cpuinfo_max_freq": "9900000\n",
+        }
+    )
+    assert cpu.max_frequency(root) == 5.7e9
+    assert cpu.governor(root) == "performance, powersave"
+
+
+@pytest.mark.parametrize(("megahertz", "hertz"), [(4056.0, 4.056e9), (4.0, None), (0.0, None)])
+def test_frequency_from_psutil(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, megahertz: float, hertz: float | None
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: SimpleNamespace(max=megahertz))
+    assert cpu.max_frequency(tree()) == hertz
+
+
+# sysctl
+
+
+def test_sysctl_of_apple_silicon(macos: Callable[[dict[str, bytes]], None]) -> None:
+    macos(
+        {
+            "machdep.cpu.brand_string": b"Apple M4 Pro\0",
+            "hw.nperflevels": integer(2),
+            "hw.perflevel0.logicalcpu": integer(10),
+            "hw.perflevel1.logicalcpu": integer(4),
+            "kern.hv_vmm_present": integer(0),
+            "hw.memsize": integer(2**36, 8),
+        }
+    )
+    assert cpu.name() == "Apple M4 Pro"
+    assert cpu.hybrid() == (10, 4)
+    assert sysctl.number("hw.memsize") == 2**36
+    assert sysctl.number("hw.unknown") is None
+    assert sysctl.text("hw.unknown") is None
+
+
+def test_sysctl_of_a_virtual_mac(macos: Callable[[dict[str, bytes]], None]) -> None:
+    macos({"hw.nperflevels": integer(1), "hw.perflevel0.logicalcpu": integer(3), "kern.hv_vmm_present": integer(1)})
+    assert cpu.hybrid() == (None, None)
+    assert limits.virtual() == "unnamed hypervisor"
+    macos({"hw.model": b"VirtualMac2,1\0", "kern.hv_vmm_present": integer(1)})
+    assert limits.virtual() == "VirtualMac2,1"
+
+
+def test_sysctl_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    sysctl._sysctlbyname.cache_clear()
+    assert sysctl.number("hw.nperflevels") is None
+    sysctl._sysctlbyname.cache_clear()
+
+
+# Limits
+
+
+def test_quota_is_the_smallest_on_the_way_up(tree: Tree) -> None:
+    root = tree(
+        {
+            "proc/self/cgroup": "0::/user.slice/app.scope/worker\n",
+            "sys/fs/cgroup/user.slice/cpu.max": "50000 100000\n",
+            "sys/fs/cgroup/user.slice/memory.max": "max\n",
+            "sys/fs/cgroup/user.slice/app.scope/cpu.max": "max 100000\n",
+            "sys/fs/cgroup/user.slice/app.scope/memory.max": "1073741824\n",
+            "sys/fs/cgroup/user.slice/app.scope/worker/cpu.max": "200000 100000\n",
+            "sys/fs/cgroup/user.slice/app.scope/worker/memory.max": "2147483648\n",
+            "sys/fs/cgroup/other.slice/cpu.max": "1000 100000\n",
+        }
+    )
+    assert limits.cpu_quota(root) == 0.5
+    assert limits.usable_cpus(root) == 0.5
+    assert limits.memory_limit(root) == 2**30
+
+
+def test_quota_of_a_namespace(tree: Tree) -> None:
+    root = tree(
+        {
+            "proc/self/cgroup": "0::/\n",
+            "sys/fs/cgroup/cpu.max": "150000 100000\n",
+            "sys/fs/cgroup/memory.max": "536870912\n",
+        }
+    )
+    assert limits.cpu_quota(root) == 1.5
+    assert limits.memory_limit(root) == 2**29
+
+
+def test_no_quota_from_outside_the_namespace(tree: Tree) -> None:
+    root = tree({"proc/self/cgroup": "0::/../other\n", "sys/fs/cgroup/cpu.max": "300000 100000\n"})
+    (root / "sys/fs/other").mkdir()
+    (root / "sys/fs/other/cpu.max").write_text("1000 100000\n")
+    assert limits.cpu_quota(root) == 3.0
+
+
+def test_version_1(tree: Tree) -> None:
+    root = tree(
+        {
+            "proc/self/cgroup": "11:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n",
+            "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "250000\n",
+            "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "4294967296\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+        }
+    )
+    assert limits.cpu_quota(root) == 2.5
+    assert limits.memory_limit(root) == 2**32
+
+
+def test_version_1_whose_mount_is_the_container(tree: Tree) -> None:
+    """Without a namespace of control groups the path is the host's, and does not exist below the mount."""
+    root = tree(
+        {
+            "proc/self/cgroup": "4:cpuacct,cpu:/docker/abc\n3:memory:/docker/abc\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n",
+        }
+    )
+    assert limits.cpu_quota(root) == 4.0
+    assert limits.memory_limit(root) == 2**30
+
+
+def test_unlimited(tree: Tree) -> None:
+    root = tree(
+        {
+            "proc/self/cgroup": "3:memory:/\n2:cpu:/\n0::/\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854710272\n",
+            "sys/fs/cgroup/unified/cpu.max": "max 100000\n",
+            "sys/fs/cgroup/unified/memory.max": "max\n",
+        }
+    )
+    assert limits.cpu_quota(root) is None
+    assert limits.memory_limit(root) is None
+
+
+def test_affinity_limits(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "600000 100000\n"})
+    monkeypatch.setattr(limits, "_affinity", lambda: 4)
+    assert limits.usable_cpus(root) == 4.0
+    monkeypatch.setattr(limits, "_affinity", lambda: 8)
+    assert limits.usable_cpus(root) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "expected"),
+    [
+        ({}, {}, None),
+        ({".dockerenv": ""}, {}, "docker"),
+        ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
+        ({"run/.containerenv": 'engine="podman-5.2.0"\n'}, {}, "podman"),
+        ({".singularity.d/runscript": ""}, {}, "apptainer"),
+        ({"run/systemd/container": "systemd-nspawn\n"}, {}, "systemd-nspawn"),
+        ({"proc/1/cgroup": "4:cpu:/kubepods/burstable/pod1/docker-2\n"}, {}, "kubernetes"),
+        ({"proc/1/cgroup": "4:cpu:/docker/abc\n"}, {}, "docker"),
+        ({"proc/1/cgroup": "0::/init.scope\n"}, {}, None),
+    ],
+)
+def test_container(tree: Tree, files: dict[str, str], environment: dict[str, str], expected: str | None) -> None:
+    assert limits.container(tree(files), environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "vendor", "product", "expected"),
+    [
+        (
+            XEON.format(more=" hypervisor"),
+            "QEMU",
+            "Standard PC (Q35 + ICH9, 2009)",
+            "QEMU Standard PC (Q35 + ICH9, 2009)",
+        ),
+        (XEON.format(more=" hypervisor"), "", "", "unnamed hypervisor"),
+        (XEON.format(more=""), "Amazon EC2", "m7i.metal-24xl", None),
+        (XEON.format(more=""), "Dell Inc.", "PowerEdge R760", None),
+        (GRAVITON, "Amazon EC2", "c7g.xlarge", "Amazon EC2 c7g.xlarge"),
+        (GRAVITON, "Amazon EC2", "c7g.metal", None),
+        (GRAVITON, "Microsoft Corporation", "Virtual Machine", "Microsoft Corporation Virtual Machine"),
+        (GRAVITON, "GIGABYTE", "R152-P30", None),
+    ],
+)
+def test_virtual(tree: Tree, cpuinfo: str, vendor: str, product: str, expected: str | None) -> None:
+    firmware = "sys/class/dmi/id"
+    root = tree({"proc/cpuinfo": cpuinfo, f"{firmware}/sys_vendor": vendor, f"{firmware}/product_name": product})
+    assert limits.virtual(root) == expected
+
+
+# Power
+
+
+@pytest.mark.parametrize(
+    ("battery", "expected"),
+    [
+        (SimpleNamespace(power_plugged=True), "mains"),
+        (SimpleNamespace(power_plugged=False), "battery"),
+        (SimpleNamespace(power_plugged=None), None),
+        (None, None),
+    ],
+)
+def test_power_source(monkeypatch: pytest.MonkeyPatch, battery: object, expected: str | None) -> None:
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
+    assert power.source() == expected
+
+
+def test_power_source_where_psutil_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise FileNotFoundError("/sys/class/power_supply/BAT0/status")
+
+    monkeypatch.setattr(psutil, "sensors_battery", fail, raising=False)
+    assert power.source() is None
+    monkeypatch.delattr(psutil, "sensors_battery")
+    assert power.source() is None
+
+
+# GPUs
+
+
+@pytest.fixture
+def linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+
+
+def nvidia_smi(folder: Path, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.usefixtures("linux")
+def test_gpus_of_the_driver(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    driver = "proc/driver/nvidia/gpus"
+    root = tree(
+        {
+            f"{driver}/0000:81:00.0/information": "Model: \t\t NVIDIA A100-SXM4-80GB\nIRQ:   \t\t 41\n",
+            f"{driver}/0000:18:00.0/information": "Model: \t\t NVIDIA H200\nIRQ:   \t\t 40\n",
+        }
+    )
+    assert gpu.names(root) == ["NVIDIA H200", "NVIDIA A100-SXM4-80GB"]
+
+
+@pytest.mark.usefixtures("linux")
+def test_gpus_of_nvidia_smi(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    root = tree({"proc/driver/nvidia/gpus/0000:18:00.0/information": "Model: \t\t Unknown\n"})
+    assert gpu.names(root) == []
+    nvidia_smi(tmp_path / "bin", 'echo "NVIDIA H200"; echo "NVIDIA H200"')
+    assert gpu.names(root) == ["NVIDIA H200", "NVIDIA H200"]
+
+
+@pytest.mark.usefixtures("linux")
+def test_no_gpu_where_nvidia_smi_fails_or_hangs(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    nvidia_smi(tmp_path / "bin", "echo Failed to initialize NVML: Driver/library version mismatch; exit 18")
+    assert gpu.names(tree()) is None
+    monkeypatch.setattr(gpu, "_TIMEOUT_SECONDS", 0.05)
+    nvidia_smi(tmp_path / "bin", "exec /bin/sleep 60")
+    assert gpu.names(tree()) is None
+
+
+@pytest.mark.parametrize(("architecture", "expected"), [("arm64", ["Apple M4 Pro GPU"]), ("x86_64", [])])
+def test_gpu_of_a_mac(
+    macos: Callable[[dict[str, bytes]], None], monkeypatch: pytest.MonkeyPatch, architecture: str, expected: list[str]
+) -> None:
+    macos({"machdep.cpu.brand_string": b"Apple M4 Pro\0"})
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: architecture)
+    assert gpu.names() == expected
+
+
+# Images
+
+MAPS = """\
+00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/python3.11
+7f0000000000-7f0000001000 r--p 00000000 08:02 1 /site/numpy.libs/libscipy_openblas64_-32a4b2a6.so
+7f0000001000-7f0000002000 r-xp 00001000 08:02 1 /site/numpy.libs/libscipy_openblas64_-32a4b2a6.so
+7f0000003000-7f0000004000 r-xp 00000000 08:02 2 /usr/lib/with space/libc.so.6
+7f0000005000-7f0000006000 r-xp 00000000 08:02 3 /site/torch/lib/libgomp.so.1 (deleted)
+7f0000007000-7f0000008000 r--p 00000000 08:02 4 /usr/lib/locale/locale-archive
+7f0000009000-7f000000a000 rw-p 00000000 00:00 0
+7f000000b000-7f000000c000 r-xp 00000000 00:00 0 [vdso]
+7f000000d000-7f000000e000 r--s 00000000 08:02 5 /models/read_only.so
+"""
+
+
+def test_images_that_are_mapped(tree: Tree) -> None:
+    root = tree({"proc/self/maps": MAPS})
+    assert images._mapped_images(root) == [
+        "/site/numpy.libs/libscipy_openblas64_-32a4b2a6.so",
+        "/usr/lib/with space/libc.so.6",
+        "/site/torch/lib/libgomp.so.1 (deleted)",
+    ]
+
+
+def test_images_of_dyld(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        ctypes.create_string_buffer(b"/System/Library/Frameworks/Accelerate.framework/Versions/A/Accelerate"),
+        ctypes.create_string_buffer(b"/usr/lib/libSystem.B.dylib"),
+    ]
+
+    def address(index: int) -> int | None:
+        return ctypes.addressof(names[index]) if index < len(names) else None
+
+    functions = {
+        "_dyld_image_count": ctypes.CFUNCTYPE(ctypes.c_uint32)(lambda: len(names) + 1),
+        "_dyld_get_image_name": ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint32)(address),
+    }
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: functions)
+    assert images.loaded_images() == [name.value.decode() for name in names]
+    assert images.math_images() == [names[0].value.decode()]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("libopenblas.so.0", "libblas-bd8a282c.so.3.10.0", "libmkl_rt.so.2", "libBLAS.dylib", "Accelerate", "vecLib"),
+        *(
+            "libmlx.dylib",
+            "libtorch_cpu.so",
+            "libc10.so",
+            "libcublas.so.12",
+            "libgomp.so.1",
+            "libiomp5.so",
+            "libomp.dylib",
+        ),
+    ],
+)
+def test_math_is(file: str) -> None:
+    assert images._is_math(file)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("libgfortran-040039e1.so.5.0.0", "libcompression.dylib", "libm.so.6", "libstdc++.so.6"),
+        f"_fblas{images._EXTENSION_MODULES[0]}",
+    ],
+)
+def test_math_is_not(file: str) -> None:
+    assert not images._is_math(file)
+
+
+def test_images_of_this_process() -> None:
+    """NumPy brings a BLAS with it, and before it is imported there is none."""
+    program = """
+import json
+from gemmscope.machine import images
+before = images.math_images()
+import numpy
+print(json.dumps([before, images.math_images(), images.loaded_images()]))
+"""
+    before, after, loaded = in_fresh_interpreter(program)
+    assert before == [path for path in before if "Accelerate" in path or "vecLib" in path]
+    assert any(word in path.lower() for path in after for word in ("blas", "accelerate", "mkl"))
+    assert set(after) < set(loaded)
+    assert loaded == sorted(set(loaded))
+
+
+# Wheels
+
+
+def test_wheel_of_an_installed_distribution() -> None:
+    assert images.version("psutil") == psutil.__version__
+    assert all(tag.count("-") == 2 for tag in images.wheel_tags("psutil"))
+
+
+def test_wheel_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp311-cp311-macosx_14_0_arm64\nTag: py3-none-any\n"
+    info = tmp_path / "sgemm-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sgemm\nVersion: 2.5\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    assert images.version("sgemm") == "2.5"
+    assert images.wheel_tags("sgemm") == []
+    (info / "WHEEL").write_text(wheel)
+    assert images.wheel_tags("sgemm") == ["cp311-cp311-macosx_14_0_arm64", "py3-none-any"]
+
+
+def test_no_wheel() -> None:
+    assert images.version("no-such-distribution") is None
+    assert images.wheel_tags("no-such-distribution") == []
