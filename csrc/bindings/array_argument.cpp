@@ -26,7 +26,8 @@ constexpr const char* expected_array = "a 2-D array of float32 in the processor'
 // What a person calls the elements: the array's dtype where it has one, else the buffer's format.
 std::string element_name(nb::handle array, const char* format) {
   if (nb::hasattr(array, "dtype")) {
-    return nb::str(array.attr("dtype")).c_str();
+    const nb::object dtype = array.attr("dtype");
+    return nb::str(dtype).c_str();
   }
   return "elements of buffer format '" + std::string(format == nullptr ? "B" : format) + "'";
 }
@@ -39,14 +40,15 @@ void check_rank(const char* name, std::int64_t rank) {
 
 [[noreturn]] void read_only(const char* name) { wrong_value(name, "a read-only one", "a writable array"); }
 
+// The struct module's formats: an optional sign of the byte order, then the type.
 void check_format(nb::handle array, const char* name, const char* format) {
-  constexpr char foreign_order = std::endian::native == std::endian::little ? '>' : '<';
   const std::string_view text = format == nullptr ? "B" : format;
-  if (text == "f" || text == "@f" || text == "=f" ||
-      (text.size() == 2 && text[1] == 'f' && text[0] != foreign_order && text[0] != '!')) {
+  constexpr std::string_view native = std::endian::native == std::endian::little ? "@=<" : "@=>!";
+  constexpr std::string_view foreign = std::endian::native == std::endian::little ? ">!" : "<";
+  if (text == "f" || (text.size() == 2 && text[1] == 'f' && native.find(text[0]) != std::string_view::npos)) {
     return;
   }
-  if (text.size() == 2 && text[1] == 'f') {
+  if (text.size() == 2 && text[1] == 'f' && foreign.find(text[0]) != std::string_view::npos) {
     wrong_type(name, "float32 in the other byte order (" + element_name(array, format) + ")",
                "float32 in this machine's byte order");
   }

@@ -123,13 +123,14 @@ nb::dict blas_description() {
 NB_MODULE(_native, module) {
   module.doc() = "gemmscope's native side: the CBLAS it is linked with. The public names are in gemmscope.native.";
 
-  module.def("sgemm", &sgemm, nb::arg("a"), nb::arg("b"), nb::arg("out") = nb::none(),
+  module.def("sgemm", &sgemm, nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(),
              nb::sig("def sgemm(a: Array, b: Array, out: Array | None = None) -> Array"),
              "The product of two float32 matrices by the linked cblas_sgemm.");
 
   nb::class_<Plan>(module, "Plan", nb::type_slots(plan_slots), nb::is_final(),
                    "One product with its operands checked and kept alive; calling the plan multiplies.")
-      .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a"), nb::arg("b"), nb::arg("out"))
+      .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a").none(), nb::arg("b").none(),
+           nb::arg("out").none())
       .def_prop_ro("a", [](const Plan& plan) { return plan.object(0); })
       .def_prop_ro("b", [](const Plan& plan) { return plan.object(1); })
       .def_prop_ro("out", [](const Plan& plan) { return plan.object(2); });

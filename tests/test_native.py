@@ -1,0 +1,371 @@
+"""The native API: right products in every layout, and errors that name the argument."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gemmscope import native
+
+from .bounds import error_bound, matrices
+
+LAYOUTS = ("C", "F", "rows apart", "columns apart")
+
+
+def in_layout(matrix, layout):
+    """The same values, laid out differently in memory."""
+    rows, columns = matrix.shape
+    if layout == "C":
+        return np.ascontiguousarray(matrix)
+    if layout == "F":
+        return np.asfortranarray(matrix)
+    if layout == "rows apart":
+        base = np.zeros((rows, columns + 3), np.float32)
+        view = base[:, :columns]
+    else:
+        base = np.zeros((rows + 3, columns), np.float32, order="F")
+        view = base[:rows]
+    view[...] = matrix
+    return view
+
+
+@pytest.mark.parametrize("layout_a", LAYOUTS)
+@pytest.mark.parametrize("layout_b", LAYOUTS)
+@pytest.mark.parametrize("layout_out", LAYOUTS)
+def test_every_layout_gives_the_product(layout_a, layout_b, layout_out):
+    a, b = matrices(17, 5, 9)
+    out = in_layout(np.full((17, 5), np.nan, np.float32), layout_out)
+    returned = native.sgemm(in_layout(a, layout_a), in_layout(b, layout_b), out)
+    assert returned is out
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert (np.abs(out - exact) <= error_bound(a, b)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    m=st.integers(0, 33),
+    n=st.integers(0, 33),
+    k=st.integers(0, 33),
+    seed=st.integers(0, 2**32 - 1),
+    layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 3),
+)
+def test_any_shape_and_layout(m, n, k, seed, layouts):
+    a, b = matrices(m, n, k, seed)
+    out = in_layout(np.full((m, n), np.nan, np.float32), layouts[2])
+    native.sgemm(in_layout(a, layouts[0]), in_layout(b, layouts[1]), out)
+    assert (np.abs(out - a.astype(np.float64) @ b.astype(np.float64)) <= error_bound(a, b)).all()
+
+
+def test_a_new_product_is_made_without_out():
+    a, b = matrices(4, 6, 3)
+    product = native.sgemm(a, b)
+    assert product.shape == (4, 6)
+    assert product.dtype == np.float32
+    assert product.flags.c_contiguous
+    np.testing.assert_allclose(product, a @ b, rtol=1e-6, atol=1e-6)
+
+
+def test_arguments_have_names():
+    a, b = matrices(2, 2, 2)
+    out = np.empty((2, 2), np.float32)
+    assert native.sgemm(b=b, a=a, out=out) is out
+
+
+def test_a_view_outside_out_is_left_alone():
+    a, b = matrices(3, 4, 5)
+    base = np.full((3, 7), 7.0, np.float32)
+    native.sgemm(a, b, base[:, :4])
+    assert (base[:, 4:] == 7.0).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_empty_sum_is_zero(order):
+    out = np.full((3, 4), np.nan, np.float32, order=order)
+    native.sgemm(np.empty((3, 0), np.float32), np.empty((0, 4), np.float32), out)
+    assert (out == 0).all()
+    assert (native.sgemm(np.empty((3, 0), np.float32), np.empty((0, 4), np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(0, 3, 4), (3, 0, 4), (0, 0, 0), (0, 3, 0)])
+def test_empty_products(m, n, k):
+    assert native.sgemm(*matrices(m, n, k)).shape == (m, n)
+
+
+def test_infinities_and_nans_go_through():
+    a = np.array([[np.inf, 1.0], [np.nan, 1.0]], np.float32)
+    product = native.sgemm(a, np.ones((2, 2), np.float32))
+    assert np.isposinf(product[0]).all()
+    assert np.isnan(product[1]).all()
+
+
+def test_what_was_in_out_does_not_matter():
+    a, b = matrices(5, 5, 5)
+    for filling in (np.nan, np.inf):
+        out = np.full((5, 5), filling, np.float32)
+        native.sgemm(a, b, out)
+        assert np.isfinite(out).all()
+
+
+GOOD = np.ones((3, 3), np.float32)
+
+BAD_OPERANDS = [
+    pytest.param(GOOD.astype(np.float64), TypeError, r"a: expected float32, got float64", id="float64"),
+    pytest.param(GOOD.astype(np.float16), TypeError, r"a: expected float32, got float16", id="float16"),
+    pytest.param(GOOD.astype(np.int32), TypeError, r"a: expected float32, got int32", id="int32"),
+    pytest.param(GOOD.astype(np.complex64), TypeError, r"a: expected float32, got complex64", id="complex64"),
+    pytest.param(GOOD.astype(">f4"), TypeError, r"a: expected float32 in this machine's byte order", id="byte order"),
+    pytest.param(np.ones(3, np.float32), ValueError, r"a: expected 2 dimensions, got 1 dimension$", id="1-D"),
+    pytest.param(np.float32(1), ValueError, r"a: expected 2 dimensions, got 0 dimensions", id="0-D"),
+    pytest.param(np.ones((1, 3, 3), np.float32), ValueError, r"a: expected 2 dimensions, got 3", id="3-D"),
+    pytest.param(np.ones((6, 6), np.float32)[::2, ::2], ValueError, r"a: expected contiguous rows or", id="strided"),
+    pytest.param(GOOD[::-1], ValueError, r"a: expected contiguous rows or .* strides of \(-3, 1\)", id="reversed"),
+    pytest.param(np.broadcast_to(np.ones(3, np.float32), (3, 3)), ValueError, r"a: expected contiguous", id="broadcast"),
+    pytest.param([[1.0]], TypeError, r"a: expected a 2-D array of float32 .*, got list", id="list"),
+    pytest.param(None, TypeError, r"a: expected a 2-D array of float32 .*, got NoneType", id="None"),
+    pytest.param("a", TypeError, r"a: expected a 2-D array of float32 .*, got str", id="str"),
+    pytest.param(b"abcd", TypeError, r"a: expected float32, got elements of buffer format 'B'", id="bytes"),
+    pytest.param(np.ma.ones((3, 3), np.float64), TypeError, r"a: expected float32, got float64", id="masked"),
+]
+
+
+@pytest.mark.parametrize(("a", "error", "words"), BAD_OPERANDS)
+@pytest.mark.parametrize("entry", ["sgemm", "Plan"])
+def test_a_bad_operand_is_named(a, error, words, entry):
+    out = np.zeros((3, 3), np.float32)
+    with pytest.raises(error, match=words):
+        getattr(native, entry)(a, GOOD, out)
+    with pytest.raises(error, match=words.replace("a:", "b:")):
+        getattr(native, entry)(GOOD, a, out)
+    assert (out == 0).all()
+
+
+@pytest.mark.parametrize("a", [case.values[0] for case in BAD_OPERANDS if case.id != "None"])
+def test_a_bad_out_is_named(a):
+    with pytest.raises((TypeError, ValueError), match="out: expected"):
+        native.sgemm(GOOD, GOOD, a)
+
+
+def test_misaligned_elements():
+    raw = np.zeros(4 * 9 + 1, np.uint8)
+    with pytest.raises(ValueError, match="a: expected elements aligned to 4 bytes"):
+        native.sgemm(raw[1:].view(np.float32).reshape(3, 3), GOOD)
+
+
+def test_strides_between_elements():
+    record = np.zeros((3, 3), np.dtype([("x", np.float32), ("y", np.uint8)]))
+    with pytest.raises(ValueError, match="a: expected elements aligned to 4 bytes"):
+        native.sgemm(record["x"], GOOD)
+
+
+def test_shapes_that_do_not_fit():
+    a, b = np.ones((2, 3), np.float32), np.ones((4, 5), np.float32)
+    with pytest.raises(ValueError, match=r"b: expected 3 rows, because a has shape \(2, 3\), got shape \(4, 5\)"):
+        native.sgemm(a, b)
+    with pytest.raises(ValueError, match=r"out: expected shape \(2, 3\), got \(3, 2\)"):
+        native.sgemm(a, np.ones((3, 3), np.float32), np.ones((3, 2), np.float32))
+
+
+def test_a_read_only_out():
+    out = np.zeros((3, 3), np.float32)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out: expected a writable array, got a read-only one"):
+        native.sgemm(GOOD, GOOD, out)
+
+
+def test_read_only_operands_are_fine():
+    a = GOOD.copy()
+    a.flags.writeable = False
+    assert (native.sgemm(a, a) == 3).all()
+
+
+@pytest.mark.parametrize("entry", ["sgemm", "Plan"])
+def test_out_must_not_overlap_an_operand(entry):
+    base = np.ones(30, np.float32)
+    out = base[:9].reshape(3, 3)
+    for overlapping in (out, out.T, base[8:17].reshape(3, 3)):
+        with pytest.raises(ValueError, match="out: expected memory of its own, got an array that overlaps a"):
+            getattr(native, entry)(overlapping, GOOD, out)
+        with pytest.raises(ValueError, match="overlaps b"):
+            getattr(native, entry)(GOOD, overlapping, out)
+    getattr(native, entry)(base[9:18].reshape(3, 3), GOOD, out)
+
+
+def test_interleaved_views_do_not_overlap():
+    base = np.ones((4, 8), np.float32)
+    native.sgemm(base[:, :4], np.eye(4, dtype=np.float32) * 2, base[:, 4:])
+    assert (base[:, :4] == 1).all()
+    assert (base[:, 4:] == 2).all()
+
+
+@pytest.mark.parametrize("entry", ["sgemm", "Plan"])
+def test_dimensions_beyond_the_blas_integer(entry):
+    # Arrays without elements can have any dimension without taking memory.
+    huge = 2**31
+    tall, wide = np.empty((huge, 0), np.float32), np.empty((0, huge), np.float32)
+    with pytest.raises(ValueError, match="a: its number of rows is 2147483648, which is beyond the BLAS's 32-bit"):
+        getattr(native, entry)(tall, np.empty((0, 0), np.float32), np.empty((huge, 0), np.float32))
+    with pytest.raises(ValueError, match="a: its number of columns is 2147483648"):
+        getattr(native, entry)(wide, tall, np.empty((0, 0), np.float32))
+    with pytest.raises(ValueError, match="b: its number of columns is 2147483648"):
+        getattr(native, entry)(np.empty((0, 0), np.float32), wide, np.empty((0, huge), np.float32))
+
+
+def test_a_leading_dimension_beyond_the_blas_integer():
+    # Two rows of one element, 8 GiB apart: strides only, nobody reads them.
+    apart = np.lib.stride_tricks.as_strided(np.ones(1, np.float32), (2, 2), (2**33, 4))
+    with pytest.raises(ValueError, match="a: its leading dimension is 2147483648"):
+        native.Plan(apart, np.ones((2, 2), np.float32), np.ones((2, 2), np.float32))
+
+
+def test_tensors_without_a_buffer_go_through_dlpack():
+    torch = pytest.importorskip("torch", reason="install torch to run this")
+    a, b = matrices(4, 6, 3)
+    out = torch.zeros(4, 6)
+    returned = native.sgemm(torch.from_numpy(a), torch.from_numpy(b.T.copy()).T, out)
+    assert returned is out
+    np.testing.assert_allclose(out.numpy(), a @ b, rtol=1e-6, atol=1e-6)
+    with pytest.raises(TypeError, match=r"a: expected float32, got torch\.float64"):
+        native.sgemm(torch.zeros(3, 3, dtype=torch.float64), GOOD)
+    with pytest.raises(ValueError, match="out: expected memory of its own"):
+        shared = torch.ones(3, 3)
+        native.sgemm(shared, GOOD, shared)
+
+
+def test_memoryviews_and_subclasses_go_through_the_buffer_protocol():
+    a, b = matrices(4, 4, 4)
+
+    class Own(np.ndarray):
+        pass
+
+    np.testing.assert_array_equal(native.sgemm(memoryview(a), b.view(Own)), native.sgemm(a, b))
+    with pytest.raises(ValueError, match="out: expected a writable array"):
+        native.sgemm(a, b, memoryview(np.zeros((4, 4), np.float32)).toreadonly())
+
+
+class TestPlan:
+    def test_multiplies_what_is_in_the_operands_now(self):
+        a, b = matrices(3, 4, 5)
+        out = np.zeros((3, 4), np.float32)
+        plan = native.Plan(a, b, out)
+        assert plan() is None
+        np.testing.assert_array_equal(out, native.sgemm(a, b))
+        a *= 2
+        plan()
+        np.testing.assert_array_equal(out, native.sgemm(a, b))
+
+    def test_shows_and_keeps_its_arrays(self):
+        a, b = matrices(3, 4, 5)
+        out = np.zeros((3, 4), np.float32)
+        plan = native.Plan(a, b, out)
+        assert plan.a is a
+        assert plan.b is b
+        assert plan.out is out
+        expected = native.sgemm(a, b)
+        operand = weakref.ref(a)
+        del a, b
+        gc.collect()
+        assert operand() is not None
+        plan()
+        np.testing.assert_array_equal(out, expected)
+        del plan
+        gc.collect()
+        assert operand() is None
+
+    def test_the_operands_cannot_be_given_other_memory(self):
+        a = np.ones((2, 2), np.float32)
+        plan = native.Plan(a, GOOD[:2, :2].copy(), np.zeros((2, 2), np.float32))
+        with pytest.raises(ValueError, match="resize"):
+            a.resize((1000, 1000))
+        plan()
+
+    def test_takes_no_arguments(self):
+        plan = native.Plan(GOOD, GOOD, np.zeros((3, 3), np.float32))
+        for arguments, keywords in [((1,), {}), ((), {"out": 1})]:
+            with pytest.raises(TypeError, match="a plan takes no arguments"):
+                plan(*arguments, **keywords)
+
+    def test_without_its_init_it_is_an_error_and_no_crash(self):
+        with pytest.raises(TypeError):
+            native.Plan.__new__(native.Plan)()
+
+    def test_wrong_number_of_arguments(self):
+        with pytest.raises(TypeError):
+            native.Plan(GOOD, GOOD)
+        with pytest.raises(TypeError):
+            native.sgemm(GOOD)
+
+
+def test_the_gil_is_released_around_the_kernel():
+    """While one thread multiplies, another gets on: far more often than between the products of the first."""
+    a, b = matrices(700, 700, 700)
+    plan = native.Plan(a, b, np.empty((700, 700), np.float32))
+    products = 20
+
+    def multiply():
+        for _ in range(products):
+            plan()
+
+    thread = threading.Thread(target=multiply)
+    thread.start()
+    counted = 0
+    while thread.is_alive():
+        time.sleep(0)  # gives the interpreter away, and takes it back
+        counted += 1
+    assert counted > 10 * products
+
+
+def test_many_threads_at_once():
+    a, b = matrices(40, 30, 20)
+    expected = native.sgemm(a, b)
+    with ThreadPoolExecutor(8) as pool:
+        for product in pool.map(lambda _: native.sgemm(a, b), range(400)):
+            np.testing.assert_array_equal(product, expected)
+
+
+def test_references_stay_flat():
+    a, b = matrices(2, 2, 2)
+    out = np.zeros((2, 2), np.float32)
+    before = [sys.getrefcount(x) for x in (a, b, out)]
+    for _ in range(1000):
+        native.sgemm(a, b, out)
+        native.Plan(a, b, out)()
+        with pytest.raises(ValueError, match="out"):
+            native.sgemm(a, b, a)
+    assert [sys.getrefcount(x) for x in (a, b, out)] == before
+
+
+def test_the_linked_blas_is_described():
+    from gemmscope import _native
+
+    description = _native.blas_description()
+    assert "cblas_sgemm" in description["symbol"]
+    assert description["image"]
+    if sys.platform == "linux":
+        assert description["interface"] == "CBLAS"
+        assert description["config"].startswith("OpenBLAS")
+
+
+def test_timed_loops_count_what_they_do():
+    from gemmscope import _native
+
+    a, b = matrices(4, 4, 4)
+    outs = [np.zeros((4, 4), np.float32) for _ in range(3)]
+    plans = [native.Plan(a * (i + 1), b, out) for i, out in enumerate(outs)]
+    assert _native.time_plans(plans, 2, first=2) > 0
+    assert (outs[1] == 0).all(), "from pair 2, two loops are pairs 2 and 0"
+    assert outs[2].any()
+    assert outs[0].any()
+    assert _native.time_plans(plans, 0) >= 0
+    with pytest.raises(ValueError, match="expected at least one plan"):
+        _native.time_plans([], 1)
+    with pytest.raises((TypeError, RuntimeError)):
+        _native.time_plans([1], 1)
