@@ -81,7 +81,7 @@ class SharedMemory:
                 with tempfile.TemporaryFile(prefix="gemmscope-") as file:
                     descriptor = os.dup(file.fileno())
             os.ftruncate(descriptor, max(size, 1))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise UsageError(
                 f"no room for {size} bytes of operands ({error}); ask for smaller shapes or fewer pairs"
             ) from error

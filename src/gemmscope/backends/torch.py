@@ -79,7 +79,7 @@ class TorchCpu(Backend):
         a, b = self._pairs[pair]
         with self._torch.inference_mode():
             product = self._torch.mm(a, b, out=self._out) if "out" in self.settings else self._torch.mm(a, b)
-        return np.array(product.cpu())
+        return product.cpu().numpy().copy()
 
     def provenance(self) -> dict[str, str | int]:
         """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""

@@ -1,0 +1,156 @@
+"""A clock that only moves when it is told to, and workers that pretend to multiply by it."""
+
+from __future__ import annotations
+
+from gemmscope.backends import registry
+from gemmscope.errors import WorkerLost
+from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.protocol import (
+    Done,
+    MakeOperands,
+    Measurement,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    PreparedCell,
+    Probed,
+    Release,
+    TakeTurn,
+    Turned,
+    TurnedCell,
+)
+from gemmscope.measure.session import CANARY, Session
+from gemmscope.results.model import Settings
+from gemmscope.workload import parse_shapes
+
+KNOWN = registry.built_in()
+
+
+class Clock:
+    """Seconds that pass when somebody lets them."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class FakeWorker:
+    """Answers like a worker, and lets the clock run for as long as its products would take.
+
+    Args:
+        spec: As for a real one.
+        world: What there is to pretend.
+    """
+
+    def __init__(self, spec, world):
+        self.spec = spec
+        self.pid = 1
+        self.world = world
+        self.request = None
+        self.closed = False
+        self.block = None
+
+    def send(self, request):
+        assert not self.closed
+        self.request = request
+        self.world.log.append((self.spec.name, request))
+
+    def receive(self, expected, timeout):
+        reply = self.answer(self.request)
+        assert isinstance(reply, expected)
+        return reply
+
+    def close(self):
+        self.closed = True
+
+    def seconds(self, backend, mode="latency"):
+        flops = max(self.block.shape.flops, 1)
+        return self.world.rates.get(backend, 1e-9) * flops
+
+    def answer(self, request):
+        world = self.world
+        if (self.spec.name, type(request).__name__) in world.lose:
+            raise WorkerLost("it was lost on purpose")
+        match request:
+            case MakeOperands() | Release():
+                return Done()
+            case Open():
+                world.clock.now += world.start_seconds
+                probed = [
+                    Probed(backend=v.name, status="unavailable", reason="not here", remedy="buy one")
+                    if v.name in world.unavailable
+                    else Probed(backend=v.name, status="ok")
+                    for v in request.variants
+                ]
+                return Opened(backends=probed, provenance={})
+            case Prepare():
+                self.block = request.block
+                cells = []
+                for name in request.backends:
+                    backend = KNOWN.backend(name.split(":")[0])
+                    for mode in backend.modes:
+                        world.clock.now += 3 * self.seconds(name)
+                        status = "failed" if name in world.wrong else "ok"
+                        cells.append(PreparedCell(backend=name, mode=mode, status=status, seconds=self.seconds(name),
+                                                  reason="wrong" if status == "failed" else ""))  # fmt: skip
+                return Prepared(cells=cells, preparing=0.0, calibrating=0.0, settling=0.0)
+            case TakeTurn():
+                return self.turn(request)
+        raise AssertionError(request)
+
+    def turn(self, request):
+        world = self.world
+        start = world.clock.now
+        cells = []
+        for cell in request.cells:
+            if cell.backend in world.raising:
+                cells.append(TurnedCell(samples=[], reason="ValueError: on purpose"))
+                continue
+            samples = []
+            for _ in range(cell.samples):
+                seconds = cell.loops * self.seconds(cell.backend)
+                samples.append(Measurement(start=world.clock.now, first_pair=cell.first_pair, loops=cell.loops,
+                                           seconds=seconds, cpu_seconds=seconds))  # fmt: skip
+                world.clock.now += seconds
+            cells.append(TurnedCell(samples=samples))
+        world.clock.now += world.turn_seconds
+        return Turned(cells=cells, warming=0.0, sampling=world.clock.now - start, settling=0.0)
+
+
+class World:
+    """What fake workers pretend: seconds per flop by backend, and what goes wrong."""
+
+    def __init__(self, **kwargs):
+        self.clock = Clock()
+        self.rates = {}
+        self.unavailable = set()
+        self.wrong = set()
+        self.raising = set()
+        self.lose = set()
+        self.start_seconds = 0.1
+        self.turn_seconds = 1e-3
+        self.log = []
+        self.workers = []
+        vars(self).update(kwargs)
+
+    def launch(self, spec, memory):
+        worker = FakeWorker(spec, self)
+        self.workers.append(worker)
+        return worker
+
+    def session(self, observer, backends, *, canary=False, progress=None, **settings):
+        given = {"shapes": ["64x64x64"], "backends": list(backends), "seconds": 10.0, "sets": 2} | settings
+        asked = Settings(**given)
+        specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
+        (canary_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=CANARY)
+        return Session(asked, parse_shapes([], asked.shapes), specs, observer, canary=canary_spec if canary else None,
+                       progress=progress, clock=self.clock, launch=self.launch)  # fmt: skip
+
+    def run(self, backends, **settings):
+        """Runs a session to its end; returns its events."""
+        events = []
+        self.session(events.append, backends, **settings).run()
+        return events

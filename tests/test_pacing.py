@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemmscope.measure.pacing import CellPace, budget_for, too_slow
+
+
+@given(
+    seconds=st.floats(1e-10, 100),
+    slot=st.floats(0, 100),
+    throughput=st.booleans(),
+    product_bytes=st.integers(0, 2**36),
+)
+def test_a_turn_always_has_a_sample_and_a_sample_a_product(seconds, slot, throughput, product_bytes):
+    pace = CellPace(seconds, throughput, product_bytes, slot)
+    assert pace.loops >= (2 if throughput else 1)
+    assert 1 <= pace.samples <= 3
+    assert pace.cost >= seconds
+
+
+def test_a_cell_keeps_to_its_slot():
+    pace = CellPace(seconds=1e-5, throughput=False, product_bytes=4, slot=0.04)
+    assert 0.5 * 0.04 < pace.cost < 1.5 * 0.04
+
+
+def test_all_take_part_in_the_first_round_and_slow_ones_wait_after_it():
+    pace = CellPace(seconds=1.0, throughput=False, product_bytes=4, slot=0.1)
+    assert pace.is_due(0)
+    pace.took_turn(pace.cost, 1.0, 1)
+    assert not pace.is_due(1)
+    due = next(r for r in range(1, 1000) if pace.is_due(r))
+    assert due == pytest.approx(2 * pace.cost / (1.5 * 0.1), abs=2)
+
+
+def test_samples_correct_the_estimate():
+    pace = CellPace(seconds=1.0, throughput=False, product_bytes=4, slot=0.1)
+    pace.took_turn(0.1, 0.5, 1000)
+    assert pace.seconds == 0.0005
+    pace.took_turn(0.1, 0.0, 0)
+    assert pace.seconds == 0.0005
+
+
+def test_what_is_too_slow_fits_in_the_budget_that_is_named():
+    assert not too_slow(0.05, sets=5, budget=0.1), "a fast product is never too slow"
+    assert too_slow(10.0, sets=5, budget=90)
+    assert not too_slow(10.0, sets=5, budget=budget_for(10.0, sets=5))

@@ -1,0 +1,244 @@
+"""The schedule, under a clock of its own: who takes turns, how often, and what is done when time runs out."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+from gemmscope.errors import RunInterrupted
+from gemmscope.measure.protocol import MakeOperands, Open, TakeTurn
+from gemmscope.measure.session import CANARY, Progress
+from gemmscope.results.events import (
+    BackendProbed,
+    CellFailed,
+    CellPrepared,
+    RunFinished,
+    SamplesTaken,
+    SetFinished,
+    SetStarted,
+    TurnStarted,
+    Warned,
+    WorkerEnded,
+)
+
+from .fakes import World
+
+THREE = ("numpy-cpu", "torch-cpu", "cblas")
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def samples_of(events, backend, mode="latency"):
+    return [s for e in of(events, SamplesTaken) if (e.backend, e.mode) == (backend, mode) for s in e.samples]
+
+
+def test_every_set_has_fresh_workers_and_operands_are_made_once():
+    world = World()
+    events = world.run(THREE, sets=3)
+    opened = [name for name, request in world.log if isinstance(request, Open)]
+    assert collections.Counter(opened) == {"numpy": 3, "torch": 3, "cblas": 3}
+    assert sum(isinstance(request, MakeOperands) for _, request in world.log) == 1
+    assert all(worker.closed for worker in world.workers)
+    assert [event.set for event in of(events, SetFinished)] == [0, 1, 2]
+
+
+def test_every_worker_has_one_turn_a_round_in_random_order():
+    events = World().run(THREE)
+    turns = collections.defaultdict(list)
+    for event in of(events, TurnStarted):
+        turns[event.set, event.round].append(event.worker)
+    assert len(turns) > 8
+    assert all(sorted(names) == ["cblas", "numpy", "torch"] for names in turns.values())
+    assert len({tuple(names) for names in turns.values()}) > 2
+
+
+def test_samples_within_a_turn_are_in_random_order():
+    world = World()
+    world.run(("numpy-cpu", "numpy-cpu:out"), seconds=20.0)
+    orders = [tuple(request.order) for _, request in world.log if isinstance(request, TakeTurn)]
+    assert all(sorted(order) == [0, 0, 0, 1, 1, 1] for order in orders)
+    assert len(set(orders)) > 5
+
+
+def test_the_same_seed_is_the_same_order():
+    def order(seed):
+        return [(e.set, e.round, e.worker) for e in of(World().run(THREE, seed=seed), TurnStarted)]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_pairs_go_round():
+    events = World().run(("numpy-cpu",), pairs=10)
+    starts = [sample.first_pair for sample in samples_of(events, "numpy-cpu")]
+    assert set(starts) <= set(range(10))
+    assert len(set(starts)) > 3
+
+
+@pytest.mark.parametrize("seconds", [5.0, 30.0, 120.0])
+@pytest.mark.parametrize("shapes", [["64x64x64"], ["16x16x16", "64x64x64", "256x256x256"]])
+def test_a_run_ends_at_about_its_budget(seconds, shapes):
+    world = World(rates={"torch-cpu": 1e-10})
+    begin = world.clock.now
+    world.run(THREE, seconds=seconds, shapes=shapes, sets=5)
+    assert seconds * 0.8 <= world.clock.now - begin <= seconds * 1.2
+
+
+def test_sets_and_backends_share_the_time_evenly():
+    world = World()
+    events = world.run(THREE, seconds=60.0, sets=5)
+    spent = collections.Counter()
+    for event in of(events, SamplesTaken):
+        for sample in event.samples:
+            spent[event.backend] += sample.seconds
+            spent[sample.set] += sample.seconds
+    by_backend = [spent[name] for name in THREE]
+    by_set = [spent[number] for number in range(5)]
+    assert max(by_backend) < 1.5 * min(by_backend)
+    assert max(by_set) < 1.5 * min(by_set)
+
+
+def test_a_slow_kernel_neither_starves_the_others_nor_is_left_out():
+    # A thousand times slower: one product takes a quarter of a second, of ten seconds in all.
+    world = World(rates={"mlx-cpu": 5e-7})
+    events = world.run((*THREE, "mlx-cpu"), seconds=20.0, sets=2)
+    slow = samples_of(events, "mlx-cpu")
+    assert {sample.set for sample in slow} == {0, 1}
+    assert sum(sample.seconds for sample in slow) < 0.6 * 20
+    for name in THREE:
+        assert len(samples_of(events, name)) > 30
+
+
+def test_a_product_that_takes_longer_than_its_share_is_still_measured_once_in_every_set():
+    world = World(rates={"mlx-cpu": 1.0 / (2 * 64**3)})  # one second, where a cell's share of a round is far less
+    events = world.run(("numpy-cpu", "mlx-cpu"), seconds=60.0, sets=2)
+    slow = samples_of(events, "mlx-cpu")
+    assert {sample.set for sample in slow} == {0, 1}
+    assert all(sample.loops == 1 for sample in slow)
+
+
+def test_a_cell_too_slow_for_the_run_is_skipped_with_an_estimate():
+    world = World(rates={"mlx-cpu": 1e-6})
+    events = world.run(("numpy-cpu", "mlx-cpu"), seconds=10.0, shapes=["64x64x64", "512x512x512"])
+    (skipped,) = [e for e in of(events, CellPrepared) if e.status == "skipped" and e.m == 512]
+    assert (skipped.backend, skipped.set) == ("mlx-cpu", 0)
+    assert skipped.estimate == pytest.approx(1e-6 * 2 * 512**3)
+    assert "--seconds" in skipped.reason
+    assert samples_of(events, "mlx-cpu")
+    assert not [e for e in of(events, SamplesTaken) if e.backend == "mlx-cpu" and e.m == 512]
+    assert world.clock.now < 1000 + 60
+
+
+def test_loops_make_samples_long_enough_for_the_clock():
+    events = World(rates={"numpy-cpu": 1e-12}).run(("numpy-cpu",), shapes=["8x8x8"])
+    assert all(sample.seconds >= 0.4e-3 for sample in samples_of(events, "numpy-cpu"))
+
+
+def test_throughput_waits_for_many_products():
+    events = World().run(("mlx-cpu",), seconds=20.0)
+    assert all(sample.loops >= 10 for sample in samples_of(events, "mlx-cpu", "throughput"))
+
+
+def test_throughput_products_fit_in_memory():
+    events = World(rates={"mlx-cpu": 1e-13}).run(("mlx-cpu",), shapes=["4096x4096x1"], seconds=20.0, pairs=1)
+    samples = samples_of(events, "mlx-cpu", "throughput")
+    assert samples
+    assert all(2 <= sample.loops <= 4 for sample in samples)
+
+
+def test_the_canary_has_a_turn_in_every_round():
+    events = World().run(THREE, canary=True)
+    rounds = {(event.set, event.round) for event in of(events, TurnStarted)}
+    sung = {(s.set, s.round) for e in of(events, SamplesTaken) if e.backend == CANARY for s in e.samples}
+    assert sung == rounds
+    assert not [event for event in of(events, BackendProbed) if event.backend == "cblas" and event.status != "ok"]
+    shapes = {(e.m, e.n, e.k) for e in of(events, SamplesTaken) if e.backend == CANARY}
+    assert shapes == {(192, 192, 192)}
+
+
+def test_a_lost_canary_is_a_warning():
+    events = World(lose={(CANARY, "TakeTurn")}).run(THREE, canary=True)
+    (warning,) = of(events, Warned)
+    assert "canary was lost" in warning.text
+    assert samples_of(events, "numpy-cpu")
+
+
+def test_what_cannot_run_here_is_asked_once():
+    world = World(unavailable={"torch-gpu"})
+    events = world.run(("numpy-cpu", "torch-cpu", "torch-gpu"), sets=3)
+    (probed,) = [event for event in of(events, BackendProbed) if event.backend == "torch-gpu"]
+    assert (probed.status, probed.reason, probed.remedy) == ("unavailable", "not here", "buy one")
+    assert samples_of(events, "torch-cpu")
+
+
+def test_a_wrong_product_is_never_timed():
+    events = World(wrong={"torch-cpu"}).run(THREE, sets=3)
+    assert not samples_of(events, "torch-cpu")
+    assert samples_of(events, "cblas")
+
+
+def test_a_backend_that_raises_costs_only_itself():
+    events = World(raising={"numpy-cpu:out"}).run(("numpy-cpu", "numpy-cpu:out"), sets=3)
+    (failed,) = of(events, CellFailed)
+    assert (failed.backend, failed.reason) == ("numpy-cpu:out", "ValueError: on purpose")
+    assert {sample.set for sample in samples_of(events, "numpy-cpu")} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("moment", ["Open", "Prepare", "TakeTurn", "Release"])
+def test_a_lost_worker_costs_only_its_own_backends(moment):
+    events = World(lose={("torch", moment)}).run(THREE, sets=3)
+    (ended,) = of(events, WorkerEnded)
+    assert ended.worker == "torch"
+    assert "lost on purpose" in ended.reason
+    for name in ("numpy-cpu", "cblas"):
+        assert {sample.set for sample in samples_of(events, name)} == {0, 1, 2}
+    assert of(events, RunFinished)[0].status == "complete"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RunInterrupted])
+def test_an_interrupted_run_ends_its_workers_and_says_that_it_is_partial(error):
+    world = World()
+    events = []
+
+    def observe(event):
+        events.append(event)
+        if len(of(events, SamplesTaken)) == 5 and isinstance(event, SamplesTaken):
+            raise error
+
+    world.session(observe, THREE).run()
+    assert of(events, RunFinished)[0].status == "partial"
+    assert isinstance(events[-1], RunFinished)
+    assert all(worker.closed for worker in world.workers)
+
+
+def test_any_other_error_ends_the_workers_too():
+    world = World()
+
+    def observe(event):
+        if isinstance(event, SamplesTaken):
+            raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        world.session(observe, THREE).run()
+    assert all(worker.closed for worker in world.workers)
+
+
+def test_a_run_goes_on_where_it_was_cut_off():
+    lost = {("torch-cpu", "64x64x64", "latency")}
+    progress = Progress(next_set=3, finished_sets=2, lost=lost, absent={"cblas"}, elapsed=50.0)
+    world = World()
+    begin = world.clock.now
+    events = world.run(THREE, sets=5, seconds=100.0, progress=progress)
+    assert [event.set for event in of(events, SetStarted)] == [3, 4, 5]
+    assert {event.backend for event in of(events, SamplesTaken)} == {"numpy-cpu"}
+    assert 40 < world.clock.now - begin < 75, "three fifths of the budget are left"
+    assert min(sample.start for sample in samples_of(events, "numpy-cpu")) > 50
+
+
+def test_nothing_is_left_of_a_finished_run():
+    events = World().run(THREE, sets=2, progress=Progress(next_set=2, finished_sets=2))
+    assert not of(events, SetStarted)
+    assert of(events, RunFinished)[0].status == "complete"

@@ -1,0 +1,114 @@
+"""Statistics on distributions whose answers are known."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemmscope import statistics
+from gemmscope.results.model import Interval, Sample
+
+
+def sample(set_, round_, seconds, loops=1, start=0.0):
+    return Sample(set=set_, round=round_, turn=0, start=start, first_pair=0, loops=loops, seconds=seconds)
+
+
+def test_t_interval_of_known_numbers():
+    # Mean 3, standard deviation √2.5, t(0.975; 4) = 2.776445.
+    mean, low, high = statistics.t_interval([1, 2, 3, 4, 5])
+    assert mean == 3
+    assert high == pytest.approx(3 + 2.7764451 * math.sqrt(2.5) / math.sqrt(5))
+    assert low == pytest.approx(3 - 2.7764451 * math.sqrt(2.5) / math.sqrt(5))
+
+
+def test_one_value_has_no_interval_and_none_no_mean():
+    assert statistics.t_interval([2.0]) == (2.0, None, None)
+    assert statistics.ratio_interval([2.0]) == Interval(median=2.0)
+    with pytest.raises(ValueError, match="at least one value"):
+        statistics.t_interval([])
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """5 sets of log-normal times, 2000 times over: 95 % of the intervals hold the median, give or take the counting."""
+    generator = random.Random(1)
+    trials, held = 2000, 0
+    for _ in range(trials):
+        interval = statistics.ratio_interval([generator.lognormvariate(0.7, 0.05) for _ in range(5)])
+        held += interval.low <= math.exp(0.7) <= interval.high
+    # Binomial(2000, 0.95) lies within ±4 standard deviations (39) of 1900 but for 6 in 100000.
+    assert abs(held - 1900) < 39
+
+
+def test_medians_are_of_one_product_and_by_set():
+    samples = [sample(0, 0, 10, loops=10), sample(0, 1, 3), sample(0, 2, 2), sample(1, 0, 5)]
+    assert statistics.set_medians(samples) == {0: 2, 1: 5}
+
+
+def test_ratios_are_paired_inside_rounds():
+    # The machine is twice as slow in every second round; the ratio is 3 in each of them.
+    baseline = [sample(0, r, 1 + r % 2) for r in range(6)]
+    ours = [sample(0, r, 3 * (1 + r % 2), loops=1) for r in range(6)]
+    ratios, rounds = statistics.set_ratios(ours, baseline)
+    assert ratios == {0: pytest.approx(3)}
+    assert rounds == 6
+
+
+def test_a_round_without_the_baseline_says_nothing():
+    ratios, rounds = statistics.set_ratios([sample(0, 0, 2), sample(0, 1, 9), sample(1, 0, 9)], [sample(0, 0, 1)])
+    assert ratios == {0: pytest.approx(2)}
+    assert rounds == 1
+    assert statistics.set_ratios([sample(0, 0, 1)], [sample(1, 0, 1)]) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.90, 0.98, "faster"),
+        (0.90, 0.995, "unclear"),
+        (0.995, 1.005, "same"),
+        (1.02, 1.05, "slower"),
+        (1.005, 1.05, "unclear"),
+        (0.5, 2.0, "unclear"),
+        (None, None, "unclear"),
+        (1 / 1.01, 1.01, "same"),
+        (0.5, 1 / 1.01, "unclear"),
+    ],
+)
+def test_verdicts(low, high, expected):
+    assert statistics.verdict(Interval(median=1.0, low=low, high=high), 0.01) == expected
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=2, max_size=8), st.floats(0, 0.2))
+def test_a_verdict_turns_around_with_its_ratio(values, margin):
+    ratio = statistics.ratio_interval(values)
+    inverse = statistics.ratio_interval([1 / value for value in values])
+    turned = {"faster": "slower", "slower": "faster", "same": "same", "unclear": "unclear"}
+    one, other = statistics.verdict(ratio, margin), statistics.verdict(inverse, margin)
+    # On the very edge of the margin rounding may decide.
+    edges = (1 + margin, 1 / (1 + margin))
+    if not any(math.isclose(bound, edge, rel_tol=1e-9) for bound in (ratio.low, ratio.high) for edge in edges):
+        assert other == turned[one]
+
+
+def test_intervals_of_extreme_values_stay_numbers():
+    interval = statistics.ratio_interval([1e-300, 1e300])
+    assert math.isfinite(interval.high)
+    assert interval.low >= 0
+
+
+def test_spreads():
+    steady = [sample(s, r, 1.0) for s in range(3) for r in range(4)]
+    assert statistics.spread_within(steady) == 0
+    assert statistics.spread_between(statistics.set_medians(steady)) == 0
+    assert statistics.spread_within([sample(0, 0, 1.0)]) is None
+    assert statistics.spread_between({0: 1.0}) is None
+    generator = random.Random(2)
+    noisy = [sample(s, r, generator.gauss(1.0, 0.03)) for s in range(40) for r in range(40)]
+    assert statistics.spread_within(noisy) == pytest.approx(0.03, rel=0.1)
+    apart = [sample(s, r, 1 + 0.1 * (s % 2)) for s in range(4) for r in range(3)]
+    assert statistics.spread_within(apart) == 0
+    assert statistics.spread_between(statistics.set_medians(apart)) == pytest.approx(math.log(1.1) / math.sqrt(3))

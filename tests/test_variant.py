@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+
+from gemmscope.backends import registry
+from gemmscope.backends.base import Backend, Option, thread_environment
+from gemmscope.backends.registry import Registry
+from gemmscope.errors import UsageError
+from gemmscope.measure.plan import plan_workers
+
+KNOWN = registry.built_in()
+
+
+def test_a_plain_name():
+    variant = KNOWN.variant("numpy-cpu")
+    assert (variant.name, variant.backend, variant.settings, variant.environment) == ("numpy-cpu", "numpy-cpu", {}, {})
+
+
+def test_options_are_named_in_the_backends_own_order():
+    variant = KNOWN.variant("torch-cpu:threads=2+out")
+    assert variant.name == "torch-cpu:out+threads=2"
+    assert variant.settings == {"threads": "2", "out": ""}
+    assert variant.environment == thread_environment("2")
+
+
+def test_a_name_in_capitals_is_an_environment_variable():
+    variant = KNOWN.variant("numpy-cpu:OPENBLAS_CORETYPE=Haswell+out")
+    assert variant.name == "numpy-cpu:out+OPENBLAS_CORETYPE=Haswell"
+    assert variant.environment == {"OPENBLAS_CORETYPE": "Haswell"}
+    assert variant.settings == {"out": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nampy-cpu", "did you mean numpy-cpu"),
+        ("what", "no backend is called 'what'"),
+        ("", "expected a name in lower case"),
+        ("Numpy", "expected a name in lower case"),
+        ("numpy-cpu:", "is no option"),
+        ("numpy-cpu:out+", "is no option"),
+        ("numpy-cpu:out=", "is no option"),
+        ("numpy-cpu:out=1", "out takes no value, not '1'"),
+        ("numpy-cpu:fast", "numpy-cpu has no option 'fast'; it has: out, threads"),
+        ("null-python:out", "it has: none"),
+        ("numpy-cpu:threads", "threads takes a whole number above 0, not ''"),
+        ("numpy-cpu:threads=0", "threads takes a whole number above 0, not '0'"),
+        ("numpy-cpu:threads=two", "threads takes a whole number above 0"),
+        ("numpy-cpu:out+out", "out is named twice"),
+        ("numpy-cpu;ls", "expected a name in lower case"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(text, words):
+    with pytest.raises(UsageError, match=words):
+        KNOWN.variant(text)
+
+
+def test_choices():
+    class Chosen(Backend):
+        name = "chosen"
+        library = "chosen"
+        device = "cpu"
+        entry = "python"
+        summary = "a choice"
+        options = (Option("blas", "which", ("one", "two")),)
+
+        def probe(self): ...
+        def prepare(self, operands): ...
+        def run(self, loops, first):
+            return 1.0
+
+        def product(self, pair): ...
+
+    known = Registry([Chosen])
+    assert known.variant("chosen:blas=two").settings == {"blas": "two"}
+    with pytest.raises(UsageError, match="blas takes one of one, two, not 'three'"):
+        known.variant("chosen:blas=three")
+    with pytest.raises(UsageError, match="two backends are called 'chosen'"):
+        Registry([Chosen, Chosen])
+
+
+def test_variants_are_named_once_and_at_least_once():
+    assert [v.name for v in KNOWN.variants(["cblas", "numpy-cpu", "cblas"])] == ["cblas", "numpy-cpu"]
+    with pytest.raises(UsageError, match="no backends"):
+        KNOWN.variants([])
+
+
+def test_the_defaults_exist_and_hold_the_originals():
+    KNOWN.variants(registry.DEFAULT)
+    assert set(registry.ORIGINAL) <= set(registry.DEFAULT)
+
+
+class TestWorkers:
+    def plan(self, *texts, environment=None):
+        return plan_workers(KNOWN.variants(texts), KNOWN, environment or {})
+
+    def test_one_for_each_library(self):
+        specs = self.plan("numpy-cpu", "torch-cpu", "numpy-cpu:out", "torch-gpu")
+        assert [(spec.name, [v.name for v in spec.variants]) for spec in specs] == [
+            ("numpy", ["numpy-cpu", "numpy-cpu:out"]),
+            ("torch", ["torch-cpu", "torch-gpu"]),
+        ]
+
+    def test_another_environment_is_another_worker(self):
+        plain, one, own = self.plan("torch-cpu", "torch-cpu:threads=1", "torch-cpu:MKL_DYNAMIC=0")
+        assert (plain.name, one.name, own.name) == ("torch", "torch-cpu:threads=1", "torch-cpu:MKL_DYNAMIC=0")
+        assert plain.environment == {}
+        assert one.environment == thread_environment("1")
+        assert own.environment == {"MKL_DYNAMIC": "0"}
+
+    def test_the_same_environment_is_the_same_worker(self):
+        (spec,) = self.plan("torch-cpu:threads=1", "torch-cpu:threads=1+out")
+        assert len(spec.variants) == 2
+
+    def test_a_variant_that_must_be_alone_is(self):
+        assert [spec.name for spec in self.plan("torch-gpu", "torch-gpu:tf32")] == ["torch", "torch-gpu:tf32"]
+
+    def test_precision_is_ieee_unless_a_variant_says_otherwise(self):
+        plain, tf32 = self.plan("mlx-gpu", "mlx-gpu:tf32")
+        assert plain.environment["MLX_ENABLE_TF32"] == "0"
+        assert tf32.environment["MLX_ENABLE_TF32"] == "1"
+
+    def test_a_variants_threads_win_over_the_runs(self):
+        plain, own = self.plan("numpy-cpu", "numpy-cpu:threads=1", environment=thread_environment("4"))
+        assert plain.environment == thread_environment("4")
+        assert own.environment == thread_environment("1")
