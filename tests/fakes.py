@@ -21,6 +21,7 @@ from gemmscope.measure.protocol import (
     TurnedCell,
 )
 from gemmscope.measure.session import CANARY, Session
+from gemmscope.results.events import Event
 from gemmscope.results.model import Settings
 from gemmscope.workload import parse_shapes
 
@@ -151,6 +152,6 @@ class World:
 
     def run(self, backends, **settings):
         """Runs a session to its end; returns its events."""
-        events = []
+        events: list[Event] = []
         self.session(events.append, backends, **settings).run()
         return events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
+import importlib
 import json
 import os
 import subprocess
@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from gemmscope import machine
-from gemmscope.machine import cpu, facts, gpu, images, limits, power, sysctl
+from gemmscope.machine import cpu, files, gpu, images, limits, power, sysctl
 from gemmscope.results.model import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Tree = Callable[..., Path]
@@ -49,12 +49,11 @@ CPU revision\t: 1
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """Makes a system's files below a root of its own; no sysctl answers there."""
-    monkeypatch.setattr(sysctl, "_sysctlbyname", lambda: None)
+def tree(tmp_path: Path) -> Tree:
+    """Makes a system's files below a root of its own."""
 
-    def make(files: dict[str, str] | None = None) -> Path:
-        for name, text in (files or {}).items():
+    def make(contents: dict[str, str] | None = None) -> Path:
+        for name, text in (contents or {}).items():
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
@@ -63,35 +62,26 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     return make
 
 
-@pytest.fixture
-def macos(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, bytes]], None]]:
-    """Has sysctls answered by a C function of the real one's type, so that what ctypes passes is tested too."""
-    prototype = ctypes.CFUNCTYPE(
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_void_p,
-        ctypes.POINTER(ctypes.c_size_t),
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-    )
-    kept: list[object] = []
+def no_sysctl(_: str) -> None:
+    return None
 
-    def answer(values: dict[str, bytes]) -> None:
-        def sysctlbyname(name: bytes, old: int, length: Any, new: int | None, new_length: int) -> int:
-            value = values.get(name.decode())
-            if value is None or len(value) > length[0] or new is not None or new_length:
+
+def macos(values: dict[str, bytes]) -> sysctl.Reader:
+    """Sysctls that a C function of the real one's type answers, so that what ctypes passes to it is tested too."""
+
+    def sysctlbyname(name: bytes, old: int | None, length: Any, new: int | None, new_length: int) -> int:
+        value = values.get(name.decode())
+        if value is None or new is not None or new_length:
+            return -1
+        if old is not None:
+            if length[0] < len(value):
                 return -1
             ctypes.memmove(old, value, len(value))
-            length[0] = len(value)
-            return 0
+        length[0] = len(value)
+        return 0
 
-        function = prototype(sysctlbyname)
-        kept.append(function)
-        monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(sysctlbyname=function))
-        sysctl._sysctlbyname.cache_clear()
-
-    yield answer
-    sysctl._sysctlbyname.cache_clear()
+    function = sysctl.PROTOTYPE(sysctlbyname)
+    return lambda name: sysctl.call(function, name)
 
 
 def integer(value: int, size: int = 4) -> bytes:
@@ -117,7 +107,7 @@ def test_describes_this_machine() -> None:
     assert here.max_frequency_hz is None or 1e8 <= here.max_frequency_hz <= 1e10
     assert here.architecture == os.uname().machine
     assert here.python.endswith(".".join(map(str, sys.version_info[:3])))
-    assert here.system.split()[0] == {"Linux": "Linux", "Darwin": "macOS"}[os.uname().sysname]
+    assert {"Linux": "Linux", "Darwin": "macOS"}[os.uname().sysname] in here.system
     assert here.load_average is not None
     assert here.clock_resolution_seconds is not None
     assert 0 < here.clock_resolution_seconds < 1e-3
@@ -127,10 +117,21 @@ def test_describes_this_machine() -> None:
 def test_name_is_for_people() -> None:
     here = machine.describe()
     cores = here.physical_cpus or here.logical_cpus
-    assert here.name.startswith(f"{here.cpu}, {cores} core")
+    assert here.name.startswith(f"{here.cpu}, {cores} ")
     assert here.name.endswith((", Linux", ", macOS"))
-    assert machine._name("Apple M4", 10, "macOS 15.5") == "Apple M4, 10 cores, macOS"
-    assert machine._name("Z80", 1, "CP/M 2.2") == "Z80, 1 core, CP/M"
+    assert os.uname().nodename not in here.name.replace(",", "").split()
+    assert [machine._cores(*each) for each in ((10, 20), (1, 2), (None, 4))] == ["10 cores", "1 core", "4 processors"]
+
+
+def test_name_on_apple_silicon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "name", lambda: "Apple M4")
+    monkeypatch.setattr(cpu, "physical_count", lambda: 10)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.mac_ver", lambda: ("15.5", ("", "", ""), "arm64"))
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
+    here = machine.describe()
+    assert here.name == "Apple M4, 10 cores, macOS"
+    assert here.system == "macOS 15.5"
 
 
 def test_record_survives_its_file() -> None:
@@ -154,95 +155,91 @@ print(json.dumps([started, sorted({name.partition(".")[0] for name in sys.module
     assert [program for program in started if "nvidia-smi" not in program] == []
 
 
-def test_nothing_known_is_no_error(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise psutil.Error
+        raise SystemError  # as psutil does for the frequency of an M5 (giampaolo/psutil#2841)
 
-    for function in ("cpu_count", "cpu_freq", "virtual_memory"):
-        monkeypatch.setattr(psutil, function, fail)
-    monkeypatch.delattr(psutil, "sensors_battery", raising=False)
-    monkeypatch.delattr(os, "getloadavg")
-    monkeypatch.setattr(limits, "_affinity", fail)
+    readers = {
+        cpu: ("name", "logical_count", "physical_count", "core_kinds", "max_frequency_hz", "governor"),
+        limits: ("usable_cpus", "memory_limit_bytes", "container", "virtual"),
+        power: ("source",),
+        gpu: ("names",),
+        psutil: ("virtual_memory",),
+        machine: ("clock_resolution_seconds", "_system"),
+    }
+    for module, names in readers.items():
+        for name in names:
+            monkeypatch.setattr(module, name, fail)
     monkeypatch.setattr("platform.processor", lambda: "")
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    nowhere = machine.describe(tree())
-    assert nowhere.cpu == os.uname().machine
-    assert (nowhere.logical_cpus, nowhere.memory_bytes) == (1, 0)
-    unknown = [
-        *(nowhere.physical_cpus, nowhere.performance_cpus, nowhere.efficiency_cpus, nowhere.usable_cpus),
-        *(nowhere.max_frequency_hz, nowhere.governor, nowhere.memory_limit_bytes, nowhere.container),
-        *(nowhere.virtual, nowhere.load_average, nowhere.power_source),
-    ]
-    assert unknown == [None] * len(unknown)
+    monkeypatch.setattr(os, "getloadavg", fail)
+    nowhere = machine.describe()
+    assert (nowhere.cpu, nowhere.system) == (os.uname().machine, os.uname().sysname)
+    assert (nowhere.logical_cpus, nowhere.memory_bytes, nowhere.gpus) == (1, 0, [])
+    known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus"}
+    assert {field for field, value in msgspec.structs.asdict(nowhere).items() if value is not None} == known
 
 
-def test_a_clock_that_stands_still_has_no_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "perf_counter", lambda: 1.0)
-    assert machine._clock_resolution() is None
+def test_resolution_of_a_clock() -> None:
+    assert machine.clock_resolution_seconds(iter([0.0, 0.5, 0.5, 0.75, 2.0]).__next__, reads=5) == 0.25
+    assert machine.clock_resolution_seconds(lambda: 1.0) is None
 
 
-# Facts
-
-
-def test_a_fact_that_cannot_be_had_is_none() -> None:
-    @facts.fact
-    def broken() -> int:
-        raise SystemError
-
-    assert broken() is None
+# Files
 
 
 def test_reads_files(tree: Tree) -> None:
-    root = tree({"number": "42\n", "max": "max\n", "empty": "\n", "fields": "a b : \na b : c : d\na b : e\n"})
-    assert facts.number(root / "number") == 42
-    assert facts.number(root / "max") is None
-    assert facts.number(root / "missing") is None
-    assert facts.text(root / "empty") is None
-    assert facts.field(root / "fields", "a b") == "c : d"
-    assert facts.field(root / "fields", "a") is None
-    assert facts.field(root / "missing", "a") is None
+    root = tree({"number": "42\n", "max": "max\n", "device-tree": "a board\0"})
+    assert files.number(root / "number") == 42
+    assert files.number(root / "max") is None
+    assert files.number(root / "missing") is None
+    assert files.text(root / "device-tree") == "a board"
+    assert files.text(root / "missing") is None
+    assert files.text(root) is None
 
 
 # The processor
 
 
 def test_name_on_x86(tree: Tree) -> None:
-    assert cpu.name(tree({"proc/cpuinfo": XEON.format(more="")})) == "Intel(R) Xeon(R) Platinum 8480+"
+    root = tree({"proc/cpuinfo": XEON.format(more="")})
+    assert cpu.name(root, no_sysctl) == "Intel(R) Xeon(R) Platinum 8480+"
+    assert cpu.cpuinfo(root).flags == {"fpu", "vme", "avx512f", "amx_tile"}
 
 
 @pytest.mark.parametrize(
     ("implementer", "part", "expected"),
     [
         ("0x41", "0xd40", "Arm Neoverse V1"),
-        ("0xc0", "0xac3", "Ampere Ampere-1"),
-        ("0x41", "0x0ff", "Arm part 0x0ff"),
-        ("0x6d", "0xd49", "Microsoft part 0xd49"),
+        ("0xc0", "0xac3", "Ampere-1"),
+        ("0x41", "0x0ff", "Arm, implementer 0x41, part 0x0ff"),
+        ("0x6d", "0xd49", "Arm, implementer 0x6d, part 0xd49"),
     ],
 )
 def test_name_on_arm(tree: Tree, implementer: str, part: str, expected: str) -> None:
-    assert cpu.name(tree({"proc/cpuinfo": GRAVITON.format(implementer=implementer, part=part)})) == expected
+    root = tree({"proc/cpuinfo": GRAVITON.format(implementer=implementer, part=part)})
+    assert cpu.name(root, no_sysctl) == expected
 
 
 def test_name_of_a_board(tree: Tree) -> None:
-    board = "\nRevision\t: d04170\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n"
-    root = tree({"proc/cpuinfo": GRAVITON.format(implementer="0x41", part="0xd0b") + board})
-    assert cpu.name(root) == "Raspberry Pi 5 Model B Rev 1.0"
+    """Where the cores have no name that is known, the board has one."""
+    cpuinfo = GRAVITON.format(implementer="0x46", part="0x003")
+    root = tree({"proc/cpuinfo": cpuinfo, "proc/device-tree/model": "Fujitsu PRIMEHPC\0"})
+    assert cpu.name(root, no_sysctl) == "Fujitsu PRIMEHPC"
 
 
-def test_name_of_an_unknown_implementer(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.processor", lambda: "riscv64")
-    assert cpu.name(tree({"proc/cpuinfo": GRAVITON.format(implementer="0x99", part="0x001")})) == "riscv64"
+def test_no_name(tree: Tree) -> None:
+    assert cpu.name(tree(), no_sysctl) is None
+    assert cpu.name(tree({"proc/cpuinfo": "processor\t: 0\nisa\t: rv64imafdcv\n"}), no_sysctl) is None
 
 
 @pytest.mark.parametrize(("cpus", "count"), [("0-7,16", 9), ("3", 1), ("0-1,4-5,8-11", 8), ("", 0)])
 def test_counts_a_list(cpus: str, count: int) -> None:
-    assert cpu.count_list(cpus) == count
+    assert cpu.cpu_list_size(cpus) == count
 
 
 def test_counts_no_other_list() -> None:
     with pytest.raises(ValueError, match="all"):
-        cpu.count_list("all")
+        cpu.cpu_list_size("all")
 
 
 @pytest.mark.parametrize(
@@ -256,67 +253,88 @@ def test_counts_no_other_list() -> None:
     ],
 )
 def test_hybrid_of_intel(tree: Tree, kinds: dict[str, str], expected: tuple[int | None, int | None]) -> None:
-    assert cpu.hybrid(tree({f"sys/devices/cpu_{kind}/cpus": cpus for kind, cpus in kinds.items()})) == expected
+    root = tree({f"sys/devices/cpu_{kind}/cpus": cpus for kind, cpus in kinds.items()})
+    assert cpu.core_kinds(root, no_sysctl) == cpu.CoreKinds(*expected)
 
 
 def test_frequency_and_governor(tree: Tree) -> None:
-    cores = "sys/devices/system/cpu"
+    policies = "sys/devices/system/cpu/cpufreq"
     root = tree(
         {
-            f"{cores}/cpu0/cpufreq/cpuinfo_max_freq": "5700000\n",
-            f"{cores}/cpu0/cpufreq/scaling_governor": "powersave\n",
-            f"{cores}/cpu16/cpufreq/cpuinfo_max_freq": "4300000\n",
-            f"{cores}/cpu16/cpufreq/scaling_governor": "performance\n",
-            f"{cores}/cpufreq/cpuinfo_max_freq": "9900000\n",
+            f"{policies}/policy0/cpuinfo_max_freq": "5700000\n",
+            f"{policies}/policy0/scaling_governor": "powersave\n",
+            f"{policies}/policy1/cpuinfo_max_freq": "5700000\n",
+            f"{policies}/policy1/scaling_governor": "powersave\n",
+            f"{policies}/policy16/cpuinfo_max_freq": "4300000\n",
+            f"{policies}/policy16/scaling_governor": "performance\n",
         }
     )
-    assert cpu.max_frequency(root) == 5.7e9
+    assert cpu.max_frequency_hz(root, no_sysctl) == 5.7e9
     assert cpu.governor(root) == "performance, powersave"
 
 
+def test_no_frequency_and_no_governor(tree: Tree) -> None:
+    assert cpu.max_frequency_hz(tree(), no_sysctl) is None
+    assert cpu.governor(tree()) is None
+    root = tree({"sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq": "0\n"})
+    assert cpu.max_frequency_hz(root, no_sysctl) is None
+
+
 @pytest.mark.parametrize(("megahertz", "hertz"), [(4056.0, 4.056e9), (4.0, None), (0.0, None)])
-def test_frequency_from_psutil(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch, megahertz: float, hertz: float | None
-) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Darwin")
+def test_frequency_of_apple_silicon(monkeypatch: pytest.MonkeyPatch, megahertz: float, hertz: float | None) -> None:
     monkeypatch.setattr(psutil, "cpu_freq", lambda: SimpleNamespace(max=megahertz))
-    assert cpu.max_frequency(tree()) == hertz
+    assert cpu.apple_frequency_hz() == hertz
 
 
 # sysctl
 
 
-def test_sysctl_of_apple_silicon(macos: Callable[[dict[str, bytes]], None]) -> None:
-    macos(
+def test_sysctl_of_apple_silicon(tree: Tree) -> None:
+    reader = macos(
         {
             "machdep.cpu.brand_string": b"Apple M4 Pro\0",
             "hw.nperflevels": integer(2),
             "hw.perflevel0.logicalcpu": integer(10),
             "hw.perflevel1.logicalcpu": integer(4),
-            "kern.hv_vmm_present": integer(0),
+            "hw.optional.arm64": integer(1),
             "hw.memsize": integer(2**36, 8),
+            "kern.hv_vmm_present": integer(0),
+            "sysctl.proc_translated": integer(0),
         }
     )
-    assert cpu.name() == "Apple M4 Pro"
-    assert cpu.hybrid() == (10, 4)
-    assert sysctl.number("hw.memsize") == 2**36
-    assert sysctl.number("hw.unknown") is None
-    assert sysctl.text("hw.unknown") is None
+    root = tree()
+    assert cpu.name(root, reader) == "Apple M4 Pro"
+    assert cpu.core_kinds(root, reader) == cpu.CoreKinds(10, 4)
+    assert cpu.max_frequency_hz(root, reader) is None
+    assert gpu.names(root, reader) == ["Apple M4 Pro GPU"]
+    assert limits.virtual(root, reader) is None
+    assert sysctl.number(reader, "hw.memsize") == 2**36
 
 
-def test_sysctl_of_a_virtual_mac(macos: Callable[[dict[str, bytes]], None]) -> None:
-    macos({"hw.nperflevels": integer(1), "hw.perflevel0.logicalcpu": integer(3), "kern.hv_vmm_present": integer(1)})
-    assert cpu.hybrid() == (None, None)
-    assert limits.virtual() == "unnamed hypervisor"
-    macos({"hw.model": b"VirtualMac2,1\0", "kern.hv_vmm_present": integer(1)})
-    assert limits.virtual() == "VirtualMac2,1"
+def test_sysctl_of_an_intel_mac(tree: Tree) -> None:
+    levels = {"hw.nperflevels": integer(1), "hw.perflevel0.logicalcpu": integer(16)}
+    reader = macos({**levels, "hw.cpufrequency_max": integer(2_300_000_000, 8)})
+    assert cpu.core_kinds(tree(), reader) == cpu.CoreKinds()
+    assert cpu.max_frequency_hz(tree(), reader) == 2.3e9
 
 
-def test_sysctl_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    sysctl._sysctlbyname.cache_clear()
-    assert sysctl.number("hw.nperflevels") is None
-    sysctl._sysctlbyname.cache_clear()
+def test_sysctl_of_a_virtual_mac(tree: Tree) -> None:
+    present = {"kern.hv_vmm_present": integer(1)}
+    assert limits.virtual(tree(), macos(present)) == "hypervisor"
+    assert limits.virtual(tree(), macos({**present, "hw.model": b"VirtualMac2,1\0"})) == "VirtualMac2,1"
+
+
+def test_sysctl_of_a_translated_process(tree: Tree) -> None:
+    assert limits.virtual(tree(), macos({"sysctl.proc_translated": integer(1)})) == "Rosetta 2"
+
+
+def test_sysctl_that_is_not_known() -> None:
+    reader = macos({"empty": b"", "blank": b"\0"})
+    assert sysctl.number(reader, "hw.unknown") is None
+    assert sysctl.text(reader, "hw.unknown") is None
+    assert sysctl.number(reader, "empty") is None
+    assert sysctl.text(reader, "blank") is None
+    assert sysctl.read("no.such.name") is None
 
 
 # Limits
@@ -336,8 +354,8 @@ def test_quota_is_the_smallest_on_the_way_up(tree: Tree) -> None:
         }
     )
     assert limits.cpu_quota(root) == 0.5
-    assert limits.usable_cpus(root) == 0.5
-    assert limits.memory_limit(root) == 2**30
+    assert limits.usable_cpus(root, allowed=8) == 0.5
+    assert limits.memory_limit_bytes(root) == 2**30
 
 
 def test_quota_of_a_namespace(tree: Tree) -> None:
@@ -349,7 +367,7 @@ def test_quota_of_a_namespace(tree: Tree) -> None:
         }
     )
     assert limits.cpu_quota(root) == 1.5
-    assert limits.memory_limit(root) == 2**29
+    assert limits.memory_limit_bytes(root) == 2**29
 
 
 def test_no_quota_from_outside_the_namespace(tree: Tree) -> None:
@@ -372,7 +390,7 @@ def test_version_1(tree: Tree) -> None:
         }
     )
     assert limits.cpu_quota(root) == 2.5
-    assert limits.memory_limit(root) == 2**32
+    assert limits.memory_limit_bytes(root) == 2**32
 
 
 def test_version_1_whose_mount_is_the_container(tree: Tree) -> None:
@@ -386,7 +404,7 @@ def test_version_1_whose_mount_is_the_container(tree: Tree) -> None:
         }
     )
     assert limits.cpu_quota(root) == 4.0
-    assert limits.memory_limit(root) == 2**30
+    assert limits.memory_limit_bytes(root) == 2**30
 
 
 def test_unlimited(tree: Tree) -> None:
@@ -401,15 +419,14 @@ def test_unlimited(tree: Tree) -> None:
         }
     )
     assert limits.cpu_quota(root) is None
-    assert limits.memory_limit(root) is None
+    assert limits.memory_limit_bytes(root) is None
 
 
-def test_affinity_limits(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_affinity_limits(tree: Tree) -> None:
     root = tree({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "600000 100000\n"})
-    monkeypatch.setattr(limits, "_affinity", lambda: 4)
-    assert limits.usable_cpus(root) == 4.0
-    monkeypatch.setattr(limits, "_affinity", lambda: 8)
-    assert limits.usable_cpus(root) == 6.0
+    assert limits.usable_cpus(root, allowed=4) == 4.0
+    assert limits.usable_cpus(root, allowed=8) == 6.0
+    assert limits.usable_cpus(root) == min(limits.affinity(), 6.0)
 
 
 @pytest.mark.parametrize(
@@ -419,7 +436,6 @@ def test_affinity_limits(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         ({".dockerenv": ""}, {}, "docker"),
         ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
         ({"run/.containerenv": 'engine="podman-5.2.0"\n'}, {}, "podman"),
-        ({".singularity.d/runscript": ""}, {}, "apptainer"),
         ({"run/systemd/container": "systemd-nspawn\n"}, {}, "systemd-nspawn"),
         ({"proc/1/cgroup": "4:cpu:/kubepods/burstable/pod1/docker-2\n"}, {}, "kubernetes"),
         ({"proc/1/cgroup": "4:cpu:/docker/abc\n"}, {}, "docker"),
@@ -439,7 +455,7 @@ def test_container(tree: Tree, files: dict[str, str], environment: dict[str, str
             "Standard PC (Q35 + ICH9, 2009)",
             "QEMU Standard PC (Q35 + ICH9, 2009)",
         ),
-        (XEON.format(more=" hypervisor"), "", "", "unnamed hypervisor"),
+        (XEON.format(more=" hypervisor"), "", "", "hypervisor"),
         (XEON.format(more=""), "Amazon EC2", "m7i.metal-24xl", None),
         (XEON.format(more=""), "Dell Inc.", "PowerEdge R760", None),
         (GRAVITON, "Amazon EC2", "c7g.xlarge", "Amazon EC2 c7g.xlarge"),
@@ -451,7 +467,7 @@ def test_container(tree: Tree, files: dict[str, str], environment: dict[str, str
 def test_virtual(tree: Tree, cpuinfo: str, vendor: str, product: str, expected: str | None) -> None:
     firmware = "sys/class/dmi/id"
     root = tree({"proc/cpuinfo": cpuinfo, f"{firmware}/sys_vendor": vendor, f"{firmware}/product_name": product})
-    assert limits.virtual(root) == expected
+    assert limits.virtual(root, no_sysctl) == expected
 
 
 # Power
@@ -484,11 +500,6 @@ def test_power_source_where_psutil_fails(monkeypatch: pytest.MonkeyPatch) -> Non
 # GPUs
 
 
-@pytest.fixture
-def linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-
-
 def nvidia_smi(folder: Path, script: str) -> None:
     folder.mkdir(exist_ok=True)
     program = folder / "nvidia-smi"
@@ -496,7 +507,6 @@ def nvidia_smi(folder: Path, script: str) -> None:
     program.chmod(0o755)
 
 
-@pytest.mark.usefixtures("linux")
 def test_gpus_of_the_driver(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     driver = "proc/driver/nvidia/gpus"
@@ -506,36 +516,27 @@ def test_gpus_of_the_driver(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None
             f"{driver}/0000:18:00.0/information": "Model: \t\t NVIDIA H200\nIRQ:   \t\t 40\n",
         }
     )
-    assert gpu.names(root) == ["NVIDIA H200", "NVIDIA A100-SXM4-80GB"]
+    assert gpu.names(root, no_sysctl) == ["NVIDIA H200", "NVIDIA A100-SXM4-80GB"]
 
 
-@pytest.mark.usefixtures("linux")
 def test_gpus_of_nvidia_smi(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     root = tree({"proc/driver/nvidia/gpus/0000:18:00.0/information": "Model: \t\t Unknown\n"})
-    assert gpu.names(root) == []
-    nvidia_smi(tmp_path / "bin", 'echo "NVIDIA H200"; echo "NVIDIA H200"')
-    assert gpu.names(root) == ["NVIDIA H200", "NVIDIA H200"]
+    assert gpu.names(root, no_sysctl) == []
+    nvidia_smi(
+        tmp_path / "bin",
+        "printf 'GPU 0: NVIDIA H200 (UUID: GPU-1c0b)\\nGPU 1: NVIDIA A100 (40 GB) (UUID: GPU-5d2e)\\n'",
+    )
+    assert gpu.names(root, no_sysctl) == ["NVIDIA H200", "NVIDIA A100 (40 GB)"]
 
 
-@pytest.mark.usefixtures("linux")
 def test_no_gpu_where_nvidia_smi_fails_or_hangs(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     nvidia_smi(tmp_path / "bin", "echo Failed to initialize NVML: Driver/library version mismatch; exit 18")
-    assert gpu.names(tree()) is None
-    monkeypatch.setattr(gpu, "_TIMEOUT_SECONDS", 0.05)
+    assert gpu.names(tree(), no_sysctl) == []
+    monkeypatch.setattr(gpu, "_TIMEOUT", 0.05)
     nvidia_smi(tmp_path / "bin", "exec /bin/sleep 60")
-    assert gpu.names(tree()) is None
-
-
-@pytest.mark.parametrize(("architecture", "expected"), [("arm64", ["Apple M4 Pro GPU"]), ("x86_64", [])])
-def test_gpu_of_a_mac(
-    macos: Callable[[dict[str, bytes]], None], monkeypatch: pytest.MonkeyPatch, architecture: str, expected: list[str]
-) -> None:
-    macos({"machdep.cpu.brand_string": b"Apple M4 Pro\0"})
-    monkeypatch.setattr("platform.system", lambda: "Darwin")
-    monkeypatch.setattr("platform.machine", lambda: architecture)
-    assert gpu.names() == expected
+    assert gpu.names(tree(), no_sysctl) == []
 
 
 # Images
@@ -640,7 +641,7 @@ def test_wheel_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sgemm\nVersion: 2.5\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
     assert images.version("sgemm") == "2.5"
     assert images.wheel_tags("sgemm") == []
     (info / "WHEEL").write_text(wheel)

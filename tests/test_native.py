@@ -128,7 +128,9 @@ BAD_OPERANDS = [
     pytest.param(np.ones((1, 3, 3), np.float32), ValueError, r"a: expected 2 dimensions, got 3", id="3-D"),
     pytest.param(np.ones((6, 6), np.float32)[::2, ::2], ValueError, r"a: expected contiguous rows or", id="strided"),
     pytest.param(GOOD[::-1], ValueError, r"a: expected contiguous rows or .* strides of \(-3, 1\)", id="reversed"),
-    pytest.param(np.broadcast_to(np.ones(3, np.float32), (3, 3)), ValueError, r"a: expected contiguous", id="broadcast"),
+    pytest.param(
+        np.broadcast_to(np.ones(3, np.float32), (3, 3)), ValueError, r"a: expected contiguous", id="broadcast"
+    ),
     pytest.param([[1.0]], TypeError, r"a: expected a 2-D array of float32 .*, got list", id="list"),
     pytest.param(None, TypeError, r"a: expected a 2-D array of float32 .*, got NoneType", id="None"),
     pytest.param("a", TypeError, r"a: expected a 2-D array of float32 .*, got str", id="str"),

@@ -93,5 +93,5 @@ def test_memory_has_no_name_and_ends_with_its_holder():
 
 
 def test_too_much_memory_is_refused_in_words():
-    with pytest.raises(UsageError, match="no room for .* ask for smaller shapes or fewer pairs"):
+    with pytest.raises(UsageError, match=r"no room for .* ask for smaller shapes or fewer pairs"):
         SharedMemory.create(2**70)

@@ -132,6 +132,22 @@ def test_a_cell_too_slow_for_the_run_is_skipped_with_an_estimate():
     assert world.clock.now < 1000 + 60
 
 
+def test_overhead_at_a_small_shape_does_not_condemn_a_large_one():
+    """A launch of 20 µs makes a tiny product look slow per flop; the large one is tried, in every set."""
+
+    class Launching(World):
+        def launch(self, spec, memory):
+            worker = super().launch(spec, memory)
+            worker.seconds = lambda backend, mode="latency": 20e-6 + 1e-12 * worker.block.shape.flops
+            return worker
+
+    shapes = ["3x5x7", "64x64x64", "1024x1024x1024"]
+    events = Launching().run(("numpy-cpu", "mlx-cpu"), shapes=shapes, sets=3, seconds=15.0)
+    assert not [event for event in of(events, CellPrepared) if event.status == "skipped"]
+    large = [s.set for e in of(events, SamplesTaken) if (e.backend, e.m) == ("mlx-cpu", 1024) for s in e.samples]
+    assert set(large) == {0, 1, 2}
+
+
 def test_loops_make_samples_long_enough_for_the_clock():
     events = World(rates={"numpy-cpu": 1e-12}).run(("numpy-cpu",), shapes=["8x8x8"])
     assert all(sample.seconds >= 0.4e-3 for sample in samples_of(events, "numpy-cpu"))
@@ -219,7 +235,7 @@ def test_any_other_error_ends_the_workers_too():
 
     def observe(event):
         if isinstance(event, SamplesTaken):
-            raise RuntimeError("a defect")
+            raise RuntimeError("a defect")  # noqa: TRY004
 
     with pytest.raises(RuntimeError, match="a defect"):
         world.session(observe, THREE).run()

@@ -50,7 +50,7 @@ def test_the_slowest_sum_is_still_float32():
         lambda c: c + 0.1,
         lambda c: c.T.copy(),
         lambda c: c * 1.01,
-        lambda c: np.zeros_like(c),
+        np.zeros_like,
         lambda c: np.where(np.arange(c.size).reshape(c.shape) == 3, np.float32(np.nan), c),
         lambda c: np.where(np.arange(c.size).reshape(c.shape) == 3, np.float32(np.inf), c),
     ],

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gemmscope import native
     from gemmscope.errors import GemmscopeError
+    from gemmscope.job import run
     from gemmscope.results.model import Result
     from gemmscope.results.store import load
-    from gemmscope.job import run
 
 __all__ = ["GemmscopeError", "Result", "__version__", "load", "native", "run"]
 

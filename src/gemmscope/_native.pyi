@@ -1,13 +1,13 @@
 """The CBLAS that gemmscope is linked with."""
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from numpy import float32
 from numpy.typing import NDArray
 
 # NumPy arrays, or anything with the buffer protocol or DLPack: PyTorch's CPU tensors, memoryviews, MLX arrays.
-Array = NDArray[float32]
+Array: TypeAlias = NDArray[float32]
 
 def sgemm(a: Array | Any, b: Array | Any, out: Array | Any | None = None) -> Array:
     """Multiplies two float32 matrices by one ``cblas_sgemm``: C = A·B. The GIL is released meanwhile.

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _Percent(click.ParamType):
+class _Percent(click.ParamType):  # type: ignore[type-arg]
     """A share written as ``1%`` or ``0.01``."""
 
     name = "PERCENT"
@@ -56,7 +56,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings=_CONTEXT)
 @click.version_option(package_name="gemmscope")
 def main() -> None:
-    """Which library multiplies float32 matrices fastest on this machine?
+    r"""Which library multiplies float32 matrices fastest on this machine?
 
     And is the time spent in the kernel, or in the framework around it?
 
@@ -69,9 +69,13 @@ def main() -> None:
 @main.command()
 @click.option("--sizes", metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape; may be given again.")
-@click.option("--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")
+@click.option(
+    "--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")
+@click.option(
+    "--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape."
+)
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
 @click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
@@ -93,7 +97,7 @@ def run(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Measure, and write DIR/results.json.
+    r"""Measure, and write DIR/results.json.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
     processes for every set; the intervals are over the sets.
@@ -127,16 +131,18 @@ def run(
     _print(result, as_json=as_json)
     click.echo(f"Results: {job.folder / 'results.json'}", err=True)
     if result.status == "partial":
-        click.echo(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}", err=True)
+        click.echo(
+            f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}", err=True
+        )
         sys.exit(EXIT_INTERRUPTED)
-    failed = any(record.status == "failed" for record in [*result.backends, *result.cells])
+    failed = any(backend.status == "failed" for backend in result.backends)
     sys.exit(EXIT_FAILED if failed else EXIT_OK)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
 def backends(as_json: bool) -> None:
-    """List the backends: what each one times, its options, and whether it can run here.
+    r"""List the backends: what each one times, its options, and whether it can run here.
 
     \b
     Example:
@@ -155,7 +161,7 @@ def backends(as_json: bool) -> None:
 @click.argument("results", type=click.Path(exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def report(results: str, as_json: bool) -> None:
-    """Print the table of a results file again. RESULTS is the file, or the folder that holds it.
+    r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
     Example:

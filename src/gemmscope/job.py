@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import re
 import signal
 import threading
@@ -134,7 +134,9 @@ class Job:
         """
         earlier = read_journal(folder / JOURNAL)
         if not earlier or not isinstance(earlier[0], RunStarted):
-            raise ResultsError(f"{folder / JOURNAL}: it does not begin with the start of a run, so it cannot be resumed")
+            raise ResultsError(
+                f"{folder / JOURNAL}: it does not begin with the start of a run, so it cannot be resumed"
+            )
         return cls._planned(earlier[0].settings, folder, None, earlier)
 
     @classmethod
@@ -177,7 +179,7 @@ class Job:
                 BackendRecord(name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
                               summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies)
             )  # fmt: skip
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         return RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
                           settings=self.settings, backends=records)  # fmt: skip
 
@@ -249,7 +251,7 @@ def make_settings(
 
 def _default_folder(machine: Machine) -> Path:
     """A folder that sorts by date and names the machine; a number is added where two runs start within a second."""
-    date = datetime.datetime.now().astimezone().strftime("%Y-%m-%d_%H%M%S")
+    date = dt.datetime.now().astimezone().strftime("%Y-%m-%d_%H%M%S")
     name = re.sub(r"[^a-z0-9]+", "-", machine.cpu.lower()).strip("-") or "machine"
     folder = Path(DEFAULT_FOLDER) / f"{date}_{name}"
     number = 2

@@ -51,7 +51,7 @@ class Operands:
         return len(self.pairs)
 
     def converted(self, place: str, convert: Callable[[NDArray[np.float32]], T]) -> list[tuple[T, T]]:
-        """Every operand through ``convert``, which must copy; done once for a place, such as ``"cpu"`` or ``"cuda:0"``."""
+        """Every operand through ``convert``, which must copy; done once for a place such as ``"cuda:0"``."""
         if place not in self._converted:
             self._converted[place] = [(convert(pair.a), convert(pair.b)) for pair in self.pairs]
         return cast("list[tuple[T, T]]", self._converted[place])

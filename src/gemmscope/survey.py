@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 120.0
 
 
-class OptionRecord(Record, kw_only=True):
+class OptionRecord(Record, frozen=True, kw_only=True):
     """An option that a variant may set, as in ``name:option=value``."""
 
     name: str
@@ -28,7 +28,7 @@ class OptionRecord(Record, kw_only=True):
     takes: str
 
 
-class SurveyedBackend(Record, kw_only=True):
+class SurveyedBackend(Record, frozen=True, kw_only=True):
     """A backend, whether it can run here, and its options."""
 
     backend: BackendRecord

@@ -58,8 +58,8 @@ OUT = Option("out", "write every product into one array that is there already")
 class Backend(ABC):
     """One way to compute C = A·B in float32: a library, a device and an entry.
 
-    A backend lives in a worker process that has loaded its library. For every shape the worker makes a new object, calls
-    its methods in this order, and drops it:
+    A backend lives in a worker process that has loaded its library. For every shape the worker makes a new object,
+    calls its methods in this order, and drops it:
 
     1. :meth:`probe`. Import the library here, and not at the top of your file: ``gemmscope backends`` reads every
        file, and must not load every framework. Raise :class:`~gemmscope.errors.BackendUnavailable` with a reason and a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from gemmscope.errors import BackendUnavailable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gemmscope.backends.base import Entry
     from gemmscope.operands import Operands
 
 
@@ -22,7 +23,7 @@ class Cblas(Backend):
     name = "cblas"
     library = "cblas"
     device = "cpu"
-    entry = "native"
+    entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on the linked cblas_sgemm"
     options = (THREADS,)
 
@@ -39,26 +40,26 @@ class Cblas(Backend):
                 f"gemmscope's extension cannot be loaded: {error}",
                 "install gemmscope again, so that it is built for this Python and this BLAS",
             ) from error
-        self._native = _native
+        self.native = _native
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into NumPy arrays, and plans one product into the same output for each pair."""
         self._pairs = operands.converted("host", np.array)
         self._out = np.empty((operands.m, operands.n), np.float32)
-        self._plans = [self._native.Plan(a, b, self._out) for a, b in self._pairs]
+        self._plans = [self.native.Plan(a, b, self._out) for a, b in self._pairs]
 
     def run(self, loops: int, first: int) -> float:
         """Multiplies in a C++ loop, by its own steady clock."""
-        return self._native.time_plans(self._plans, loops, first)
+        return self.native.time_plans(self._plans, loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same loop for one turn."""
-        self._native.time_plans(self._plans, 1, pair)
+        self.native.time_plans(self._plans, 1, pair)
         return self._out
 
     def provenance(self) -> dict[str, str | int]:
         """Which BLAS it is, where it lies, what it says of itself, and the operands' alignment."""
-        blas = self._native.blas_description()
+        blas = self.native.blas_description()
         return {
             "blas": blas["interface"],
             "blas symbol": blas["symbol"],
@@ -77,7 +78,7 @@ class CblasCall(Cblas):
 
     def run(self, loops: int, first: int) -> float:
         """Calls the nanobind function in a Python loop."""
-        sgemm = self._native.sgemm
+        sgemm = self.native.sgemm
         out = self._out
         pairs = rotation(self._pairs, loops, first)
         start = perf_counter()
@@ -88,5 +89,5 @@ class CblasCall(Cblas):
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once."""
         a, b = self._pairs[pair]
-        self._native.sgemm(a, b, self._out)
+        self.native.sgemm(a, b, self._out)
         return self._out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gemmscope.errors import BackendUnavailable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gemmscope.backends.base import Device
     from gemmscope.operands import Operands
 
 _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip install gemmscope on Apple silicon"
@@ -38,7 +39,7 @@ class MlxCpu(Backend):
 
     name = "mlx-cpu"
     library = "mlx"
-    device = "cpu"
+    device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
     options = (THREADS,)
@@ -121,7 +122,7 @@ class MlxCppCpu(Backend):
 
     name = "mlx-cpp-cpu"
     library = "mlx"
-    device = "cpu"
+    device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
     options = (THREADS,)

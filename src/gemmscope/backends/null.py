@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from gemmscope.backends.base import Backend, rotation
 from gemmscope.backends.cblas import Cblas
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from gemmscope.backends.base import Entry
     from gemmscope.operands import Operands
 
 
@@ -22,7 +25,7 @@ class NullPython(Backend):
     name = "null-python"
     library = "null"
     device = "cpu"
-    entry = "python"
+    entry: ClassVar[Entry] = "python"
     summary = "the Python loop around nothing"
     multiplies = False
 
@@ -62,7 +65,7 @@ class NullNative(NullPython):
         """
         cblas = Cblas()
         cblas.probe()
-        self._time_nothing = cblas._native.time_nothing  # noqa: SLF001
+        self._time_nothing: Callable[[int], float] = cblas.native.time_nothing
 
     def run(self, loops: int, first: int) -> float:  # noqa: ARG002  (the loop has no operands to begin with)
         """Turns the loop, by its own steady clock."""

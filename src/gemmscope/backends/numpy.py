@@ -55,7 +55,7 @@ class NumpyCpu(Backend):
 
     def provenance(self) -> dict[str, str | int]:
         """The BLAS that NumPy says it was built with, and the operands' alignment."""
-        dependencies = np.show_config(mode="dicts")["Build Dependencies"]  # type: ignore[call-overload]
+        dependencies = np.show_config(mode="dicts")["Build Dependencies"]
         blas = dependencies.get("blas", {})
         return {
             "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from gemmscope.backends.base import Device
     from gemmscope.operands import Operands
 
 _INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
@@ -28,7 +29,7 @@ class TorchCpu(Backend):
 
     name = "torch-cpu"
     library = "torch"
-    device = "cpu"
+    device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "torch.mm(a, b) under inference_mode"
     options = (OUT, THREADS)
@@ -84,7 +85,9 @@ class TorchCpu(Backend):
     def provenance(self) -> dict[str, str | int]:
         """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
         torch = self._torch
-        blas = next((word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), "")
+        blas = next(
+            (word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), ""
+        )
         facts: dict[str, str | int] = {
             "torch": torch.version.__version__,
             "device": str(self._device),
@@ -111,7 +114,7 @@ class TorchGpu(TorchCpu):
 
     name = "torch-gpu"
     device = "gpu"
-    summary = "torch.mm(a, b) on torch.accelerator's device, synchronised"
+    summary = "torch.mm(a, b) on mps or cuda, synchronised"
     options = (OUT, TF32)
     modes = ("latency", "throughput")
 
@@ -158,7 +161,7 @@ class TorchGpu(TorchCpu):
                 "PyTorch finds no accelerator (mps or cuda)",
                 "run on Apple silicon, or on a machine with a GPU and a build of PyTorch for it",
             )
-        device = self._torch.accelerator.current_accelerator()
+        device: torch.device | None = self._torch.accelerator.current_accelerator()
         if device is None or device.type not in ("mps", "cuda"):
             raise BackendUnavailable(f"PyTorch's accelerator is {device}, which gemmscope has no backend for")
         return device

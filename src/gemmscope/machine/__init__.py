@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
@@ -29,7 +30,7 @@ def describe() -> Machine:
     """This machine, now. Never raises: a fact that cannot be had is None, or empty where the record allows no None."""
     system = _fact(_system) or platform.system()
     architecture = platform.machine()
-    processor = _fact(cpu.name) or architecture
+    processor = _fact(cpu.name) or platform.processor() or architecture
     logical = _fact(cpu.logical_count) or 1
     physical = _fact(cpu.physical_count)
     kinds = _fact(cpu.core_kinds) or cpu.CoreKinds()
@@ -64,7 +65,7 @@ def clock_resolution_seconds(clock: Callable[[], float] = time.perf_counter, rea
     says of its clock (``time.get_clock_info``) is its unit, which need be neither.
     """
     times = [clock() for _ in range(reads)]
-    steps = (later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    steps = (later - earlier for earlier, later in pairwise(times))
     return min((step for step in steps if step > 0), default=None)
 
 

@@ -15,7 +15,7 @@ from gemmscope.machine import files, sysctl
 
 ROOT = Path("/")
 
-# Arm's cores do not know their own name. (implementer, part) as the MIDR register has them; from util-linux's lscpu.
+# Arm's cores do not know their own name. (implementer, part) as the MIDR register has them: Linux's asm/cputype.h.
 _ARM_CORES = {
     (0x41, 0xD03): "Arm Cortex-A53",
     (0x41, 0xD08): "Arm Cortex-A72",
@@ -100,18 +100,17 @@ def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKi
     """How many logical processors are on performance cores and how many on efficiency cores.
 
     Linux has one performance counter per kind on an Intel hybrid: ``cpu_core``, ``cpu_atom`` and, for efficiency cores
-    on a die of their own, ``cpu_lowpower``. macOS has performance levels, of which level 0 is the fastest.
+    on a die of their own, ``cpu_lowpower``. macOS has performance levels, of which level 0 is the fastest; all others
+    count as efficiency cores.
     """
     devices = root / "sys/devices"
     fast = cpu_list_size(files.text(devices / "cpu_core/cpus") or "")
     slow = sum(cpu_list_size(files.text(devices / kind / "cpus") or "") for kind in ("cpu_atom", "cpu_lowpower"))
-    if fast or slow:
-        return CoreKinds(fast, slow)
-    if (sysctl.number(reader, "hw.nperflevels") or 1) > 1:
-        return CoreKinds(
-            sysctl.number(reader, "hw.perflevel0.logicalcpu"), sysctl.number(reader, "hw.perflevel1.logicalcpu")
-        )
-    return CoreKinds()
+    if not (fast or slow):
+        levels = range(sysctl.number(reader, "hw.nperflevels") or 0)
+        sizes = [sysctl.number(reader, f"hw.perflevel{level}.logicalcpu") or 0 for level in levels]
+        fast, slow = sum(sizes[:1]), sum(sizes[1:])
+    return CoreKinds(fast, slow) if fast and slow else CoreKinds()
 
 
 def cpu_list_size(text: str) -> int:

@@ -25,9 +25,15 @@ def names(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> list[str]:
 
 
 def driver_names(root: Path = ROOT) -> list[str]:
-    """NVIDIA's as its Linux driver has them in files, which takes no process."""
-    texts = (files.text(path) or "" for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")))
-    return [found[1] for text in texts if (found := re.search(r"^Model:\s*(.*\S)", text, re.MULTILINE))]
+    """NVIDIA's as its Linux driver has them in files, which takes no process; empty if it does not name them all.
+
+    Some of what these files say is only known once a GPU has been initialised: chapter "/proc file system interface" of
+    the driver's README.
+    """
+    paths = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    models = [re.search(r"^Model:[ \t]*(.*\S)", files.text(path) or "", re.MULTILINE) for path in paths]
+    known = [model[1] for model in models if model and model[1].lower() != "unknown"]
+    return known if len(known) == len(paths) else []
 
 
 def listed_names() -> list[str]:

@@ -13,7 +13,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import facts
+from gemmscope.machine import files
+from gemmscope.machine.cpu import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ _MATH = re.compile(r"blas|blis|mkl|accelerate|veclib|armpl|dnnl|mlx|torch|libc10
 _EXTENSION_MODULES = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix != ".so")
 
 
-def loaded_images(root: Path = facts.ROOT) -> list[str]:
+def loaded_images(root: Path = ROOT) -> list[str]:
     """The paths of the shared libraries that this process has loaded now, sorted; empty where that cannot be known.
 
     A library whose file has been replaced since is said so, as Linux does: ``… (deleted)``.
@@ -38,11 +39,13 @@ def loaded_images(root: Path = facts.ROOT) -> list[str]:
     return sorted(set(images))
 
 
-@facts.fact
-def _dyld_images() -> list[str]:
+def _dyld_images() -> list[str] | None:
     """From the loader of macOS, as in dyld(3). Elsewhere it has no such functions, and this is None."""
-    process = ctypes.CDLL(None)
-    count, name = process["_dyld_image_count"], process["_dyld_get_image_name"]
+    try:
+        process = ctypes.CDLL(None)
+        count, name = process["_dyld_image_count"], process["_dyld_get_image_name"]
+    except (AttributeError, OSError, TypeError):
+        return None
     count.restype = ctypes.c_uint32
     name.argtypes = (ctypes.c_uint32,)
     name.restype = ctypes.c_char_p
@@ -52,12 +55,12 @@ def _dyld_images() -> list[str]:
 
 def _mapped_images(root: Path) -> list[str]:
     """From Linux's list of mappings, as in proc_pid_maps(5): address, permissions, offset, device, inode, path."""
-    fields = [line.split(maxsplit=5) for line in (facts.text(root / "proc/self/maps") or "").splitlines()]
+    fields = [line.split(maxsplit=5) for line in (files.text(root / "proc/self/maps") or "").splitlines()]
     paths = [path for _, permissions, _, _, _, *rest in fields if "x" in permissions for path in rest]
     return [path for path in paths if _SHARED_LIBRARY.search(PurePath(path).name)]
 
 
-def math_images(root: Path = facts.ROOT) -> list[str]:
+def math_images(root: Path = ROOT) -> list[str]:
     """Those of the loaded images whose file name speaks of a BLAS, of an ML library or of OpenMP."""
     return [path for path in loaded_images(root) if _is_math(PurePath(path).name)]
 
@@ -71,16 +74,16 @@ def wheel_tags(distribution: str) -> list[str]:
 
     They tell apart builds of one version: NumPy's wheels for macOS 14 call Accelerate, those for older ones OpenBLAS.
     """
-    wheel = _wheel_file(distribution) or ""
+    try:
+        wheel = importlib.metadata.distribution(distribution).read_text("WHEEL") or ""
+    except importlib.metadata.PackageNotFoundError:
+        return []
     return [line.removeprefix("Tag:").strip() for line in wheel.splitlines() if line.startswith("Tag:")]
 
 
-@facts.fact
-def _wheel_file(distribution: str) -> str | None:
-    return importlib.metadata.distribution(distribution).read_text("WHEEL")
-
-
-@facts.fact
 def version(distribution: str) -> str | None:
     """The version that is installed; None where the distribution is not."""
-    return importlib.metadata.version(distribution)
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -121,15 +121,15 @@ def _cgroups(root: Path, controller: str) -> Iterator[Path]:
     """
     mounts = root / "sys/fs/cgroup"
     for line in (files.text(root / "proc/self/cgroup") or "").splitlines():
-        hierarchy, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        hierarchy, controllers, path = [*line.split(":", 2), "", ""][:3]
         if hierarchy == "0" and not controllers:  # version 2, alone or beside version 1
             tops = [mounts, mounts / "unified"]
         elif controller in controllers.split(","):  # version 1: mounted by its controllers' names, with links or not
             tops = [mounts / controllers, mounts / controller]
         else:
             continue
-        # A cgroup outside of this process's namespace has "..": what is above cannot be seen.
-        inside = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
+        # A cgroup outside of this process's namespace has "..": it cannot be seen, and one of its name here is another.
+        inside = PurePosixPath() if ".." in PurePosixPath(path).parts else PurePosixPath(path.lstrip("/"))
         for top in dict.fromkeys(tops):
             yield top / inside
             yield from (top / outer for outer in inside.parents)

@@ -1,4 +1,7 @@
-"""Facts that the macOS kernel names: ``man 3 sysctlbyname``. On other systems each of them is None."""
+"""Facts that the macOS kernel names: ``man 3 sysctlbyname``. On other systems each of them is None.
+
+Never run on macOS: tests call it with a C function of the same type.
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,10 @@ _THROUGHPUT_BYTES = 256 * 2**20
 _LARGEST_SHARE = 0.5
 _LEAST_CALLS = 3
 
+# A product's rate says what a larger one will take only where it is long against any overhead: a GPU's launch, MLX's
+# hand-off to its stream. Below this a larger product is tried instead of judged by it.
+RATE_SECONDS = 10e-3
+
 
 @dataclass
 class CellPace:

@@ -27,11 +27,11 @@ def plan_workers(
         environment: What the run asks of every worker, such as a number of threads; a variant's own wins.
         name: What to call the workers, instead of by their library.
     """
-    groups: dict[tuple[object, ...], list[Variant]] = {}
+    groups: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[Variant]] = {}
     for variant in variants:
         library = registry.backend(variant.backend).library
         alone = variant.name if variant.own_worker else ""
-        groups.setdefault((library, alone, *sorted(variant.environment.items())), []).append(variant)
+        groups.setdefault((library, alone, tuple(sorted(variant.environment.items()))), []).append(variant)
     specs: list[WorkerSpec] = []
     for (library, *_), members in groups.items():
         needs: dict[str, str] = {}
@@ -40,8 +40,8 @@ def plan_workers(
         own = members[0].environment
         specs.append(
             WorkerSpec(
-                name=name or (members[0].name if own or members[0].own_worker else str(library)),
-                library=str(library),
+                name=name or (members[0].name if own or members[0].own_worker else library),
+                library=library,
                 environment=needs | environment | own,
                 variants=members,
             )

@@ -26,21 +26,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all messages."""
 
 
-class Open(Message, tag="open", kw_only=True):
+class Open(Message, frozen=True, tag="open", kw_only=True):
     """Load the library, and try each of its backends."""
 
     variants: list[Variant]
     backend_files: list[str] = []
 
 
-class MakeOperands(Message, tag="make operands", kw_only=True):
+class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
     """Fill the shared memory with operands and float64 references."""
 
     blocks: list[Block]
     seed: int
 
 
-class Prepare(Message, tag="prepare", kw_only=True):
+class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls."""
 
     block: Block
@@ -48,7 +48,7 @@ class Prepare(Message, tag="prepare", kw_only=True):
     first_pair: int = 0
 
 
-class TurnCell(Message, kw_only=True):
+class TurnCell(Message, frozen=True, kw_only=True):
     """What a turn asks of one cell: ``samples`` samples of ``loops`` multiplications."""
 
     backend: str
@@ -58,21 +58,21 @@ class TurnCell(Message, kw_only=True):
     first_pair: int
 
 
-class TakeTurn(Message, tag="take turn", kw_only=True):
+class TakeTurn(Message, frozen=True, tag="take turn", kw_only=True):
     """Warm every cell up, then take samples: ``order`` names the cells by their index, one sample each time."""
 
     cells: list[TurnCell]
     order: list[int]
 
 
-class Release(Message, tag="release", kw_only=True):
+class Release(Message, frozen=True, tag="release", kw_only=True):
     """Let go of the shape's operands."""
 
 
 Request = Open | MakeOperands | Prepare | TakeTurn | Release
 
 
-class Probed(Message, kw_only=True):
+class Probed(Message, frozen=True, kw_only=True):
     """Whether a backend can run, and why not."""
 
     backend: str
@@ -81,14 +81,14 @@ class Probed(Message, kw_only=True):
     remedy: str = ""
 
 
-class Opened(Message, tag="opened", kw_only=True):
+class Opened(Message, frozen=True, tag="opened", kw_only=True):
     """The answer to :class:`Open`."""
 
     backends: list[Probed]
     provenance: dict[str, str | int | list[str]]
 
 
-class PreparedCell(Message, kw_only=True):
+class PreparedCell(Message, frozen=True, kw_only=True):
     """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one product."""
 
     backend: str
@@ -102,7 +102,7 @@ class PreparedCell(Message, kw_only=True):
     provenance: dict[str, str | int] = {}
 
 
-class Prepared(Message, tag="prepared", kw_only=True):
+class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
     """The answer to :class:`Prepare`. The last three say where the worker's time went, in seconds."""
 
     cells: list[PreparedCell]
@@ -111,7 +111,7 @@ class Prepared(Message, tag="prepared", kw_only=True):
     settling: float
 
 
-class Measurement(Message, kw_only=True):
+class Measurement(Message, frozen=True, kw_only=True):
     """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too."""
 
     start: float
@@ -121,14 +121,14 @@ class Measurement(Message, kw_only=True):
     cpu_seconds: float
 
 
-class TurnedCell(Message, kw_only=True):
+class TurnedCell(Message, frozen=True, kw_only=True):
     """A cell's samples of one turn; ``reason`` is not empty if it failed in the middle."""
 
     samples: list[Measurement]
     reason: str = ""
 
 
-class Turned(Message, tag="turned", kw_only=True):
+class Turned(Message, frozen=True, tag="turned", kw_only=True):
     """The answer to :class:`TakeTurn`: cells in the order of the request. The last three are seconds."""
 
     cells: list[TurnedCell]
@@ -137,11 +137,11 @@ class Turned(Message, tag="turned", kw_only=True):
     settling: float
 
 
-class Done(Message, tag="done", kw_only=True):
+class Done(Message, frozen=True, tag="done", kw_only=True):
     """The answer to a request that asks for no figures."""
 
 
-class Refused(Message, tag="refused", kw_only=True):
+class Refused(Message, frozen=True, tag="refused", kw_only=True):
     """The worker could not do what was asked; ``reason`` is the error."""
 
     reason: str
@@ -161,7 +161,7 @@ class Decoder:
 
     def __init__(self, direction: Literal["requests", "replies"]) -> None:
         expected = Request if direction == "requests" else Reply
-        self._decoder: msgspec.msgpack.Decoder[Request | Reply] = msgspec.msgpack.Decoder(expected)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[Request | Reply] = msgspec.msgpack.Decoder(expected)
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import RunInterrupted, WorkerLost
-from gemmscope.measure.pacing import ROUNDS, CellPace, budget_for, too_slow
+from gemmscope.measure.pacing import RATE_SECONDS, ROUNDS, CellPace, budget_for, too_slow
 from gemmscope.measure.process import WorkerProcess, WorkerSpec
 from gemmscope.measure.protocol import (
     Done,
@@ -21,8 +21,8 @@ from gemmscope.measure.protocol import (
     PreparedCell,
     Release,
     TakeTurn,
-    Turned,
     TurnCell,
+    Turned,
 )
 from gemmscope.operands import SharedMemory
 from gemmscope.results.events import (
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gemmscope.backends.base import Mode
-    from gemmscope.backends.variant import Variant
-    from gemmscope.measure.process import WorkerHandle
-    from gemmscope.results.events import Event, Observer
+    from gemmscope.measure.process import ReplyType, WorkerHandle
+    from gemmscope.measure.protocol import Request
+    from gemmscope.results.events import Observer
     from gemmscope.results.model import Settings
 
 # The canary: one fixed product, once a round, in a worker of its own. What it sees change is the machine.
@@ -138,7 +138,8 @@ class Session:
         self._lost = self._progress.lost
         self._absent = self._progress.absent
         self._random = random.Random(f"{settings.seed}/{self._progress.next_set}")  # noqa: S311  (an order, no secret)
-        self._rates: dict[tuple[str, Mode], float] = {}
+        self._rates: dict[str, list[tuple[int, float]]] = {}
+        self._tried: set[tuple[str, Shape]] = set()
         self._epoch = 0.0
         self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
         self._team = _Team()
@@ -282,13 +283,17 @@ class Session:
         for backend in self._team.ready[worker]:
             if (backend, str(shape), "latency") in self._lost:
                 continue
-            rate = self._rates.get((backend, "latency"))
-            estimate = shape.flops / rate if rate else 0.0
+            estimate = 0.0 if (backend, shape) in self._tried else self._estimate(backend, shape)
             if not too_slow(estimate, settings.sets, settings.seconds):
                 worth.append(backend)
                 continue
             self._skip(set_, backend, shape, estimate)
         return worth
+
+    def _estimate(self, backend: str, shape: Shape) -> float:
+        """Seconds that a product should take, by the rate at the next smaller shape; 0 where nothing is known."""
+        smaller = [known for known in self._rates.get(backend, []) if known[0] <= shape.flops]
+        return shape.flops / max(smaller)[1] if smaller else 0.0
 
     def _skip(self, set_: int, backend: str, shape: Shape, estimate: float) -> None:
         settings = self._settings
@@ -331,8 +336,9 @@ class Session:
                 self._lost.add(key)
         if cell.status != "ok":
             return None
-        if seconds > 0:
-            self._rates[cell.backend, cell.mode] = shape.flops / seconds
+        self._tried.add((cell.backend, shape))
+        if seconds >= RATE_SECONDS and cell.mode == "latency":
+            self._rates.setdefault(cell.backend, []).append((shape.flops, shape.flops / seconds))
         pace = CellPace(seconds, cell.mode == "throughput", shape.product_bytes, slot=0.0)
         return _Cell(cell.backend, cell.mode, pace, next_pair=self._random.randrange(self._settings.pairs))
 
@@ -386,7 +392,9 @@ class Session:
 
     # --- Workers and what becomes of them -------------------------------------------------------------------------
 
-    def _ask(self, set_: int, worker: str, request: object, expected: type, timeout: float) -> object | None:
+    def _ask(
+        self, set_: int, worker: str, request: Request, expected: type[ReplyType], timeout: float
+    ) -> ReplyType | None:
         """A request's reply, or None if the worker was lost over it."""
         handle = self._team.workers.get(worker)
         if handle is None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.base import Backend, Mode
     from gemmscope.measure.protocol import TurnCell
     from gemmscope.measure.verify import Comparison
+    from gemmscope.results.model import Status
 
     Run = Callable[[int, int], float]
 
@@ -102,17 +103,21 @@ def prepare_cells(
             ], 0.0  # fmt: skip
     # Plain values only: a framework's version may be a subclass of str that no message can carry.
     provenance = {
-        name: int(value) if isinstance(value, int) else "".join(str(value)) for name, value in backend.provenance().items()
+        name: int(value) if isinstance(value, int) else "".join(str(value))
+        for name, value in backend.provenance().items()
     }
     start = time.perf_counter()
     cells: list[PreparedCell] = []
     latency = 0.0
     for mode in backend.modes:
+        seconds: float | None = None
+        status: Status = "ok"
+        reason = ""
         if mode == "throughput" and latency >= SLOW_CALL:
-            status, seconds = "skipped", None
+            status = "skipped"
             reason = f"a product takes {latency:.3g} s, so one wait after many is no different: see latency"
         else:
-            status, reason, seconds = "ok", "", calibrate(bind(backend, mode), len(comparisons))
+            seconds = calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status=status, reason=reason, relative_error=worst,

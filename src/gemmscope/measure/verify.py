@@ -47,7 +47,7 @@ class Comparison:
         self._scale = math.sqrt(float(np.dot(np.einsum("ik,ik->k", a, a), np.einsum("kj,kj->k", b, b))))
 
     def relative_error(self, product: NDArray[np.float32]) -> float:
-        """‖C − C₆₄‖ / ‖D‖ in the Frobenius norm over the compared rows; infinite if C holds a NaN or has another shape."""
+        """‖C − C₆₄‖ / ‖D‖ in the Frobenius norm over the compared rows; infinite for a NaN or another shape."""
         if product.shape != self._shape:
             return math.inf
         if product.size == 0:

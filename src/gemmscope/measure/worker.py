@@ -152,8 +152,8 @@ def _provenance() -> dict[str, str | int | list[str]]:
 def _end_with(lifeline: int) -> None:
     """Ends this process when the orchestrator does, however it ends, and whatever this process is doing.
 
-    A worker that waits for a request sees the end of its pipe. One that is at work does not look; so a thread reads from
-    a pipe that nobody ever writes to, and whose other end only the orchestrator holds.
+    A worker that waits for a request sees the end of its pipe. One that is at work does not look; so a thread reads
+    from a pipe that nobody ever writes to, and whose other end only the orchestrator holds.
     """
 
     def wait() -> None:

@@ -19,6 +19,8 @@ _NEXT_UNIT = 1000.0
 _LEAST_SECONDS = 0.5e-12
 _DIGITS = 3
 _TERA = 10_000.0
+_FAR = 1e6
+_MOST_DECIMALS = 6
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +53,7 @@ def ratio(value: Interval) -> str:
 
 def ratio_median(value: Interval) -> str:
     """A ratio alone: hundredths around 1, two digits far below, three far above."""
-    return f"{value.median:.{_ratio_decimals(value.median)}f}" if math.isfinite(value.median) else UNKNOWN
+    return _fixed(value.median, _ratio_decimals(value.median)) if math.isfinite(value.median) else UNKNOWN
 
 
 def ratio_bounds(value: Interval) -> str:
@@ -59,9 +61,12 @@ def ratio_bounds(value: Interval) -> str:
     return _bounds(value, 1.0, _ratio_decimals(value.median)) if math.isfinite(value.median) else ""
 
 
-def factor(value: float) -> str:
-    """How many times as fast: ``'3.2×'``, ``'83×'``, ``'0.52×'``."""
-    return f"{_significant(value, 2)}{TIMES}" if math.isfinite(value) else UNKNOWN
+def speedup(value: float) -> str:
+    """How many times as fast, with the sign for it: 3.2, 83 or 0.52; hundredths from 1 to 2, where they matter."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    digits = _DIGITS if 0.995 <= value < 1.995 else 2  # noqa: PLR2004  (rounds to 1 and to 2)
+    return f"{_significant(value, digits)}{TIMES}"
 
 
 def rate(gflops: float) -> str:
@@ -124,12 +129,6 @@ def line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def sentence(text: str) -> str:
-    """The same, with a full stop behind it."""
-    text = line(text)
-    return text if not text or text[-1] in ".!?" else f"{text}."
-
-
 def in_ascii(text: str) -> str:
     """A text for a terminal or a file that has no other characters."""
     return text.translate({ord(MICRO): "u", ord(TIMES): "x"}).encode("ascii", "replace").decode("ascii")
@@ -139,9 +138,9 @@ def _unit(seconds: float) -> tuple[float, str, int]:
     """The unit in which a time has three digits after rounding, and the decimals that this takes."""
     if abs(seconds) < _LEAST_SECONDS:
         return 1e-9, "ns", 0
-    for scale, unit in _UNITS:
-        if abs(float(f"{seconds / scale:.{_DIGITS}g}")) < _NEXT_UNIT:
-            break
+    scale, unit = next(
+        (unit for unit in _UNITS if abs(float(f"{seconds / unit[0]:.{_DIGITS}g}")) < _NEXT_UNIT), _UNITS[-1]
+    )
     return scale, unit, min(3, _decimals(seconds / scale, _DIGITS))
 
 
@@ -152,7 +151,7 @@ def _decimals(value: float, digits: int) -> int:
 
 
 def _significant(value: float, digits: int) -> str:
-    return f"{value:.{_decimals(value, digits)}f}" if value else "0"
+    return _fixed(value, _decimals(value, digits)) if value else "0"
 
 
 def _ratio_decimals(value: float) -> int:
@@ -162,4 +161,9 @@ def _ratio_decimals(value: float) -> int:
 def _bounds(value: Interval, scale: float, decimals: int) -> str:
     if value.low is None or value.high is None:
         return ""
-    return f"[{value.low / scale:.{decimals}f}, {value.high / scale:.{decimals}f}]"
+    return f"[{_fixed(value.low / scale, decimals)}, {_fixed(value.high / scale, decimals)}]"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    """With so many decimals, as far as that can be read. Two sets can be worlds apart, and then so are the bounds."""
+    return f"{value:.{decimals}f}" if abs(value) < _FAR and decimals <= _MOST_DECIMALS else f"{value:.0e}"

@@ -244,10 +244,11 @@ def _drift_warning(canary: Canary | None) -> list[str]:
     if canary is None or canary.drift is None or abs(canary.drift) < _DRIFT:
         return []
     word = "slower" if canary.drift > 0 else "faster"
-    return [
+    warning = (
         f"the machine changed while it was measured: the canary, a fixed product of {canary.shape}, became up to "
         f"{abs(canary.drift):.0%} {word} than in the first set; ratios are paired and hold, absolute times less so"
-    ]
+    )
+    return [warning]
 
 
 def _key(event: CellPrepared | CellFailed | SamplesTaken) -> Key:

@@ -21,7 +21,7 @@ from gemmscope.results.model import (
 )
 
 
-class RunStarted(Record, kw_only=True, tag="run started"):
+class RunStarted(Record, frozen=True, kw_only=True, tag="run started"):
     """The first event. ``backends`` has every backend that was asked for, before any was tried."""
 
     schema: int
@@ -32,14 +32,14 @@ class RunStarted(Record, kw_only=True, tag="run started"):
     backends: list[BackendRecord]
 
 
-class SetStarted(Record, kw_only=True, tag="set started"):
+class SetStarted(Record, frozen=True, kw_only=True, tag="set started"):
     """Workers are being started for a set."""
 
     set: int
     workers: list[str]
 
 
-class BackendProbed(Record, kw_only=True, tag="backend probed"):
+class BackendProbed(Record, frozen=True, kw_only=True, tag="backend probed"):
     """A worker says whether a backend can run."""
 
     set: int
@@ -49,13 +49,13 @@ class BackendProbed(Record, kw_only=True, tag="backend probed"):
     remedy: str = ""
 
 
-class WorkerReady(Record, kw_only=True, tag="worker ready"):
+class WorkerReady(Record, frozen=True, kw_only=True, tag="worker ready"):
     """A worker has loaded its library and told its provenance."""
 
     worker: WorkerRecord
 
 
-class CellPrepared(Record, kw_only=True, tag="cell prepared"):
+class CellPrepared(Record, frozen=True, kw_only=True, tag="cell prepared"):
     """A backend has its operands, and its product was compared with float64: or not, because.
 
     ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it.
@@ -74,10 +74,10 @@ class CellPrepared(Record, kw_only=True, tag="cell prepared"):
     pairs_compared: int = 0
     seconds: float | None = None
     estimate: float | None = None
-    provenance: dict[str, str | int] = {}
+    provenance: dict[str, str | int] = {}  # noqa: RUF012  (msgspec copies it)
 
 
-class CellFailed(Record, kw_only=True, tag="cell failed"):
+class CellFailed(Record, frozen=True, kw_only=True, tag="cell failed"):
     """A cell that was being measured is lost; what was measured before stays."""
 
     set: int
@@ -89,7 +89,7 @@ class CellFailed(Record, kw_only=True, tag="cell failed"):
     reason: str
 
 
-class SamplesTaken(Record, kw_only=True, tag="samples"):
+class SamplesTaken(Record, frozen=True, kw_only=True, tag="samples"):
     """A backend's samples of one turn. The canary's come under the backend ``"canary"``."""
 
     backend: str
@@ -100,14 +100,14 @@ class SamplesTaken(Record, kw_only=True, tag="samples"):
     samples: list[Sample]
 
 
-class ShapeStarted(Record, kw_only=True, tag="shape started"):
+class ShapeStarted(Record, frozen=True, kw_only=True, tag="shape started"):
     """A shape's turn within a set begins."""
 
     set: int
     shape: str
 
 
-class TurnStarted(Record, kw_only=True, tag="turn"):
+class TurnStarted(Record, frozen=True, kw_only=True, tag="turn"):
     """A worker is about to be given its turn."""
 
     set: int
@@ -116,7 +116,7 @@ class TurnStarted(Record, kw_only=True, tag="turn"):
     worker: str
 
 
-class WorkerEnded(Record, kw_only=True, tag="worker lost"):
+class WorkerEnded(Record, frozen=True, kw_only=True, tag="worker lost"):
     """A worker was lost: its backends are not measured further."""
 
     set: int
@@ -124,19 +124,19 @@ class WorkerEnded(Record, kw_only=True, tag="worker lost"):
     reason: str
 
 
-class SetFinished(Record, kw_only=True, tag="set finished"):
+class SetFinished(Record, frozen=True, kw_only=True, tag="set finished"):
     """All shapes of a set were measured."""
 
     set: int
 
 
-class Warned(Record, kw_only=True, tag="warning"):
+class Warned(Record, frozen=True, kw_only=True, tag="warning"):
     """Something that a reader of the results should know."""
 
     text: str
 
 
-class RunFinished(Record, kw_only=True, tag="run finished"):
+class RunFinished(Record, frozen=True, kw_only=True, tag="run finished"):
     """The last event. Without it the run was cut off."""
 
     status: Literal["complete", "partial"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -34,7 +34,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise UsageError(f"cannot write to {path.parent}: {error.strerror}; name another folder with --out") from error
+            raise UsageError(
+                f"cannot write to {path.parent}: {error.strerror}; name another folder with --out"
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -56,7 +58,9 @@ class Journal:
             if isinstance(event, SetFinished):
                 os.fsync(self._descriptor)
         except OSError as error:
-            raise ResultsError(f"the journal cannot be written: {error.strerror}; what was written before is whole") from error
+            raise ResultsError(
+                f"the journal cannot be written: {error.strerror}; what was written before is whole"
+            ) from error
 
     def close(self) -> None:
         """Lets go of the file, and so of its lock."""
@@ -64,10 +68,12 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -81,7 +87,7 @@ def read_journal(path: Path) -> list[Event]:
         data = path.read_bytes()
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
-    decoder = msgspec.json.Decoder(Event)  # type: ignore[var-annotated,arg-type]
+    decoder = msgspec.json.Decoder(Event)
     events: list[Event] = []
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):

@@ -21,7 +21,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all records. Unknown fields are ignored, so that a later version's file can still be read."""
 
 
-class Interval(Record, kw_only=True):
+class Interval(Record, frozen=True, kw_only=True):
     """A figure with its 95 % confidence interval over sets.
 
     ``median`` is the geometric mean, over sets, of each set's median. ``low`` and ``high`` are None where fewer than
@@ -33,7 +33,7 @@ class Interval(Record, kw_only=True):
     high: float | None = None
 
 
-class Machine(Record, kw_only=True):
+class Machine(Record, frozen=True, kw_only=True):
     """What machine this is. Fields that cannot be had here are None."""
 
     name: str
@@ -58,7 +58,7 @@ class Machine(Record, kw_only=True):
     clock_resolution_seconds: float | None = None
 
 
-class Settings(Record, kw_only=True):
+class Settings(Record, frozen=True, kw_only=True):
     """What the run was asked for: enough to ask for it again.
 
     ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %).
@@ -76,7 +76,7 @@ class Settings(Record, kw_only=True):
     command: str = ""
 
 
-class BackendRecord(Record, kw_only=True):
+class BackendRecord(Record, frozen=True, kw_only=True):
     """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
 
     ``worker`` is the name of the worker that hosts it in every set.
@@ -94,7 +94,7 @@ class BackendRecord(Record, kw_only=True):
     multiplies: bool = True
 
 
-class WorkerRecord(Record, kw_only=True):
+class WorkerRecord(Record, frozen=True, kw_only=True):
     """One worker process of one set: what it had loaded, and what each of its backends says of itself."""
 
     set: int
@@ -106,7 +106,7 @@ class WorkerRecord(Record, kw_only=True):
     backends: dict[str, dict[str, str | int]] = {}
 
 
-class Sample(Record, kw_only=True):
+class Sample(Record, frozen=True, kw_only=True):
     """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on.
 
     ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads.
@@ -122,12 +122,12 @@ class Sample(Record, kw_only=True):
     cpu_seconds: float | None = None
 
 
-class Cell(Record, kw_only=True):
+class Cell(Record, frozen=True, kw_only=True):
     """One backend on one shape in one mode.
 
     ``seconds`` is the time of one product, ``gflops`` 2·M·N·K / seconds / 10⁹ at the median. ``relative_error`` is the
-    largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root of
-    Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
+    largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
+    of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
     ``threads`` is processor seconds per wall second while samples were taken. ``estimate`` is the expected seconds of
     one product where the cell was skipped for them.
     """
@@ -151,7 +151,7 @@ class Cell(Record, kw_only=True):
     samples: list[Sample] = []
 
 
-class Comparison(Record, kw_only=True):
+class Comparison(Record, frozen=True, kw_only=True):
     """A backend's time relative to the baseline's, paired inside each round.
 
     ``ratio`` below 1 is faster. ``speedup`` is its inverse at the median, as the original comparison drew it.
@@ -170,7 +170,7 @@ class Comparison(Record, kw_only=True):
     rounds: int = 0
 
 
-class Part(Record, kw_only=True):
+class Part(Record, frozen=True, kw_only=True):
     """A named share of a call, in seconds; signed."""
 
     backend: str
@@ -183,7 +183,7 @@ class Part(Record, kw_only=True):
     status: str = "ok"
 
 
-class Finding(Record, kw_only=True):
+class Finding(Record, frozen=True, kw_only=True):
     """A sentence that the report says, with the figures it rests on."""
 
     id: str
@@ -192,7 +192,7 @@ class Finding(Record, kw_only=True):
     evidence: dict[str, str | float | int | None] = {}
 
 
-class Canary(Record, kw_only=True):
+class Canary(Record, frozen=True, kw_only=True):
     """One fixed product, timed once a round: it shows a machine that changed while it was measured.
 
     ``drift`` is the largest change of a set's median against the first set's, as a ratio minus 1.
@@ -204,7 +204,7 @@ class Canary(Record, kw_only=True):
     samples: list[Sample] = []
 
 
-class Account(Record, kw_only=True):
+class Account(Record, frozen=True, kw_only=True):
     """Where the run's wall time went, in seconds.
 
     ``starting`` is the start of workers; ``preparing`` copying and comparing operands; ``calibrating`` the first calls;
@@ -228,7 +228,7 @@ class Account(Record, kw_only=True):
         return max(0.0, wall - busy) / wall if wall > 0 else 0.0
 
 
-class Result(Record, kw_only=True):
+class Result(Record, frozen=True, kw_only=True):
     """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again."""
 
     schema: int = SCHEMA

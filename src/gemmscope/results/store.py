@@ -85,3 +85,9 @@ def write_whole(path: Path, content: Callable[[], bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise UsageError(f"{path}: cannot be written: {error.strerror}; name another folder with --out") from error
+
+
+if __name__ == "__main__":  # makes the schema that is shipped, after a change of the model
+    Path(__file__).with_name("schema.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=1) + b"\n"
+    )

@@ -1,0 +1,152 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gemmscope.report import text as words
+from gemmscope.results.events import (
+    BackendProbed,
+    CellFailed,
+    CellPrepared,
+    RunFinished,
+    RunStarted,
+    SetFinished,
+    SetStarted,
+    ShapeStarted,
+    TurnStarted,
+    Warned,
+    WorkerEnded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from gemmscope.results.events import Event
+
+_REFRESH_SECONDS = 0.25
+
+
+class Progress:
+    """An observer that shows how far a run is, on standard error, so that standard output can be piped.
+
+    On a terminal that is a line which changes; elsewhere it is a line for each set. What goes wrong has a line of its
+    own on both. Nothing is shown but inside a call, which is between turns: a thread that refreshes would disturb the
+    measurement.
+
+    Args:
+        console: Where to; standard error unless told.
+        clock: A steady clock, in seconds.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(stderr=True)
+        self._ascii = not self._console.encoding.startswith("utf")
+        self._clock = clock
+        self._live: Live | None = None
+        self._refreshed = float("-inf")
+        self._told: set[tuple[str, ...]] = set()
+        self._started = clock()
+        self._seconds = 0.0
+        self._sets = 0
+        self._doing = ["starting"]
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            # Standard output stays as it is: what is printed there may go to another program.
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, event: Event) -> None:
+        """Takes note of an event, and shows it if it is time to."""
+        self._note(event)
+        if self._live is None:
+            return
+        now = self._clock()
+        # Workers take seconds to start: what is shown then must not be left from before.
+        if now - self._refreshed >= _REFRESH_SECONDS or isinstance(event, SetStarted):
+            self._refreshed = now
+            self._live.update(self._text(self._status(now), "dim"), refresh=True)
+
+    def _note(self, event: Event) -> None:  # noqa: C901  (one case for each kind of event)
+        match event:
+            case RunStarted():
+                self._started = self._clock()
+                self._seconds, self._sets = event.settings.seconds, event.settings.sets
+            case SetStarted():
+                started = f"starting {words.count(len(event.workers), 'worker')}"
+                self._doing = [self._set(event.set), started]
+                if self._live is None:
+                    self._say(f"{self._set(event.set)}: {started}; {self._remaining(self._clock())}")
+            case ShapeStarted():
+                shape = event.shape.replace("x", words.TIMES)
+                self._doing = [self._set(event.set), shape, "preparing and comparing"]
+            case TurnStarted():
+                shape = event.shape.replace("x", words.TIMES)
+                self._doing = [self._set(event.set), shape, f"round {event.round + 1}", event.worker]
+            case SetFinished():
+                self._doing = [self._set(event.set), "done"]
+            case BackendProbed() if event.status != "ok":
+                remedy = f" ({words.line(event.remedy)})" if event.remedy else ""
+                self._say_once(
+                    (event.status, event.backend), f"{event.backend}: {event.status}: {event.reason}{remedy}", "yellow"
+                )
+            case CellPrepared() | CellFailed():
+                self._note_cell(event)
+            case WorkerEnded():
+                self._say(f"worker {event.worker} was lost: {event.reason}", "red")
+            case Warned():
+                self._say(f"warning: {event.text}", "yellow")
+            case RunFinished() if event.status == "partial":
+                self._say(f"the run was cut off after {words.span(self._clock() - self._started)}", "yellow")
+            case _:
+                pass
+
+    def _note_cell(self, event: CellPrepared | CellFailed) -> None:
+        status = "failed" if isinstance(event, CellFailed) else event.status
+        if status == "ok":
+            return
+        shape = f"{event.m}{words.TIMES}{event.n}{words.TIMES}{event.k}"
+        name = event.backend if event.mode == "latency" else f"{event.backend}, {event.mode}"
+        self._say_once(
+            (status, name, shape), f"{name} at {shape}: {status}: {event.reason}", "red" if status == "failed" else ""
+        )
+
+    def _set(self, index: int) -> str:
+        return f"set {index + 1} of {self._sets}"
+
+    def _status(self, now: float) -> str:
+        return "  ".join([*self._doing, f"{words.span(now - self._started)} gone,", self._remaining(now)])
+
+    def _remaining(self, now: float) -> str:
+        left = self._seconds - (now - self._started)
+        return f"about {words.span(left)} to go" if left >= 1 else "should end soon"
+
+    def _say_once(self, key: tuple[str, ...], text: str, style: str) -> None:
+        # Every set finds the same things missing.
+        if key not in self._told:
+            self._told.add(key)
+            self._say(text, style)
+
+    def _say(self, text: str, style: str = "") -> None:
+        """Prints a line that stays, above the one that changes."""
+        self._console.print(self._text(words.line(text), style), soft_wrap=True)
+
+    def _text(self, text: str, style: str) -> Text:
+        return Text(words.in_ascii(text) if self._ascii else text, style if self._console.is_terminal else "")

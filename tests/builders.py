@@ -1,0 +1,81 @@
+"""Records of made-up runs, for the tests of what is said about a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemmscope.results.model import (
+    Account,
+    BackendRecord,
+    Cell,
+    Comparison,
+    Interval,
+    Machine,
+    Result,
+    Settings,
+)
+
+
+def make_interval(median: float, spread: float | None = 0.02) -> Interval:
+    """An interval of that relative half width; of one set, without any, if it is None."""
+    if spread is None:
+        return Interval(median=median)
+    return Interval(median=median, low=median * (1 - spread), high=median * (1 + spread))
+
+
+def make_machine(**changes: Any) -> Machine:
+    fields: dict[str, Any] = {
+        "name": "bench-1", "system": "Linux 6.1", "architecture": "x86_64", "python": "3.11.9", "cpu": "Example CPU",
+        "logical_cpus": 8, "memory_bytes": 16 * 2**30,
+    }  # fmt: skip
+    return Machine(**fields | changes)
+
+
+def make_settings(*shapes: str, **changes: Any) -> Settings:
+    return Settings(**{"shapes": list(shapes or ["64x64x64"]), "backends": []} | changes)
+
+
+def make_backend(name: str, **changes: Any) -> BackendRecord:
+    base = name.partition(":")[0]
+    fields: dict[str, Any] = {
+        "name": name,
+        "library": base.partition("-")[0],
+        "device": "gpu" if base.endswith("-gpu") else "cpu",
+        "entry": "python",
+        "multiplies": not base.startswith("null-"),
+    }
+    return BackendRecord(**fields | changes)
+
+
+def make_cell(
+    backend: str, seconds: float | None = 1e-6, size: int = 64, spread: float | None = 0.02, **changes: Any
+) -> Cell:
+    fields: dict[str, Any] = {"backend": backend, "m": size, "n": size, "k": size}
+    if seconds is not None:
+        fields |= {"seconds": make_interval(seconds, spread), "relative_error": 3.1e-7, "precision": "float32",
+                   "gflops": 2 * size**3 / seconds / 1e9, "threads": 1.98}  # fmt: skip
+    return Cell(**fields | changes)
+
+
+def make_comparison(
+    backend: str, ratio: float, verdict: str, size: int = 64, spread: float | None = 0.02, **changes: Any
+) -> Comparison:
+    fields: dict[str, Any] = {
+        "backend": backend, "baseline": "numpy-cpu", "m": size, "n": size, "k": size,
+        "ratio": make_interval(ratio, spread), "speedup": 1 / ratio, "verdict": verdict, "sets": 5, "rounds": 40,
+    }  # fmt: skip
+    return Comparison(**fields | changes)
+
+
+def make_result(cells: list[Cell], comparisons: list[Comparison] | None = None, **changes: Any) -> Result:
+    """A result with a record for every backend that has a cell, and for those in ``backends`` that have none."""
+    named = {backend.name: backend for backend in changes.pop("backends", [])}
+    records = {cell.backend: make_backend(cell.backend) for cell in cells} | named
+    shapes = dict.fromkeys(f"{cell.m}x{cell.n}x{cell.k}" for cell in cells)
+    fields: dict[str, Any] = {
+        "gemmscope": "0.1.0", "started": "2026-01-02T03:04:05Z", "machine": make_machine(),
+        "settings": make_settings(*shapes), "backends": list(records.values()), "workers": [], "cells": cells,
+        "comparisons": comparisons or [],
+        "account": Account(total=98, starting=12, preparing=6, calibrating=2, warming=8.6, sampling=61, settling=3),
+    }  # fmt: skip
+    return Result(**fields | changes)

@@ -1,0 +1,234 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from gemmscope.report.progress import Progress
+from gemmscope.report.text import TIMES
+from gemmscope.results.events import (
+    BackendProbed,
+    CellFailed,
+    CellPrepared,
+    RunFinished,
+    RunStarted,
+    SetFinished,
+    SetStarted,
+    ShapeStarted,
+    TurnStarted,
+    Warned,
+    WorkerEnded,
+)
+from gemmscope.results.model import SCHEMA, Account
+from tests.builders import make_machine, make_settings
+
+if TYPE_CHECKING:
+    from gemmscope.results.events import Event
+
+SHAPE = f"64{TIMES}64{TIMES}64"
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def started(**settings: Any) -> RunStarted:
+    return RunStarted(
+        schema=SCHEMA,
+        gemmscope="0.1.0",
+        started="2026-01-02T03:04:05Z",
+        machine=make_machine(),
+        settings=make_settings(**{"sets": 5, "seconds": 100.0} | settings),
+        backends=[],
+    )
+
+
+def unavailable(set_: int = 0) -> BackendProbed:
+    return BackendProbed(
+        set=set_, backend="torch-gpu", status="unavailable", reason="[red]none[/red]", remedy="get one"
+    )
+
+
+def prepared(status: Any, reason: str = "", set_: int = 0) -> CellPrepared:
+    return CellPrepared(set=set_, backend="cblas", m=64, n=64, k=64, mode="latency", status=status, reason=reason)
+
+
+def turn(round_: int, worker: str = "torch") -> TurnStarted:
+    return TurnStarted(set=1, round=round_, shape="64x64x64", worker=worker)
+
+
+def told(*events: Event, **options: Any) -> str:
+    """What is written of events where there is no terminal."""
+    file = io.StringIO()
+    with Progress(Console(file=file, width=40, force_terminal=False, _environ={}, **options), Clock()) as progress:
+        for event in events:
+            progress(event)
+    return file.getvalue()
+
+
+def test_without_a_terminal_every_set_has_a_line() -> None:
+    sets: list[Event] = []
+    for i in range(2):
+        sets += [SetStarted(set=i, workers=["numpy", "torch"]), ShapeStarted(set=i, shape="64x64x64"), turn(0)]
+        sets += [prepared("ok"), SetFinished(set=i)]
+    assert told(started(), *sets, RunFinished(status="complete", account=Account())) == (
+        "set 1 of 5: starting 2 workers; about 1 min 40 s to go\n"
+        "set 2 of 5: starting 2 workers; about 1 min 40 s to go\n"
+    )
+
+
+def test_without_a_terminal_what_is_missing_is_said_once_and_markup_is_text() -> None:
+    text = told(started(), unavailable(0), unavailable(1))
+    assert text == "torch-gpu: unavailable: [red]none[/red] (get one)\n"
+
+
+def test_cells_that_fail_or_are_skipped_are_said_once() -> None:
+    text = told(
+        started(),
+        prepared("skipped", "too slow"),
+        prepared("skipped", "too slow", 1),
+        CellFailed(set=1, backend="cblas", m=64, n=64, k=64, mode="throughput", reason="ValueError: \n no"),
+    )
+    assert text.splitlines() == [
+        f"cblas at {SHAPE}: skipped: too slow",
+        f"cblas, throughput at {SHAPE}: failed: ValueError: no",
+    ]
+
+
+def test_lost_workers_warnings_and_the_end_of_a_partial_run_are_said() -> None:
+    text = told(
+        started(),
+        WorkerEnded(set=0, worker="mlx", reason="killed by signal 9"),
+        Warned(text="others are at work"),
+        RunFinished(status="partial", account=Account()),
+    )
+    assert text.splitlines() == [
+        "worker mlx was lost: killed by signal 9",
+        "warning: others are at work",
+        "the run was cut off after 0 s",
+    ]
+
+
+def test_without_a_terminal_there_are_no_codes_and_no_folds() -> None:
+    text = told(started(), Warned(text="word " * 40), color_system="truecolor")
+    assert "\x1b" not in text
+    assert text.count("\n") == 1
+
+
+def test_an_encoding_without_other_characters_gets_ascii() -> None:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii")
+    Progress(Console(file=file, _environ={}))(prepared("failed", "no"))
+    file.flush()
+    assert raw.getvalue() == b"cblas at 64x64x64: failed: no\n"
+
+
+class Screen:
+    """A terminal, and what was written to it since it was last looked at."""
+
+    def __init__(self, width: int = 120) -> None:
+        self.file = io.StringIO()
+        self.console = Console(file=self.file, width=width, force_terminal=True, color_system=None, _environ={})
+
+    def written(self) -> str:
+        text = self.file.getvalue()
+        self.file.seek(0)
+        self.file.truncate()
+        return text
+
+
+def test_on_a_terminal_the_line_says_where_the_run_is() -> None:
+    screen, clock = Screen(), Clock()
+    with Progress(screen.console, clock) as progress:
+        progress(started())
+        clock.now = 34.0
+        progress(turn(11))
+        assert f"set 2 of 5  {SHAPE}  round 12  torch  34 s gone,  about 1 min 6 s to go" in screen.written()
+        clock.now = 101.0
+        progress(turn(12))
+        assert "1 min 41 s gone,  should end soon" in screen.written()
+
+
+def test_on_a_terminal_a_set_that_starts_is_shown_at_once() -> None:
+    screen, clock = Screen(), Clock()
+    with Progress(screen.console, clock) as progress:
+        progress(started())
+        progress(SetStarted(set=0, workers=["numpy"]))
+        assert "set 1 of 5  starting 1 worker  0 s gone,  about 1 min 40 s to go" in screen.written()
+
+
+def test_on_a_terminal_it_is_refreshed_at_most_four_times_a_second() -> None:
+    screen, clock = Screen(), Clock()
+    shown = 0
+    with Progress(screen.console, clock) as progress:
+        progress(started())
+        screen.written()
+        for i in range(1000):
+            clock.now = 1 + i / 100
+            progress(turn(i))
+            shown += bool(screen.written())
+    assert 30 <= shown <= 40
+
+
+def test_on_a_terminal_what_goes_wrong_stays_above_the_line() -> None:
+    screen = Screen()
+    with Progress(screen.console, Clock()) as progress:
+        progress(started())
+        screen.written()
+        progress(unavailable())
+        progress(unavailable(1))
+        assert screen.written().count("torch-gpu: unavailable: [red]none[/red] (get one)\n") == 1
+
+
+def test_nothing_runs_between_turns() -> None:
+    """A thread that refreshes would disturb the measurement."""
+    before = threading.active_count()
+    screen = Screen()
+    with Progress(screen.console, Clock()) as progress:
+        progress(started())
+        progress(turn(0))
+        assert threading.active_count() == before
+
+
+def test_the_cursor_comes_back_after_an_error() -> None:
+    screen = Screen()
+
+    def interrupted() -> None:
+        with Progress(screen.console, Clock()) as progress:
+            progress(started())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    written = screen.written()
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+def test_a_terminal_without_cursor_movement_gets_lines() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, _environ={"TERM": "dumb"})
+    with Progress(console, Clock()) as progress:
+        progress(started())
+        progress(turn(0))
+        progress(SetStarted(set=0, workers=["numpy"]))
+    assert file.getvalue() == "set 1 of 5: starting 1 worker; about 1 min 40 s to go\n"
+
+
+def test_it_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as progress:
+        progress(Warned(text="w"))
+        print("result")
+    out, err = capsys.readouterr()
+    assert out == "result\n"
+    assert "warning: w" in err

@@ -1,0 +1,160 @@
+"""A worker's stages with backends that misbehave."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+
+import numpy as np
+import pytest
+
+from gemmscope.backends.base import Backend
+from gemmscope.measure import stages
+from gemmscope.measure.protocol import TurnCell
+from gemmscope.measure.verify import Comparison
+from gemmscope.operands import OperandPair, Operands
+
+from .bounds import matrices
+
+PAIRS = [OperandPair(*matrices(6, 5, 4, seed)) for seed in range(3)]
+COMPARISONS = [
+    Comparison(pair, list(range(6)), pair.a.astype(np.float64) @ pair.b.astype(np.float64)) for pair in PAIRS
+]
+
+
+class Plain(Backend):
+    name = "plain"
+    library = "plain"
+    device = "cpu"
+    entry = "python"
+    summary = "for tests"
+    seconds = 1e-4
+
+    def probe(self): ...
+
+    def prepare(self, operands):
+        self.operands = operands
+        self.calls = []
+
+    def run(self, loops, first):
+        self.calls.append((loops, first))
+        start = time.perf_counter()
+        while time.perf_counter() - start < loops * self.seconds:
+            pass
+        return time.perf_counter() - start
+
+    run_throughput = run
+
+    def product(self, pair):
+        a, b = self.operands.pairs[pair]
+        return a @ b
+
+
+def made(kind, **attributes):
+    backend = type("Made", (kind,), attributes)()
+    backend.prepare(Operands(PAIRS))
+    return backend
+
+
+def prepared(backend):
+    return stages.prepare_cells("x", backend, COMPARISONS, 4, 0)[0]
+
+
+def taken(backend, samples=2, mode="latency", loops=3):
+    cells = [TurnCell(backend="x", mode=mode, loops=loops, samples=samples, first_pair=1)]
+    return stages.take_turn(cells, [0] * samples, {"x": backend}, 3)
+
+
+def test_a_right_product_is_calibrated():
+    (cell,) = prepared(made(Plain))
+    assert (cell.status, cell.precision, cell.pairs_compared) == ("ok", "float32", 3)
+    assert cell.relative_error < 1e-6
+    assert cell.seconds == pytest.approx(1e-4, rel=2)
+
+
+@pytest.mark.parametrize(
+    "product",
+    [lambda self, pair: Plain.product(self, pair) * 2, lambda self, pair: np.full((6, 5), np.nan, np.float32)],
+    ids=["twice", "NaN"],
+)
+def test_a_wrong_product_is_not_timed(product):
+    backend = made(Plain, product=product)
+    (cell,) = prepared(backend)
+    assert (cell.status, cell.precision, cell.seconds) == ("failed", "wrong", None)
+    assert "wrong product" in cell.reason
+    assert cell.relative_error is None or math.isfinite(cell.relative_error)
+    assert backend.calls == []
+
+
+def test_one_wrong_pair_is_enough():
+    backend = made(Plain, product=lambda self, pair: Plain.product(self, pair) * (1 if pair < 2 else 2))
+    assert prepared(backend)[0].status == "failed"
+
+
+def test_a_slow_backend_is_not_asked_for_throughput():
+    latency, throughput = prepared(made(Plain, seconds=0.12, modes=("latency", "throughput")))
+    assert latency.status == "ok"
+    assert (throughput.status, throughput.seconds) == ("skipped", None)
+    assert "see latency" in throughput.reason
+
+
+def test_a_warm_up_is_a_rotation_and_a_millisecond():
+    backend = made(Plain, seconds=1e-5)
+    stages.warm_up(backend.run, 3, 0)
+    assert len(backend.calls) > 3
+    assert {first % 3 for _, first in backend.calls} == {0, 1, 2}
+    slow = made(Plain, seconds=0.03)
+    stages.warm_up(slow.run, 3, 0)
+    assert len(slow.calls) == 1
+
+
+def test_samples_follow_each_other_round_the_pairs():
+    backend = made(Plain)
+    (cell,), warming, sampling = taken(backend, samples=3, loops=4)
+    assert [(m.loops, m.first_pair) for m in cell.samples] == [(4, 1), (4, 2), (4, 0)]
+    assert warming >= 1e-3
+    assert sampling >= sum(m.seconds for m in cell.samples)
+
+
+def test_throughput_warms_up_its_own_path():
+    backend = made(Plain, modes=("latency", "throughput"))
+    taken(backend, mode="throughput", loops=10)
+    assert backend.calls[0] == (3, 1)
+
+
+def test_garbage_collection_is_off_while_sampling():
+    seen = []
+
+    def run(self, loops, first):
+        seen.append(gc.isenabled())
+        return Plain.run(self, loops, first)
+
+    taken(made(Plain, run=run))
+    assert set(seen) == {False}
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf, None, "1", 0.0])
+def test_a_duration_that_is_none_fails_the_cell(seconds):
+    backend = made(Plain, run=lambda self, loops, first: seconds)
+    (cell,), _, _ = taken(backend)
+    assert cell.samples == []
+    assert cell.reason.startswith("ValueError: run() returned ")
+
+
+def test_what_raises_in_the_middle_keeps_what_was_sampled():
+    def run(self, loops, first):
+        if len(self.calls) > 20:
+            raise MemoryError("no more")
+        return Plain.run(self, loops, first)
+
+    (cell,), _, _ = taken(made(Plain, run=run, seconds=1e-3), samples=100)
+    assert 0 < len(cell.samples) < 100
+    assert cell.reason == "MemoryError: no more"
+    assert gc.isenabled()
+
+
+def test_errors_become_one_line():
+    assert stages.describe(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert stages.describe(KeyboardInterrupt()) == "KeyboardInterrupt"
