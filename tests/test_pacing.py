@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmscope.measure.pacing import CellPace, budget_for, too_slow
+from gemmscope.measure.pacing import CellPace, budget_for, divide, too_slow
 
 
 @given(
@@ -40,6 +40,23 @@ def test_samples_correct_the_estimate():
     assert pace.seconds == 0.0005
     pace.took_turn(0.1, 0.0, 0)
     assert pace.seconds == 0.0005
+
+
+def test_slots_are_even_where_all_are_fast():
+    assert divide(8.0, [1e-3] * 10) == pytest.approx(8.0 / 80)
+
+
+def test_a_slow_cell_has_its_turn_set_aside():
+    assert divide(9.0, [1e-3] * 10 + [1.0]) == pytest.approx(8.0 / 80)
+    assert divide(0.5, [1.0, 1.0]) > 0
+    assert divide(-1.0, [1.0]) == 0
+    assert divide(1.0, []) > 0
+
+
+@given(st.floats(0, 1000), st.lists(st.floats(1e-6, 100), max_size=12))
+def test_slots_never_promise_more_than_there_is(seconds, costs):
+    slot = divide(seconds, costs)
+    assert 0 <= slot * 8 <= seconds
 
 
 def test_what_is_too_slow_fits_in_the_budget_that_is_named():

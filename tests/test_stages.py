@@ -57,8 +57,8 @@ def made(kind, **attributes):
     return backend
 
 
-def prepared(backend):
-    return stages.prepare_cells("x", backend, COMPARISONS, 4, 0)[0]
+def prepared(backend, known=None):
+    return stages.prepare_cells("x", backend, COMPARISONS, 4, 0, known or {})[0]
 
 
 def taken(backend, samples=2, mode="latency", loops=3):
@@ -71,6 +71,14 @@ def test_a_right_product_is_calibrated():
     assert (cell.status, cell.precision, cell.pairs_compared) == ("ok", "float32", 3)
     assert cell.relative_error < 1e-6
     assert cell.seconds == pytest.approx(1e-4, rel=2)
+
+
+def test_what_is_known_is_not_calibrated_again():
+    backend = made(Plain)
+    (cell,) = prepared(backend, known={"latency": 0.25})
+    assert cell.seconds == 0.25
+    assert cell.pairs_compared == 3, "but it is compared"
+    assert backend.calls == []
 
 
 @pytest.mark.parametrize(

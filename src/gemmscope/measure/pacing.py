@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gemmscope.measure.stages import SLOW_CALL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Rounds that a shape aims at in each set. A round's turns are short enough to see the same machine, and long enough for
 # what a turn costs besides (a message, a warm-up, pools going quiet) to be small.
@@ -65,6 +69,12 @@ class CellPace:
         return min(max(affordable, 1), _SAMPLES_PER_TURN)
 
     @property
+    def least(self) -> float:
+        """The least seconds that a turn can take: a warm-up and one sample of the fewest products."""
+        warm_up = max(self.seconds, min(_WARM_UP, 10 * self.seconds))
+        return warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
+
+    @property
     def cost(self) -> float:
         """Seconds that the cell's part of a turn should take, with its warm-up."""
         return max(self.seconds, min(_WARM_UP, 10 * self.seconds)) + self.samples * self.loops * self.seconds
@@ -83,6 +93,20 @@ class CellPace:
         self.spent += seconds
         if calls > 0 and sampled > 0:
             self.seconds = sampled / calls
+
+
+def divide(seconds: float, costs: Sequence[float]) -> float:
+    """The slot of each cell: its share of a round, where ``ROUNDS`` rounds and each cell's one turn fit in ``seconds``.
+
+    Args:
+        seconds: What there is for all rounds of a shape.
+        costs: The least that a turn of each cell takes. A cell whose least exceeds an even share takes part when it
+            can; its one turn is set aside, and the others share what is left.
+    """
+    left, fast = seconds, sorted(costs)
+    while fast and fast[-1] > left / (ROUNDS * len(fast)):
+        left -= fast.pop()
+    return max(left, 0.0) / (ROUNDS * len(fast)) if fast else max(seconds, 0.0) / (ROUNDS * max(len(costs), 1))
 
 
 def too_slow(seconds: float, sets: int, budget: float) -> bool:

@@ -41,11 +41,16 @@ class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
 
 
 class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
-    """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls."""
+    """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls.
+
+    Cells whose seconds of one product an earlier set has told are not timed again; ``known`` has them by backend and
+    mode.
+    """
 
     block: Block
     backends: list[str]
     first_pair: int = 0
+    known: dict[str, dict[Mode, float]] = {}
 
 
 class TurnCell(Message, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import RunInterrupted, WorkerLost
-from gemmscope.measure.pacing import RATE_SECONDS, ROUNDS, CellPace, budget_for, too_slow
+from gemmscope.measure.pacing import RATE_SECONDS, CellPace, budget_for, divide, too_slow
 from gemmscope.measure.process import WorkerProcess, WorkerSpec
 from gemmscope.measure.protocol import (
     Done,
@@ -140,6 +140,9 @@ class Session:
         self._random = random.Random(f"{settings.seed}/{self._progress.next_set}")  # noqa: S311  (an order, no secret)
         self._rates: dict[str, list[tuple[int, float]]] = {}
         self._tried: set[tuple[str, Shape]] = set()
+        # What earlier sets have learnt of a cell's product, and of what a shape costs besides its rounds, in seconds.
+        self._known: dict[Shape, dict[str, dict[Mode, float]]] = {}
+        self._fixed: dict[Shape, float] = {}
         self._epoch = 0.0
         self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
         self._team = _Team()
@@ -189,7 +192,10 @@ class Session:
             self._random.shuffle(shapes)
         for i, shape in enumerate(shapes):
             now = self._clock()
-            self._measure_shape(set_, self._blocks[shape], now + max(0.0, end - now) / (len(shapes) - i))
+            # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
+            fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
+            share = max(0.0, end - now - sum(fixed)) / len(fixed)
+            self._measure_shape(set_, self._blocks[shape], min(end, now + fixed[0] + share))
         self._close_workers()
 
     def _start_reference(self, memory: SharedMemory, blocks: list[Block]) -> None:
@@ -248,6 +254,7 @@ class Session:
     # --- A shape within a set -------------------------------------------------------------------------------------
 
     def _measure_shape(self, set_: int, block: Block, end: float) -> None:
+        began = self._clock()
         self._observer(ShapeStarted(set=set_, shape=str(block.shape)))
         self._team.cells = {}
         names = list(self._team.workers)
@@ -257,14 +264,16 @@ class Session:
                 self._prepare(set_, name, self._blocks[CANARY_SHAPE], self._team.ready[name])
             else:
                 self._prepare(set_, name, block, self._worth_preparing(set_, name, block.shape))
-        count = sum(map(len, self._team.cells.values()))
-        slot = max(end - self._clock(), 0.0) / (ROUNDS * max(count, 1))
-        for cells in self._team.cells.values():
-            for cell in cells:
-                cell.pace.slot = slot
+        cells = [cell for cells in self._team.cells.values() for cell in cells]
+        slot = divide(end - self._clock(), [cell.pace.least for cell in cells])
+        for cell in cells:
+            cell.pace.slot = slot
+        prepared = self._clock()
+        slow = sum(cell.pace.least for cell in cells if cell.pace.least > slot)
+        self._fixed[block.shape] = prepared - began + slow
         round_ = 0
         round_seconds = 0.0
-        while count and (round_ < _FEWEST_ROUNDS or self._clock() + 0.5 * round_seconds < end):
+        while cells and (round_ < _FEWEST_ROUNDS or self._clock() + 0.5 * round_seconds < end):
             before = self._clock()
             self._take_round(set_, round_, block.shape)
             round_seconds = self._clock() - before
@@ -273,6 +282,8 @@ class Session:
                 break  # the least was more than the time that there was
             if not any(name != CANARY and cells for name, cells in self._team.cells.items()):
                 break
+        for cell in cells:
+            self._known.setdefault(block.shape, {}).setdefault(cell.backend, {})[cell.mode] = cell.pace.seconds
         for name in list(self._team.cells):
             self._ask(set_, name, Release(), Done, _GRACE)
 
@@ -307,7 +318,8 @@ class Session:
         if not backends:
             return
         # Another pair is compared first in every set, so that slow products are compared on several in the end.
-        request = Prepare(block=block, backends=backends, first_pair=set_)
+        known = self._known.get(block.shape, {}) if worker != CANARY else {}
+        request = Prepare(block=block, backends=backends, first_pair=set_, known=known)
         prepared = self._ask(set_, worker, request, Prepared, _START_TIMEOUT + self._settings.seconds)
         if prepared is None:
             return

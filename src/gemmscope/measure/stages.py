@@ -85,9 +85,17 @@ def calibrate(run: Run, pairs: int) -> float:
 
 
 def prepare_cells(
-    name: str, backend: Backend, comparisons: Sequence[Comparison], k: int, first_pair: int
+    name: str,
+    backend: Backend,
+    comparisons: Sequence[Comparison],
+    k: int,
+    first_pair: int,
+    known: Mapping[Mode, float],
 ) -> tuple[list[PreparedCell], float]:
-    """Compares and calibrates a backend that has its operands; returns its cells and the seconds for calibrating."""
+    """Compares and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
+
+    Modes in ``known`` are not calibrated: a slow product has better uses for its time.
+    """
     worst: float | None = None
     precision = None
     compared = 0
@@ -117,7 +125,7 @@ def prepare_cells(
             status = "skipped"
             reason = f"a product takes {latency:.3g} s, so one wait after many is no different: see latency"
         else:
-            seconds = calibrate(bind(backend, mode), len(comparisons))
+            seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status=status, reason=reason, relative_error=worst,

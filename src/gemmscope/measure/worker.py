@@ -116,7 +116,12 @@ class Worker:
                 backend.probe()
                 backend.prepare(operands)
                 ready, seconds = stages.prepare_cells(
-                    name, backend, comparisons, block.shape.k, request.first_pair % len(operands)
+                    name,
+                    backend,
+                    comparisons,
+                    block.shape.k,
+                    request.first_pair % len(operands),
+                    request.known.get(name, {}),
                 )
             except Exception as error:  # noqa: BLE001  (as above)
                 reason = stages.describe(error)
