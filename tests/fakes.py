@@ -142,13 +142,13 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def session(self, observer, backends, *, canary=False, progress=None, **settings):
+    def session(self, observer, backends, *, canary=False, progress=None, judge=None, **settings):
         given = {"shapes": ["64x64x64"], "backends": list(backends), "seconds": 10.0, "sets": 2} | settings
         asked = Settings(**given)
         specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
         (canary_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=CANARY)
         return Session(asked, parse_shapes([], asked.shapes), specs, observer, canary=canary_spec if canary else None,
-                       progress=progress, clock=self.clock, launch=self.launch)  # fmt: skip
+                       progress=progress, judge=judge, clock=self.clock, launch=self.launch)  # fmt: skip
 
     def run(self, backends, **settings):
         """Runs a session to its end; returns its events."""

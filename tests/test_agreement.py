@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gemmscope.backends import registry
+from gemmscope.backends import loading
 from gemmscope.errors import BackendUnavailable
 from gemmscope.operands import OperandPair, Operands
 
@@ -30,10 +30,9 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def available():
-    known = registry.built_in()
     found = []
-    for name in known.classes:
-        backend = known.backend(name)()
+    for backend_class in loading.load("").values():
+        backend = backend_class()
         if not backend.multiplies:
             continue
         try:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gemmscope.backends import registry
+from gemmscope.backends import loading, registry
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.stages import bind
 from gemmscope.measure.verify import Comparison, precision_class
@@ -16,15 +16,16 @@ from gemmscope.operands import OperandPair, Operands
 from .bounds import error_bound, matrices
 
 KNOWN = registry.built_in()
+CLASSES = loading.load("")
 PAIRS = 3
 
 
 def plain_and_flagged():
     """Every backend as it is, and with each flag that needs no process of its own."""
-    for name, backend in KNOWN.classes.items():
+    for name, backend in KNOWN.backends.items():
         yield name
         for option in backend.options:
-            if option.values is None and not option.own_worker and option.environment is None:
+            if option.values == "flag" and not option.own_worker and not option.environment:
                 yield f"{name}:{option.name}"
 
 
@@ -35,7 +36,7 @@ def operands_of(m, n, k):
 @pytest.fixture(params=plain_and_flagged())
 def backend(request):
     variant = KNOWN.variant(request.param)
-    made = KNOWN.backend(variant.backend)(variant.settings)
+    made = CLASSES[variant.backend](variant.settings)
     try:
         made.probe()
     except BackendUnavailable as absent:

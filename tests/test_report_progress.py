@@ -88,6 +88,10 @@ def test_without_a_terminal_every_set_has_a_line() -> None:
     )
 
 
+def test_a_run_that_goes_on_counts_beyond_the_sets_asked_for() -> None:
+    assert told(started(), SetStarted(set=5, workers=["numpy"])).startswith("set 6: starting 1 worker;")
+
+
 def test_without_a_terminal_what_is_missing_is_said_once_and_markup_is_text() -> None:
     text = told(started(), unavailable(0), unavailable(1))
     assert text == "torch-gpu: unavailable: [red]none[/red] (get one)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from gemmscope.backends.registry import ORIGINAL
 from gemmscope.report.terminal import print_result
 from gemmscope.report.text import MICRO, TIMES
-from gemmscope.results.model import Account, Canary, Cell, Result, Sample
+from gemmscope.results.model import Account, Canary, Cell, Comparison, Interval, Result, Sample
 from tests.builders import (
     make_backend,
     make_cell,
@@ -370,6 +371,25 @@ def test_warnings_canary_and_account_come_last() -> None:
 def test_a_canary_of_one_set_has_no_drift() -> None:
     canary = Canary(shape="192x192x192", seconds=make_interval(120e-6, None))
     assert f"192: 120 {US}; drift is not known from one set." in printed(make_result(five().cells, canary=canary))
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 ns"), (math.nan, "unknown"), (math.inf, "unknown")])
+def test_a_time_that_no_product_can_take_is_shown_and_not_ranked(seconds: float, shown: str) -> None:
+    impossible = Interval(median=seconds, low=0.0, high=0.0)
+    cells = [Cell(backend=name, m=64, n=64, k=64, seconds=impossible) for name in ("mlx-cpu", "torch-cpu")]
+    text = printed(make_result([*cells, make_cell("numpy-cpu", 2e-6), make_cell("cblas", 1e-6)]))
+    assert squeezed(line_of(text, "mlx-cpu")).startswith(f"mlx-cpu {shown}")
+    assert f"Fastest: cblas, 1.00 {US}; 2.0{TIMES} as fast as the second, numpy-cpu." in text
+    assert "Not ranked, because no product can take that time: mlx-cpu and torch-cpu." in text
+
+
+def test_a_ratio_of_zero_can_be_printed() -> None:
+    nothing = Comparison(
+        backend="cblas", baseline="numpy-cpu", m=64, n=64, k=64, ratio=Interval(median=0.0, low=0.0, high=0.0),
+        speedup=math.inf, verdict="faster",
+    )  # fmt: skip
+    cells = [make_cell("numpy-cpu", 2e-6), make_cell("cblas", 1e-6)]
+    assert "Fastest: cblas" in printed(make_result(cells, [nothing]))
 
 
 def test_a_result_of_nothing_can_be_printed() -> None:

@@ -230,6 +230,17 @@ class TestJournal:
         with pytest.raises(UsageError, match="name another folder with --out"):
             Journal(tmp_path / "file" / "j")
 
+    def test_a_damaged_line_in_the_middle_is_not_passed_over(self, tmp_path):
+        path = tmp_path / "j"
+        with Journal(path) as journal:
+            for event in a_run():
+                journal(event)
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[5] = lines[5].replace(b":", b";", 1)
+        path.write_bytes(b"".join(lines))
+        with pytest.raises(ResultsError, match="line 6 is no event of a run"):
+            read_journal(path)
+
     def test_a_damaged_line_is_named(self, tmp_path):
         path = tmp_path / "j"
         path.write_bytes(msgspec.json.encode(start()) + b'\n{"type":"what is this"}\n')

@@ -254,6 +254,55 @@ def test_a_run_goes_on_where_it_was_cut_off():
     assert min(sample.start for sample in samples_of(events, "numpy-cpu")) > 50
 
 
+class TestStopping:
+    """The sets that were asked for take a part of the budget; the rest is for what is still open."""
+
+    @staticmethod
+    def run(opened, sets=5, seconds=100.0, shapes=("64x64x64", "32x32x32")):
+        """``opened`` is asked how many sets are finished, and says what is open then."""
+        world = World(start_seconds=0.1)
+        begin = world.clock.now
+        events = []
+        judge = lambda: opened(len(of(events, SetFinished)))  # noqa: E731
+        world.session(events.append, THREE, judge=judge, sets=sets, seconds=seconds, shapes=list(shapes)).run()
+        return events, world.clock.now - begin
+
+    def test_a_run_whose_verdicts_are_settled_ends_early(self):
+        events, seconds = self.run(lambda finished: {})
+        assert len(of(events, SetFinished)) == 5
+        assert 50 < seconds < 70
+
+    def test_open_verdicts_get_further_sets_until_the_budget_is_spent(self):
+        events, seconds = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}})
+        further = [e for e in of(events, SamplesTaken) if e.samples[0].set >= 5]
+        assert {(e.backend, e.m) for e in further} == {("numpy-cpu", 64), ("cblas", 64)}
+        assert len(of(events, SetFinished)) == 8
+        assert 90 < seconds < 110
+
+    def test_further_sets_end_when_the_last_verdict_is_settled(self):
+        events, seconds = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}} if finished < 6 else {})
+        assert len(of(events, SetFinished)) == 6
+        assert seconds < 90
+
+    def test_settled_shapes_leave_their_time_to_open_ones(self):
+        events, _ = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}})
+        spent = collections.Counter()
+        for event in of(events, SamplesTaken):
+            for sample in event.samples:
+                spent[event.m, sample.set] += sample.seconds
+        assert spent[64, 1] < 1.5 * spent[32, 1], "before the third set nothing can be told"
+        assert spent[64, 4] > 2 * spent[32, 4]
+        assert spent[32, 4] > 0, "but every set that was asked for measures everything"
+
+    def test_a_backend_that_is_lost_does_not_keep_a_run_alive(self):
+        world = World(raising={"torch-cpu"})
+        judge = lambda: {"64x64x64": {"torch-cpu"}}  # noqa: E731
+        events = []
+        world.session(events.append, THREE, judge=judge, seconds=100.0).run()
+        assert of(events, RunFinished)
+        assert len(of(events, SetFinished)) <= 3
+
+
 def test_nothing_is_left_of_a_finished_run():
     events = World().run(THREE, sets=2, progress=Progress(next_set=2, finished_sets=2))
     assert not of(events, SetStarted)

@@ -94,6 +94,76 @@ def test_a_verdict_turns_around_with_its_ratio(values, margin):
         assert other == turned[one]
 
 
+def test_the_p_value_of_a_verdict_is_that_of_students_t():
+    # Mean 0.1, standard error 0.01, 4 degrees of freedom, edge ln 1.01: t = (0.1 - 0.00995) / 0.01.
+    step = 0.01 * math.sqrt(5) / math.sqrt(2.5)
+    logs = [0.1 + step * i for i in (-2, -1, 0, 1, 2)]
+    assert statistics.verdict_probability(logs, 0.01) == pytest.approx(0.000421, rel=0.01)
+    assert statistics.verdict_probability([-value for value in logs], 0.01) == pytest.approx(0.000421, rel=0.01)
+    assert statistics.verdict_probability([0.1], 0.01) == 1.0
+    assert statistics.verdict_probability([0.0, 0.0], 0.01) == 0.0
+    assert statistics.verdict_probability([1.0, 1.0], 0.01) == 0.0
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0.001, 0.2))
+def test_a_verdict_and_its_p_value_agree(logs, margin):
+    ratio = statistics.ratio_interval([math.exp(value) for value in logs])
+    probability = statistics.verdict_probability(logs, margin)
+    if not math.isclose(probability, statistics.VERDICT_LEVEL, rel_tol=1e-6) and statistics.half_width(ratio) > 1e-9:
+        assert (statistics.verdict(ratio, margin) != "unclear") == (probability < statistics.VERDICT_LEVEL)
+
+
+def test_holm_by_hand():
+    # Holm's own arithmetic: 0.01 <= 0.05/4, 0.013 <= 0.05/3, 0.03 > 0.05/2: the rest falls with it.
+    assert statistics.holm([0.03, 0.01, 0.04, 0.013], 0.05) == [False, True, False, True]
+    assert statistics.holm([], 0.05) == []
+    assert statistics.holm([0.05], 0.05) == [True]
+
+
+def test_holm_keeps_its_promise():
+    """20 tests of nothing, 2000 times: in at most 5 % of them even one is called something."""
+    generator = random.Random(3)
+    wrong = sum(any(statistics.holm([generator.random() for _ in range(20)], 0.05)) for _ in range(2000))
+    assert wrong < 100 + 4 * math.sqrt(95)
+
+
+def test_half_widths():
+    assert statistics.half_width(Interval(median=1.0, low=math.exp(-0.1), high=math.exp(0.3))) == pytest.approx(0.2)
+    assert statistics.half_width(Interval(median=1.0)) == math.inf
+    assert statistics.half_width(Interval(median=1.0, low=0.0, high=1.0)) == math.inf
+
+
+def test_processes_of_two_kinds_are_told_apart():
+    generator = random.Random(4)
+
+    def process(set_, seconds):
+        return [sample(set_, r, seconds * generator.lognormvariate(0, 0.03)) for r in range(20)]
+
+    kinds = [1.0, 4.0, 1.02, 0.99, 4.1]
+    fast, slow = statistics.process_modes([s for i, seconds in enumerate(kinds) for s in process(i, seconds)])
+    assert (fast.sets, slow.sets) == ([0, 2, 3], [1, 4])
+    assert fast.seconds == pytest.approx(1.0, rel=0.05)
+    assert slow.seconds == pytest.approx(4.05, rel=0.05)
+    one_in_five = [s for i, seconds in enumerate([1.0, 1.0, 4.5, 1.0, 1.0]) for s in process(i, seconds)]
+    assert [mode.sets for mode in statistics.process_modes(one_in_five)] == [[0, 1, 3, 4], [2]]
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.02, 0.3])
+def test_processes_of_one_kind_are_not(scatter):
+    generator = random.Random(5)
+    found = 0
+    for _ in range(200):
+        samples = [sample(i, r, generator.lognormvariate(0, scatter)) for i in range(5) for r in range(20)]
+        found += bool(statistics.process_modes(samples))
+    assert found <= 4
+
+
+def test_processes_that_scatter_widely_have_no_groups():
+    samples = [sample(i, r, 1.5**i) for i in range(5) for r in range(5)]
+    assert statistics.process_modes(samples) == []
+    assert statistics.process_modes(samples[:10]) == [], "and two processes cannot tell"
+
+
 def test_intervals_of_extreme_values_stay_numbers():
     interval = statistics.ratio_interval([1e-300, 1e300])
     assert math.isfinite(interval.high)

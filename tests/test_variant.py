@@ -4,6 +4,7 @@ import pytest
 
 from gemmscope.backends import registry
 from gemmscope.backends.base import Backend, Option, thread_environment
+from gemmscope.backends.info import describe
 from gemmscope.backends.registry import Registry
 from gemmscope.errors import UsageError
 from gemmscope.measure.plan import plan_workers
@@ -71,12 +72,12 @@ def test_choices():
 
         def product(self, pair): ...
 
-    known = Registry([Chosen])
+    known = Registry([describe(Chosen)])
     assert known.variant("chosen:blas=two").settings == {"blas": "two"}
     with pytest.raises(UsageError, match="blas takes one of one, two, not 'three'"):
         known.variant("chosen:blas=three")
     with pytest.raises(UsageError, match="two backends are called 'chosen'"):
-        Registry([Chosen, Chosen])
+        Registry([describe(Chosen), describe(Chosen)])
 
 
 def test_variants_are_named_once_and_at_least_once():

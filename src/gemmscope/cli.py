@@ -68,10 +68,11 @@ def main() -> None:
 
 @main.command()
 @click.option("--sizes", metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
-@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape; may be given again.")
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip  # noqa: E501
 @click.option(
     "--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]"
 )
+@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip  # noqa: E501
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option(
     "--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape."
@@ -79,6 +80,7 @@ def main() -> None:
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
 @click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip  # noqa: E501
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of operands and of the order.")
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings.")  # fmt: skip  # noqa: E501
 @click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
@@ -87,11 +89,13 @@ def run(
     sizes: str | None,
     shapes: tuple[str, ...],
     backends: str | None,
+    backend_files: tuple[str, ...],
     threads: int | None,
     pairs: int,
     sets: int,
     seconds: float | None,
     margin: float,
+    width: float | None,
     seed: int,
     resume: str | None,
     out: str | None,
@@ -121,7 +125,8 @@ def run(
     else:
         settings = jobs.make_settings(
             sizes=None if sizes is None else _comma_separated(sizes), shapes=shapes,
-            backends=None if backends is None else _comma_separated(backends), threads=threads, pairs=pairs, sets=sets,
+            backends=None if backends is None else _comma_separated(backends), backend_files=backend_files,
+            threads=threads, pairs=pairs, sets=sets, width=width,
             seconds=jobs.DEFAULT_SECONDS if seconds is None else seconds, margin=margin, seed=seed,
             command=shlex.join(["gemmscope", *sys.argv[1:]]),
         )  # fmt: skip
@@ -140,21 +145,48 @@ def run(
 
 
 @main.command()
+@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
-def backends(as_json: bool) -> None:
+def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     r"""List the backends: what each one times, its options, and whether it can run here.
 
     \b
     Example:
       gemmscope backends
     """
+    from pathlib import Path  # noqa: PLC0415
+
     from gemmscope.survey import print_survey, survey, survey_json  # noqa: PLC0415
 
-    found = survey()
+    found = survey([Path(file) for file in backend_files])
     if as_json:
         click.echo(survey_json(found))
     else:
         print_survey(found)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the presets as JSON.")
+def shapes(as_json: bool) -> None:
+    r"""List the presets of shapes: names for --shape that stand for several.
+
+    \b
+    Example:
+      gemmscope shapes
+      gemmscope run --shape gemv
+    """
+    from gemmscope.presets import PRESETS  # noqa: PLC0415
+
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        click.echo(msgspec.json.format(msgspec.json.encode(list(PRESETS.values())), indent=1).decode())
+        return
+    for preset in PRESETS.values():
+        click.echo(f"{preset.name:<17} {preset.what}")
+        click.echo(f"{'':<17} {' '.join(map(str, preset.shapes))}")
+        if preset.source:
+            click.echo(f"{'':<17} source: {preset.source}")
 
 
 @main.command()

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope import _build
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
+from gemmscope.backends.variant import split
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
 from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import CANARY, Progress, Session
+from gemmscope.measure.stopping import open_cells
+from gemmscope.presets import PRESETS
 from gemmscope.results.assemble import assemble
 from gemmscope.results.events import (
     CellFailed,
@@ -53,11 +59,13 @@ def run(
     sizes: Sequence[int | str] | None = None,
     shapes: Sequence[str | Shape] = (),
     backends: Sequence[str] | None = None,
+    backend_files: Sequence[str | os.PathLike[str]] = (),
     threads: int | None = None,
     pairs: int = 10,
     sets: int = 5,
     seconds: float = DEFAULT_SECONDS,
     margin: float = 0.01,
+    width: float | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -67,13 +75,17 @@ def run(
 
     Args:
         sizes: Squares, as M = N = K; 64, 256 and 1024 unless told, or none if ``shapes`` are given.
-        shapes: Further shapes, as ``"MxNxK"``.
+        shapes: Further shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``.
         backends: Backends and variants, such as ``"numpy-cpu:out"``; all that gemmscope knows unless told.
+        backend_files: Python files with backends of your own. Their code is executed, in workers.
         threads: How many threads to ask every library for; None leaves it to them.
         pairs: Distinct pairs of operands a shape.
-        sets: Sets of fresh processes, the statistical unit. Fewer than two give no interval; five are advised.
-        seconds: Time budget of the whole run, in seconds. The run ends at about that time.
+        sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
+            advised. More follow while verdicts are open and time is left.
+        seconds: Time budget of the whole run, in seconds. The run ends at about that time, or when all is settled.
         margin: The smallest relative difference worth naming; 0.01 is 1 %.
+        width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
+            margin unless told.
         seed: What the operands and the random order are made from.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
@@ -90,8 +102,8 @@ def run(
         job = Job.resumed(Path(resume))
     else:
         settings = make_settings(
-            sizes=sizes, shapes=shapes, backends=backends, threads=threads, pairs=pairs, sets=sets, seconds=seconds,
-            margin=margin, seed=seed,
+            sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
+            sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     return job.execute(observer)
@@ -104,6 +116,7 @@ class Job:
     settings: Settings
     folder: Path
     registry: Registry
+    broken: list[Broken]
     variants: list[Variant]
     workers: list[WorkerSpec]
     canary: WorkerSpec
@@ -141,12 +154,19 @@ class Job:
 
     @classmethod
     def _planned(cls, settings: Settings, folder: Path, machine: Machine | None, earlier: list[Event]) -> Job:
-        registry = backend_registry.built_in()
-        variants = registry.variants(settings.backends)
+        registry, broken = discover([Path(file) for file in settings.backend_files])
+        if not settings.backends and not earlier:
+            others = [name for name, backend in registry.backends.items() if backend.origin]
+            settings = msgspec.structs.replace(settings, backends=[*backend_registry.DEFAULT, *others])
+        # What a broken file might have defined is not a user's mistake: it is reported with the file's own reason.
+        unknown = [text for text in settings.backends if split(text)[0] not in registry.backends] if broken else []
+        variants = registry.variants(text for text in settings.backends if text not in unknown)
+        blame = "; ".join(f"{file.name}: {file.reason}" for file in broken)
+        broken += [Broken(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
         environment = thread_environment(str(settings.threads)) if settings.threads else {}
         (canary,) = plan_workers([registry.variant("cblas")], registry, environment, name=CANARY)
         workers = plan_workers(variants, registry, environment)
-        return cls(settings, folder, registry, variants, workers, canary, machine, earlier)
+        return cls(settings, folder, registry, broken, variants, workers, canary, machine, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
         """Measures what is not measured yet, and writes the results. See :func:`run`."""
@@ -164,7 +184,10 @@ class Job:
             elif observer is not None:
                 observer(self.earlier[0])
             shapes = parse_shapes([], self.settings.shapes)
-            Session(self.settings, shapes, self.workers, observe, canary=self.canary, progress=self._progress()).run()
+            Session(
+                self.settings, shapes, self.workers, observe, canary=self.canary, progress=self._progress(),
+                judge=lambda: open_cells(assemble(events).comparisons),
+            ).run()  # fmt: skip
             result = assemble(events)
             save(result, self.folder / RESULTS)
         return result
@@ -179,6 +202,12 @@ class Job:
                 BackendRecord(name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
                               summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies)
             )  # fmt: skip
+        records += [
+            BackendRecord(
+                name=file.name, library=file.name, device="cpu", entry="python", status="failed", reason=file.reason
+            )
+            for file in self.broken
+        ]
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         return RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
                           settings=self.settings, backends=records)  # fmt: skip
@@ -218,6 +247,8 @@ def make_settings(
     seconds: float,
     margin: float,
     seed: int,
+    backend_files: Sequence[str | os.PathLike[str]] = (),
+    width: float | None = None,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`run`.
@@ -234,19 +265,39 @@ def make_settings(
         raise UsageError(f"seconds is {seconds}; expected a number above 0")
     if not 0 <= margin < 1:
         raise UsageError(f"margin is {margin}; expected a share from 0 to below 1, such as 0.01 for 1 %")
+    if width is not None and not 0 < width < 1:
+        raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
     if seed < 0:
         raise UsageError(f"seed is {seed}; expected 0 or more")
     return Settings(
-        shapes=[str(shape) for shape in parse_shapes(sizes, shapes)],
-        backends=list(backend_registry.DEFAULT if backends is None else backends),
+        shapes=[str(shape) for shape in parse_shapes(sizes, _without_presets(shapes))],
+        backends=[] if backends is None else _named(backends),
+        backend_files=[str(Path(file).resolve()) for file in backend_files],
         threads=threads,
         pairs=pairs,
         sets=sets,
         seconds=float(seconds),
         margin=margin,
+        width=max(margin / 2, 1e-4) if width is None else width,
         seed=seed,
         command=command,
     )
+
+
+def _without_presets(shapes: Sequence[str | Shape]) -> list[str | Shape]:
+    """The shapes, with the names of presets replaced by what they stand for."""
+    plain: list[str | Shape] = []
+    for shape in shapes:
+        preset = PRESETS.get(shape.strip()) if isinstance(shape, str) else None
+        plain += preset.shapes if preset else [shape]
+    return plain
+
+
+def _named(backends: Sequence[str]) -> list[str]:
+    """The backends that were named, which must be some: none at all stands for the default."""
+    if not backends:
+        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
+    return list(backends)
 
 
 def _default_folder(machine: Machine) -> Path:

@@ -6,11 +6,12 @@ so the set, with its fresh processes, is the statistical unit. More rounds canno
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from typing import TYPE_CHECKING
 
-from gemmscope.results.model import Interval
+from gemmscope.results.model import Interval, ProcessMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from gemmscope.results.model import Sample, Verdict
 
 CONFIDENCE = 0.95
+# A verdict by a two-sided interval errs on either side with half of what the interval leaves.
+VERDICT_LEVEL = (1 - CONFIDENCE) / 2
+
+_FEWEST_FOR_MODES = 4
+_MODE_GAP = 0.1
 
 
 def per_call(sample: Sample) -> float:
@@ -97,6 +103,91 @@ def verdict(ratio: Interval, margin: float) -> Verdict:
     if below <= ratio.low and ratio.high <= above:
         return "same"
     return "unclear"
+
+
+def verdict_probability(log_ratios: Sequence[float], margin: float) -> float:
+    """How easily chance alone would give the verdict that the sets speak for: the p-value of the best of three tests.
+
+    *Faster* is tested against "not below 1/(1 + margin)", *slower* against "not above 1 + margin", *same* against
+    "beyond the margin on either side" (two one-sided tests, Schuirmann 1987); each one-sided by Student's t over sets.
+
+    Args:
+        log_ratios: The logarithm of the ratio in each set.
+        margin: The smallest relative difference worth naming.
+    """
+    if len(log_ratios) < 2:  # noqa: PLR2004  (one process proves nothing)
+        return 1.0
+    from scipy.special import stdtr  # noqa: PLC0415  (as in t_interval)
+
+    edge = math.log1p(margin)
+    mean = math.fsum(log_ratios) / len(log_ratios)
+    error = statistics.stdev(log_ratios) / math.sqrt(len(log_ratios))
+
+    def below(bound: float) -> float:
+        """The p-value of the claim that the mean lies below the bound."""
+        if error == 0.0:
+            return 0.0 if mean < bound else 1.0
+        return float(stdtr(len(log_ratios) - 1, (mean - bound) / error))
+
+    def above(bound: float) -> float:
+        if error == 0.0:
+            return 0.0 if mean > bound else 1.0
+        return float(stdtr(len(log_ratios) - 1, (bound - mean) / error))
+
+    return min(below(-edge), above(edge), max(above(-edge), below(edge)))
+
+
+def holm(probabilities: Sequence[float], level: float) -> list[bool]:
+    """Which of several tests hold when all are taken together: even one false "yes" is rarer than ``level``.
+
+    Holm's step-down method (Scandinavian Journal of Statistics 6, 1979): from the smallest p-value on, each is compared
+    with ``level`` over the number of those left; after the first that fails, none holds.
+    """
+    held = [False] * len(probabilities)
+    for rank, i in enumerate(sorted(range(len(probabilities)), key=probabilities.__getitem__)):
+        if probabilities[i] > level / (len(probabilities) - rank):
+            break
+        held[i] = True
+    return held
+
+
+def half_width(ratio: Interval) -> float:
+    """The relative half-width of an interval: half of its span on the logarithmic scale; infinite if there is none."""
+    if not ratio.low or ratio.high is None:
+        return math.inf
+    return (math.log(ratio.high) - math.log(ratio.low)) / 2
+
+
+def process_modes(samples: Sequence[Sample]) -> list[ProcessMode]:
+    """The groups into which the sets' medians fall, fastest first; empty where they are all of one kind.
+
+    A fresh process can settle on another kernel, another alignment or another hand-off between threads, and then stay
+    with it. Two neighbouring medians are in different groups if they are more than a tenth apart, and more than six
+    times what the samples within the sets leave uncertain about a median.
+    """
+    medians = set_medians(samples)
+    scatter = spread_within(samples)
+    if len(medians) < _FEWEST_FOR_MODES or scatter is None:
+        return []
+    each = max(1.0, len(samples) / len(medians))
+    # The standard error of a median of normal samples is 1.2533 times that of their mean.
+    apart = max(_MODE_GAP, 6 * 1.2533 * scatter / math.sqrt(each))
+    ordered = sorted(medians.items(), key=lambda item: item[1])
+    groups: list[list[tuple[int, float]]] = [[ordered[0]]]
+    for before, item in itertools.pairwise(ordered):
+        if math.log(item[1] / before[1]) > apart:
+            groups.append([])
+        groups[-1].append(item)
+    # Where nearly every set is a group of its own, the sets scatter widely, and do not fall into groups.
+    if not 1 < len(groups) <= len(medians) // 2:
+        return []
+    return [
+        ProcessMode(
+            seconds=math.exp(statistics.fmean(math.log(value) for _, value in group)),
+            sets=sorted(set_ for set_, _ in group),
+        )
+        for group in groups
+    ]
 
 
 def spread_within(samples: Sequence[Sample]) -> float | None:

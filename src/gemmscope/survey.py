@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.backends import registry as backend_registry
 from gemmscope.errors import WorkerLost
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.protocol import Open, Opened
+from gemmscope.measure.scout import discover
 from gemmscope.operands import SharedMemory
 from gemmscope.results.model import BackendRecord, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from gemmscope.measure.process import WorkerSpec
 
 _TIMEOUT = 120.0
@@ -35,10 +38,17 @@ class SurveyedBackend(Record, frozen=True, kw_only=True):
     options: list[OptionRecord]
 
 
-def survey() -> list[SurveyedBackend]:
-    """Starts a worker for each library, and asks it about every backend."""
-    registry = backend_registry.built_in()
-    specs = plan_workers(registry.variants(registry.classes), registry, {})
+def survey(backend_files: Sequence[Path] = ()) -> list[SurveyedBackend]:
+    """Starts a worker for each library, and asks it about every backend.
+
+    Args:
+        backend_files: Python files with further backends. Their code is executed, in workers.
+
+    Raises:
+        UsageError: If a file is not there.
+    """
+    registry, broken = discover(backend_files)
+    specs = plan_workers(registry.variants(registry.backends), registry, {})
     memory = SharedMemory.create(1)
     workers: list[tuple[WorkerSpec, WorkerProcess]] = []
     found: dict[str, SurveyedBackend] = {}
@@ -46,7 +56,7 @@ def survey() -> list[SurveyedBackend]:
         for spec in specs:
             worker = WorkerProcess(spec, memory)
             workers.append((spec, worker))
-            worker.send(Open(variants=spec.variants))
+            worker.send(Open(variants=spec.variants, origin=spec.origin))
         for spec, worker in workers:
             try:
                 told = {probed.backend: probed for probed in worker.receive(Opened, _TIMEOUT).backends}
@@ -72,7 +82,11 @@ def survey() -> list[SurveyedBackend]:
         for _, worker in workers:
             worker.close()
         memory.close()
-    return [found[name] for name in registry.classes]
+    for file in broken:
+        record = BackendRecord(name=file.name, library=file.name, device="cpu", entry="python", status="failed",
+                               reason=file.reason)  # fmt: skip
+        found[file.name] = SurveyedBackend(backend=record, options=[])
+    return [found[name] for name in [*registry.backends, *(file.name for file in broken)]]
 
 
 def survey_json(found: list[SurveyedBackend]) -> str:
@@ -109,7 +123,7 @@ def _details(surveyed: SurveyedBackend) -> list[str]:
     return lines
 
 
-def _takes(values: type[int] | tuple[str, ...] | None) -> str:
-    if values is None:
-        return ""
-    return "=N" if isinstance(values, type) else "=" + "|".join(values)
+def _takes(values: str | tuple[str, ...]) -> str:
+    if isinstance(values, str):
+        return {"flag": "", "count": "=N"}[values]
+    return "=" + "|".join(values)

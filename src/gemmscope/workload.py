@@ -40,7 +40,9 @@ class Shape(msgspec.Struct, frozen=True, order=True):
         """
         found = re.fullmatch(r"(\d+)(?:[xX](\d+)[xX](\d+))?", text.strip())
         if found is None:
-            raise UsageError(f"shape {text!r}: expected one size such as 256, or MxNxK such as 512x256x1024")
+            raise UsageError(
+                f"shape {text!r}: expected one size such as 256, MxNxK such as 512x256x1024, or a preset's name"
+            )
         m, n, k = (found[1], found[2] or found[1], found[3] or found[1])
         return cls(int(m), int(n), int(k))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -29,29 +29,30 @@ class Option(msgspec.Struct, frozen=True):
     Args:
         name: As it is written behind the colon: lower-case letters, digits and hyphens.
         help: One line for ``gemmscope backends``.
-        values: What it may be set to: ``None`` for a flag, ``int`` for a whole number above 0, or the choices.
-        environment: The environment variables that it needs, from its value. Where there are any, the variant runs in
-            a worker of its own, because libraries read their environment once.
+        values: What it may be set to: ``"flag"`` for nothing, ``"count"`` for a whole number above 0, or the choices.
+        environment: The environment variables that it needs; ``{value}`` stands for its value. Where there are any, the
+            variant runs in a worker of its own, because libraries read their environment once.
         own_worker: True where the variant must not share its process with others for another reason.
     """
 
     name: str
     help: str
-    values: type[int] | tuple[str, ...] | None = None
-    environment: Callable[[str], Mapping[str, str]] | None = None
+    values: Literal["flag", "count"] | tuple[str, ...] = "flag"
+    environment: Mapping[str, str] = {}
     own_worker: bool = False
 
 
+# What the libraries read to learn how many threads to use. Accelerate obeys none of these; that is why the threads that
+# were really at work are measured as well.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
 def thread_environment(count: str) -> dict[str, str]:
-    """What the libraries read to learn how many threads to use.
-
-    Accelerate obeys none of these; that is why the threads that were really at work are measured as well.
-    """
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return dict.fromkeys(names, count)
+    """The environment that asks every library for ``count`` threads."""
+    return dict.fromkeys(_THREAD_VARIABLES, count)
 
 
-THREADS = Option("threads", "ask the library for this many threads", int, thread_environment)
+THREADS = Option("threads", "ask the library for this many threads", "count", thread_environment("{value}"))
 OUT = Option("out", "write every product into one array that is there already")
 
 

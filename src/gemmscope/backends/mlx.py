@@ -23,7 +23,7 @@ _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] 
 
 # MLX reads this once, at its first product. TF32 is its default where the hardware has it; ours is IEEE float32.
 _IEEE = {"MLX_ENABLE_TF32": "0"}
-TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", None, lambda _: {"MLX_ENABLE_TF32": "1"})
+TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
 
 
 def _import_mlx() -> Any:

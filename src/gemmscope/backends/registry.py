@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 from typing import TYPE_CHECKING
 
-from gemmscope.backends.base import Backend
+from gemmscope.backends import loading
+from gemmscope.backends.info import describe
 from gemmscope.backends.variant import Variant, resolve, split
 from gemmscope.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import ModuleType
 
-# One file a library. The files import no framework when they are loaded.
-_MODULES = ("numpy", "torch", "mlx", "cblas", "null")
+    from gemmscope.backends.info import BackendInfo
 
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
@@ -42,33 +39,33 @@ DEFAULT = (
 
 
 class Registry:
-    """Backend classes by name.
+    """What is known of the backends, by name.
 
     Args:
-        classes: The classes, in the order in which they are listed.
+        backends: Their descriptions, in the order in which they are listed.
     """
 
-    def __init__(self, classes: Iterable[type[Backend]]) -> None:
-        self._classes: dict[str, type[Backend]] = {}
-        for backend in classes:
-            if backend.name in self._classes:
+    def __init__(self, backends: Iterable[BackendInfo]) -> None:
+        self._backends: dict[str, BackendInfo] = {}
+        for backend in backends:
+            if backend.name in self._backends:
                 raise UsageError(f"two backends are called {backend.name!r}: names must be unique")
-            self._classes[backend.name] = backend
+            self._backends[backend.name] = backend
 
     @property
-    def classes(self) -> Mapping[str, type[Backend]]:
+    def backends(self) -> Mapping[str, BackendInfo]:
         """All backends, by name."""
-        return self._classes
+        return self._backends
 
-    def backend(self, name: str) -> type[Backend]:
-        """The class of that name.
+    def backend(self, name: str) -> BackendInfo:
+        """The backend of that name.
 
         Raises:
             UsageError: If there is none; the message names the nearest.
         """
-        found = self._classes.get(name)
+        found = self._backends.get(name)
         if found is None:
-            near = difflib.get_close_matches(name, self._classes, n=1)
+            near = difflib.get_close_matches(name, self._backends, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"no backend is called {name!r}{hint} 'gemmscope backends' lists them all.")
         return found
@@ -95,17 +92,4 @@ class Registry:
 
 def built_in() -> Registry:
     """The backends that come with gemmscope."""
-    modules = [importlib.import_module(f"gemmscope.backends.{name}") for name in _MODULES]
-    return Registry(backend for module in modules for backend in backends_of(module))
-
-
-def backends_of(module: ModuleType) -> list[type[Backend]]:
-    """The backends that a module defines, in the order of its text."""
-    return [
-        member
-        for member in vars(module).values()
-        if inspect.isclass(member)
-        and issubclass(member, Backend)
-        and member.__module__ == module.__name__
-        and not inspect.isabstract(member)
-    ]
+    return Registry(describe(backend) for backend in loading.load("").values())

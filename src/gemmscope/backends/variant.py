@@ -14,9 +14,10 @@ import msgspec
 from gemmscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from gemmscope.backends.base import Backend, Option
+    from gemmscope.backends.base import Option
+    from gemmscope.backends.info import BackendInfo
 
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
+NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -45,14 +46,14 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
         UsageError: If it is not written like a variant, or names an option twice.
     """
     name, colon, rest = text.strip().partition(":")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(f"backend {text!r}: expected a name in lower case, such as numpy-cpu or torch-cpu:out")
     if not colon:
         return name, []
     options: list[tuple[str, str]] = []
     for part in rest.split("+"):
         key, equals, value = part.partition("=")
-        if not (_NAME.fullmatch(key) or _VARIABLE.fullmatch(key)) or (equals and not value):
+        if not (NAME.fullmatch(key) or _VARIABLE.fullmatch(key)) or (equals and not value):
             raise UsageError(
                 f"backend {text!r}: {part!r} is no option; write name, name=value or VARIABLE=value, joined by +"
             )
@@ -62,7 +63,7 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
     return name, options
 
 
-def resolve(text: str, backend: type[Backend]) -> Variant:
+def resolve(text: str, backend: BackendInfo) -> Variant:
     """Checks a variant's text against the options that its backend declares.
 
     Raises:
@@ -79,7 +80,7 @@ def resolve(text: str, backend: type[Backend]) -> Variant:
             value = given.pop(option.name)
             _check_value(text, option, value)
             settings[option.name] = value
-            environment |= option.environment(value) if option.environment else {}
+            environment |= {key: form.replace("{value}", value) for key, form in option.environment.items()}
             own_worker |= option.own_worker
             words.append(f"{option.name}={value}" if value else option.name)
     for variable in sorted(given):
@@ -98,11 +99,11 @@ def resolve(text: str, backend: type[Backend]) -> Variant:
 
 
 def _check_value(text: str, option: Option, value: str) -> None:
-    if option.values is None:
+    if option.values == "flag":
         valid, expected = not value, "no value"
-    elif option.values is int:
+    elif option.values == "count":
         valid, expected = value.isascii() and value.isdigit() and int(value) > 0, "a whole number above 0"
     else:
-        valid, expected = value in option.values, "one of " + ", ".join(option.values)  # type: ignore[arg-type,operator]
+        valid, expected = value in option.values, "one of " + ", ".join(option.values)
     if not valid:
         raise UsageError(f"backend {text!r}: {option.name} takes {expected}, not {value!r}")

@@ -18,8 +18,8 @@ def plan_workers(
 ) -> list[WorkerSpec]:
     """Groups variants into workers, in the order in which they are named.
 
-    Variants share a worker where they share library and environment. What is subtracted from each other must share a
-    process, and two libraries must not: their thread pools would spin against each other.
+    Variants share a worker where they share library, origin and environment. What is subtracted from each other must
+    share a process, and two libraries must not: their thread pools would spin against each other.
 
     Args:
         variants: What is to be measured.
@@ -27,23 +27,27 @@ def plan_workers(
         environment: What the run asks of every worker, such as a number of threads; a variant's own wins.
         name: What to call the workers, instead of by their library.
     """
-    groups: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[Variant]] = {}
+    groups: dict[tuple[str, str, str, tuple[tuple[str, str], ...]], list[Variant]] = {}
     for variant in variants:
-        library = registry.backend(variant.backend).library
+        backend = registry.backend(variant.backend)
         alone = variant.name if variant.own_worker else ""
-        groups.setdefault((library, alone, tuple(sorted(variant.environment.items()))), []).append(variant)
+        key = (backend.library, backend.origin, alone, tuple(sorted(variant.environment.items())))
+        groups.setdefault(key, []).append(variant)
     specs: list[WorkerSpec] = []
-    for (library, *_), members in groups.items():
+    taken: set[str] = set()
+    for (library, origin, *_), members in groups.items():
         needs: dict[str, str] = {}
         for variant in members:
             needs |= registry.backend(variant.backend).environment
         own = members[0].environment
         specs.append(
             WorkerSpec(
-                name=name or (members[0].name if own or members[0].own_worker else library),
+                name=name or (members[0].name if own or members[0].own_worker or library in taken else library),
                 library=library,
                 environment=needs | environment | own,
                 variants=members,
+                origin=origin,
             )
         )
+        taken.add(specs[-1].name)
     return specs

@@ -33,12 +33,13 @@ _GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """One worker: its name, the library that it loads, its environment and the variants that it hosts."""
+    """One worker: its name, its library, its environment, the variants that it hosts, and their origin."""
 
     name: str
     library: str
     environment: dict[str, str]
     variants: list[Variant]
+    origin: str = ""
 
 
 ReplyType = TypeVar("ReplyType", bound=Reply)

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from gemmscope.backends.base import Mode
+from gemmscope.backends.info import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.results.model import Precision, Status
@@ -30,7 +31,13 @@ class Open(Message, frozen=True, tag="open", kw_only=True):
     """Load the library, and try each of its backends."""
 
     variants: list[Variant]
-    backend_files: list[str] = []
+    origin: str = ""
+
+
+class Describe(Message, frozen=True, tag="describe", kw_only=True):
+    """Load the backends of an origin, and say what they are."""
+
+    origin: str
 
 
 class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
@@ -74,7 +81,7 @@ class Release(Message, frozen=True, tag="release", kw_only=True):
     """Let go of the shape's operands."""
 
 
-Request = Open | MakeOperands | Prepare | TakeTurn | Release
+Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release
 
 
 class Probed(Message, frozen=True, kw_only=True):
@@ -91,6 +98,12 @@ class Opened(Message, frozen=True, tag="opened", kw_only=True):
 
     backends: list[Probed]
     provenance: dict[str, str | int | list[str]]
+
+
+class Described(Message, frozen=True, tag="described", kw_only=True):
+    """The answer to :class:`Describe`."""
+
+    backends: list[BackendInfo]
 
 
 class PreparedCell(Message, frozen=True, kw_only=True):
@@ -152,7 +165,7 @@ class Refused(Message, frozen=True, tag="refused", kw_only=True):
     reason: str
 
 
-Reply = Opened | Prepared | Turned | Done | Refused
+Reply = Opened | Described | Prepared | Turned | Done | Refused
 
 M = TypeVar("M")
 

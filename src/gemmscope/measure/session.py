@@ -24,6 +24,7 @@ from gemmscope.measure.protocol import (
     TurnCell,
     Turned,
 )
+from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGHT, SHORTEST_SET
 from gemmscope.operands import SharedMemory
 from gemmscope.results.events import (
     BackendProbed,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.base import Mode
     from gemmscope.measure.process import ReplyType, WorkerHandle
     from gemmscope.measure.protocol import Request
+    from gemmscope.measure.stopping import Open as OpenCells
     from gemmscope.results.events import Observer
     from gemmscope.results.model import Settings
 
@@ -56,9 +58,11 @@ CANARY = "canary"
 CANARY_SHAPE = Shape(192, 192, 192)
 
 _START_TIMEOUT = 120.0
-# A turn that takes this many times what it should, and a minute more, is taken for hung.
+# Preparing ends with a first product, however slow: a kernel has as long as the whole run.
+_PREPARE_TIMEOUT = 60.0
+# A turn that takes this many times what it should, and some seconds more, is taken for hung.
 _PATIENCE = 20.0
-_GRACE = 60.0
+_GRACE = 15.0
 _FEWEST_ROUNDS = 2
 
 Key = tuple[str, str, "Mode"]  # variant, shape, mode
@@ -112,6 +116,8 @@ class Session:
         observer: Told of every event, between turns.
         canary: The worker of the canary, or None to do without.
         progress: Where to go on in a run that was cut off.
+        judge: Says after a set which cells are still open, from what the observer was told. Where it is given, the
+            sets that were asked for take a part of the budget, and more follow for the open cells alone.
         clock: A steady clock, in seconds.
         launch: Starts a worker.
     """
@@ -125,6 +131,7 @@ class Session:
         *,
         canary: WorkerSpec | None = None,
         progress: Progress | None = None,
+        judge: Callable[[], OpenCells] | None = None,
         clock: Callable[[], float] = time.perf_counter,
         launch: Callable[[WorkerSpec, SharedMemory], WorkerHandle] = WorkerProcess,
     ) -> None:
@@ -133,6 +140,10 @@ class Session:
         self._specs = [*workers, *([canary] if canary else [])]
         self._observer = observer
         self._progress = progress or Progress()
+        self._judge = judge
+        # For extra sets: the cells that they measure. None stands for all.
+        self._only: OpenCells | None = None
+        self._settled: set[Shape] = set()
         self._clock = clock
         self._launch = launch
         self._lost = self._progress.lost
@@ -146,6 +157,7 @@ class Session:
         self._epoch = 0.0
         self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
         self._team = _Team()
+        self._team_measured = False
         self._reference: WorkerHandle | None = None
         self._blocks: dict[Shape, Block] = {}
         self._opening: list[tuple[WorkerSpec, WorkerHandle]] = []
@@ -164,13 +176,16 @@ class Session:
         status = "complete"
         try:
             self._start_reference(memory, blocks)
+            planned = budget * (PLANNED_SHARE if self._judge else 1.0)
             for done in range(sets_left):
                 set_ = self._progress.next_set + done
                 # Every set has the same share, and what earlier sets left or overran is shared by all to come.
                 now = self._clock()
-                end = now + max(0.0, start + budget - now) / (sets_left - done)
+                end = now + max(0.0, start + planned - now) / (sets_left - done)
                 self._run_set(set_, memory, end, first=done == 0)
                 self._observer(SetFinished(set=set_))
+                self._settle(done + 1)
+            self._pursue(memory, self._progress.next_set + sets_left, start + budget, planned / max(sets_left, 1))
         except (KeyboardInterrupt, RunInterrupted):
             status = "partial"
         finally:
@@ -178,6 +193,28 @@ class Session:
             memory.close()
         self._account["total"] = self._clock() - start
         self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
+
+    # --- When to stop ---------------------------------------------------------------------------------------------
+
+    def _settle(self, sets: int) -> None:
+        """After some sets, shapes whose verdicts are all settled leave time to the others."""
+        if self._judge is not None and sets >= FEWEST_SETS:
+            opened = self._judge()
+            self._settled = {shape for shape in self._shapes if str(shape) not in opened}
+
+    def _pursue(self, memory: SharedMemory, next_set: int, end: float, length: float) -> None:
+        """Further sets for the cells that are still open, until none is, or the budget is spent."""
+        while self._judge is not None and end - self._clock() > SHORTEST_SET * length:
+            self._only = self._judge()
+            if not self._only:
+                return
+            sets = max(1, round((end - self._clock()) / length))
+            before = self._clock()
+            self._run_set(next_set, memory, before + (end - before) / sets, first=False)
+            self._observer(SetFinished(set=next_set))
+            next_set += 1
+            if not self._team_measured:
+                return  # nothing open could be measured any more
 
     # --- A set ----------------------------------------------------------------------------------------------------
 
@@ -188,13 +225,17 @@ class Session:
         self._account["starting"] += self._clock() - started
         # The first set goes from small to large: what it learns says what is too slow further on.
         shapes = sorted(self._shapes, key=lambda shape: shape.flops)
+        if self._only is not None:
+            shapes = [shape for shape in shapes if str(shape) in self._only]
+        self._team_measured = False
         if not first:
             self._random.shuffle(shapes)
         for i, shape in enumerate(shapes):
             now = self._clock()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
             fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
-            share = max(0.0, end - now - sum(fixed)) / len(fixed)
+            weights = [SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
+            share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             self._measure_shape(set_, self._blocks[shape], min(end, now + fixed[0] + share))
         self._close_workers()
 
@@ -212,7 +253,11 @@ class Session:
             self._reference = None
 
     def _start_workers(self, set_: int, memory: SharedMemory) -> None:
-        wanted = [(spec, [v for v in spec.variants if v.name not in self._absent]) for spec in self._specs]
+        only = None if self._only is None else set().union(*self._only.values())
+        wanted = [
+            (spec, [v for v in spec.variants if v.name not in self._absent and self._is_wanted(spec, v.name, only)])
+            for spec in self._specs
+        ]
         wanted = [(spec, variants) for spec, variants in wanted if variants]
         self._observer(SetStarted(set=set_, workers=[spec.name for spec, _ in wanted]))
         self._team = _Team()
@@ -221,10 +266,14 @@ class Session:
             handle = self._launch(spec, memory)
             self._opening.append((spec, handle))
             with contextlib.suppress(WorkerLost):  # receive says why
-                handle.send(Open(variants=variants, backend_files=self._settings.backend_files))
+                handle.send(Open(variants=variants, origin=spec.origin))
         for spec, handle in self._opening:
             self._greet(set_, spec, handle)
         self._opening = []
+
+    @staticmethod
+    def _is_wanted(spec: WorkerSpec, backend: str, only: set[str] | None) -> bool:
+        return only is None or spec.name == CANARY or backend in only
 
     def _greet(self, set_: int, spec: WorkerSpec, handle: WorkerHandle) -> None:
         try:
@@ -294,6 +343,8 @@ class Session:
         for backend in self._team.ready[worker]:
             if (backend, str(shape), "latency") in self._lost:
                 continue
+            if self._only is not None and backend not in self._only.get(str(shape), ()):
+                continue
             estimate = 0.0 if (backend, shape) in self._tried else self._estimate(backend, shape)
             if not too_slow(estimate, settings.sets, settings.seconds):
                 worth.append(backend)
@@ -320,7 +371,7 @@ class Session:
         # Another pair is compared first in every set, so that slow products are compared on several in the end.
         known = self._known.get(block.shape, {}) if worker != CANARY else {}
         request = Prepare(block=block, backends=backends, first_pair=set_, known=known)
-        prepared = self._ask(set_, worker, request, Prepared, _START_TIMEOUT + self._settings.seconds)
+        prepared = self._ask(set_, worker, request, Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:
             return
         self._account["preparing"] += prepared.preparing
@@ -388,6 +439,7 @@ class Session:
                 for m in told.samples
             ]  # fmt: skip
             if samples:
+                self._team_measured |= worker != CANARY
                 self._observer(SamplesTaken(backend=backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,
                                             samples=samples))  # fmt: skip
             if told.reason:

@@ -14,12 +14,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gemmscope.backends import registry
+from gemmscope.backends import loading
+from gemmscope.backends.info import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import (
     Decoder,
+    Describe,
+    Described,
     Done,
     MakeOperands,
     Open,
@@ -57,7 +60,7 @@ class Worker:
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
-        self._registry = registry.built_in()
+        self._classes: dict[str, type[Backend]] = {}
         self._variants: dict[str, Variant] = {}
         self._backends: dict[str, Backend] = {}
         self._pairs = 0
@@ -67,6 +70,9 @@ class Worker:
         match request:
             case Open():
                 return self._open(request)
+            case Describe():
+                found = loading.load(request.origin).values()
+                return Described(backends=[describe(backend, request.origin) for backend in found])
             case MakeOperands():
                 make_operands(self._memory.map(writable=True), request.blocks, request.seed)
                 return Done()
@@ -80,6 +86,7 @@ class Worker:
                 return Done()
 
     def _open(self, request: Open) -> Opened:
+        self._classes = loading.load(request.origin)
         probed: list[Probed] = []
         for variant in request.variants:
             try:
@@ -96,7 +103,7 @@ class Worker:
         return Opened(backends=probed, provenance=_provenance())
 
     def _make(self, variant: Variant) -> Backend:
-        return self._registry.backend(variant.backend)(variant.settings)
+        return self._classes[variant.backend](variant.settings)
 
     def _prepare(self, request: Prepare) -> Prepared:
         self._release()

@@ -129,7 +129,8 @@ class Progress:
         )
 
     def _set(self, index: int) -> str:
-        return f"set {index + 1} of {self._sets}"
+        # A run that goes on measures the set that was cut off under a new number, beyond those asked for.
+        return f"set {index + 1} of {self._sets}" if index < self._sets else f"set {index + 1}"
 
     def _status(self, now: float) -> str:
         return "  ".join([*self._doing, f"{words.span(now - self._started)} gone,", self._remaining(now)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ def _shapes(result: Result) -> list[_Shape]:
         if _shape_of(comparison) in shapes:
             shapes[_shape_of(comparison)].comparisons[comparison.backend, comparison.mode] = comparison
     for shape in shapes.values():
-        shape.timed.sort(key=lambda cell: (cell.mode != "latency", _median(cell)))
+        # A NaN compares with nothing: it would leave the order to chance.
+        shape.timed.sort(key=lambda cell: (cell.mode != "latency", not math.isfinite(_median(cell)), _median(cell)))
     return list(shapes.values())
 
 
@@ -293,11 +295,15 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _ranking(shape: _Shape, margin: float) -> str:
     """Which backend is the fastest in latency, as far as that is settled. Reduced precision is not ranked."""
     latency = [cell for cell in shape.timed if cell.mode == "latency"]
-    ranked = [cell for cell in latency if cell.precision in (None, "float32")]
-    reduced = [f"{_label(cell)} ({cell.precision})" for cell in latency if cell not in ranked]
+    full = [cell for cell in latency if cell.precision in (None, "float32")]
+    reduced = [f"{_label(cell)} ({cell.precision})" for cell in latency if cell.precision not in (None, "float32")]
+    ranked = [cell for cell in full if 0 < _median(cell) < math.inf]
+    impossible = [_label(cell) for cell in full if not 0 < _median(cell) < math.inf]
     said = [_first_of(ranked, shape.comparisons, margin)]
     if reduced:
         said.append(f"Not ranked, because of its precision: {words.listed(reduced)}.")
+    if impossible:
+        said.append(f"Not ranked, because no product can take that time: {words.listed(impossible)}.")
     return " ".join(said)
 
 
@@ -339,7 +345,8 @@ def _duel(first: Cell, other: Cell, comparisons: Mapping[tuple[str, str], Compar
     mine, others = (comparisons.get((cell.backend, "latency")) for cell in (first, other))
     if mine is not None and mine.baseline == other.backend:
         found: str = mine.verdict if mine.verdict != "slower" else "unclear"
-        return 1 / mine.ratio.median, found if mine.ratio.low is not None else "no interval"
+        ahead = 1 / mine.ratio.median if mine.ratio.median else math.inf
+        return ahead, found if mine.ratio.low is not None else "no interval"
     if others is not None and others.baseline == first.backend:
         found = {"slower": "faster", "same": "same"}.get(others.verdict, "unclear")
         return others.ratio.median, found if others.ratio.low is not None else "no interval"

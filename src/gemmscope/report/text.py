@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return UNKNOWN
     scale, unit, decimals = _unit(seconds)
-    return f"{seconds / scale:.{decimals}f} {unit}"
+    return f"{_fixed(seconds / scale, decimals)} {unit}"
 
 
 def interval(seconds: Interval) -> str:
@@ -155,7 +155,8 @@ def _significant(value: float, digits: int) -> str:
 
 
 def _ratio_decimals(value: float) -> int:
-    return max(_decimals(value, 2), _decimals(value, 3) if value >= 0.995 else 2)  # noqa: PLR2004  (rounds to 1)
+    """Hundredths from 0.1 to 10, since verdicts turn on them; two digits below, three above."""
+    return max(_decimals(value, 2), min(2, _decimals(value, _DIGITS)))
 
 
 def _bounds(value: Interval, scale: float, decimals: int) -> str:

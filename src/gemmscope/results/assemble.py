@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmscope.results.events import Event
-    from gemmscope.results.model import BackendRecord, Sample, WorkerRecord
+    from gemmscope.results.model import BackendRecord, Sample, Settings, WorkerRecord
 
 BASELINE = "numpy-cpu"
 CANARY = "canary"
@@ -101,6 +102,7 @@ class _Gathered:
         cells = [self._measured(cell) for cell in self._cells.values()]
         cells.sort(key=self._order)
         canary = _canary(self._canary_shape, self._canary)
+        comparisons = compare(cells, self._start.settings, self._backends)
         return Result(
             gemmscope=self._start.gemmscope,
             started=self._start.started,
@@ -110,10 +112,15 @@ class _Gathered:
             backends=[self._final_status(backend, cells) for backend in self._backends.values()],
             workers=self._workers,
             cells=cells,
-            comparisons=compare(cells, self._start.settings.margin, self._backends),
+            comparisons=comparisons,
             canary=canary,
             account=self._account,
-            warnings=self._warnings + _drift_warning(canary),
+            warnings=[
+                *self._warnings,
+                *_drift_warning(canary),
+                *_modes_warnings(cells),
+                *_width_warning(comparisons, self._start.settings),
+            ],
         )
 
     def _prepare(self, event: CellPrepared) -> None:
@@ -171,6 +178,7 @@ class _Gathered:
             threads=sum(processor) / wall if processor and wall > 0 else None,
             spread_within=statistics.spread_within(samples),
             spread_between=statistics.spread_between(medians),
+            process_modes=statistics.process_modes(samples),
             samples=samples,
         )
 
@@ -197,7 +205,7 @@ class _Gathered:
         return msgspec.structs.replace(backend, status="failed", reason=failed.reason)
 
 
-def compare(cells: Sequence[Cell], margin: float, backends: dict[str, BackendRecord]) -> list[Comparison]:
+def compare(cells: Sequence[Cell], settings: Settings, backends: dict[str, BackendRecord]) -> list[Comparison]:
     """Every cell against the baseline at the same shape: ``numpy-cpu``, or the first backend that was measured.
 
     A throughput cell is compared with the baseline's own throughput, or with its latency if, like NumPy, it has no
@@ -208,6 +216,7 @@ def compare(cells: Sequence[Cell], margin: float, backends: dict[str, BackendRec
         if cell.status == "ok" and cell.samples and (cell.backend not in backends or backends[cell.backend].multiplies)
     ]  # fmt: skip
     comparisons: list[Comparison] = []
+    probabilities: list[float] = []
     for _, group in itertools.groupby(measured, key=lambda cell: (cell.m, cell.n, cell.k)):
         here = {(cell.backend, cell.mode): cell for cell in group}
         names = [name for name, mode in here if mode == "latency"]
@@ -222,12 +231,22 @@ def compare(cells: Sequence[Cell], margin: float, backends: dict[str, BackendRec
             if not ratios:
                 continue
             ratio = statistics.ratio_interval(list(ratios.values()))
+            verdict = statistics.verdict(ratio, settings.margin)
             comparisons.append(
-                Comparison(backend=backend, baseline=name, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, ratio=ratio,
-                           speedup=1 / ratio.median, verdict=statistics.verdict(ratio, margin), sets=len(ratios),
-                           rounds=rounds)
+                Comparison(
+                    backend=backend, baseline=name, m=cell.m, n=cell.n, k=cell.k, mode=mode, ratio=ratio,
+                    speedup=1 / ratio.median, verdict=verdict,
+                    converged=verdict != "unclear" or statistics.half_width(ratio) <= settings.width,
+                    sets=len(ratios), rounds=rounds,
+                )
             )  # fmt: skip
-    return comparisons
+            logs = [math.log(value) for value in ratios.values()]
+            probabilities.append(statistics.verdict_probability(logs, settings.margin))
+    held = statistics.holm(probabilities, statistics.VERDICT_LEVEL)
+    return [
+        msgspec.structs.replace(comparison, corrected=comparison.verdict if holds else "unclear")
+        for comparison, holds in zip(comparisons, held, strict=True)
+    ]
 
 
 def _canary(shape: str, samples: Sequence[Sample]) -> Canary | None:
@@ -247,6 +266,31 @@ def _drift_warning(canary: Canary | None) -> list[str]:
     warning = (
         f"the machine changed while it was measured: the canary, a fixed product of {canary.shape}, became up to "
         f"{abs(canary.drift):.0%} {word} than in the first set; ratios are paired and hold, absolute times less so"
+    )
+    return [warning]
+
+
+def _modes_warnings(cells: Sequence[Cell]) -> list[str]:
+    warnings: list[str] = []
+    for cell in cells:
+        if not cell.process_modes:
+            continue
+        sets = sum(len(mode.sets) for mode in cell.process_modes)
+        kinds = ", ".join(f"{mode.seconds:.3g} s in {len(mode.sets)}" for mode in cell.process_modes)
+        warnings.append(
+            f"{cell.backend} at {cell.m}x{cell.n}x{cell.k} ({cell.mode}) differs between processes by more than within "
+            f"them: {kinds} of {sets} sets; its interval spans them all"
+        )
+    return warnings
+
+
+def _width_warning(comparisons: Sequence[Comparison], settings: Settings) -> list[str]:
+    wide = [comparison for comparison in comparisons if not comparison.converged]
+    if not wide:
+        return []
+    warning = (
+        f"{len(wide)} of {len(comparisons)} comparisons did not converge: they are unclear, and their intervals wider "
+        f"than ±{settings.width:.2%}; more time (--seconds), a quieter machine or a wider --margin would settle them"
     )
     return [warning]
 

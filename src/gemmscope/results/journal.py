@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING, Self
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 JOURNAL = "journal.jsonl"
+
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class Journal:
@@ -42,10 +43,18 @@ class Journal:
         except OSError:
             os.close(self._descriptor)
             raise UsageError(f"another run is writing to {path.parent}; name another folder with --out") from None
-        # A line that a killed run did not finish must not be continued by ours.
-        with contextlib.suppress(OSError):
-            if os.fstat(self._descriptor).st_size and path.read_bytes()[-1:] != b"\n":
-                os.write(self._descriptor, b"\n")
+        self._mend(path)
+
+    def _mend(self, path: Path) -> None:
+        """Ends the last line, or takes it away if a killed run wrote only half of it."""
+        data = path.read_bytes()
+        begin = data.rfind(b"\n") + 1
+        if not data[begin:]:
+            return
+        if _event(data[begin:]) is None:
+            os.ftruncate(self._descriptor, begin)
+        else:
+            os.write(self._descriptor, b"\n")
 
     def __call__(self, event: Event) -> None:
         """Appends an event; those that only say what is about to happen are not kept."""
@@ -78,7 +87,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[Event]:
-    """All events of a journal. A line that was cut off in the middle is left out.
+    """All events of a journal. A last line that was cut off in the middle is left out.
 
     Raises:
         ResultsError: If the file cannot be read, or a whole line is no event.
@@ -87,17 +96,19 @@ def read_journal(path: Path) -> list[Event]:
         data = path.read_bytes()
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
-    decoder = msgspec.json.Decoder(Event)
+    *whole, last = data.split(b"\n")
     events: list[Event] = []
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            events.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            # Only a kill in the middle of a write leaves half a line, and that one does not end like an object.
-            if not line.rstrip().endswith(b"}"):
-                continue
-            raise ResultsError(f"{path}: line {number} is no event of a run: {error}") from error
-    return events
+    for number, line in enumerate(whole, 1):
+        event = _event(line)
+        if event is None:
+            raise ResultsError(f"{path}: line {number} is no event of a run, so the journal is damaged")
+        events.append(event)
+    unfinished = _event(last)
+    return events if unfinished is None else [*events, unfinished]
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

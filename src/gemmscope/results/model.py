@@ -61,7 +61,8 @@ class Machine(Record, frozen=True, kw_only=True):
 class Settings(Record, frozen=True, kw_only=True):
     """What the run was asked for: enough to ask for it again.
 
-    ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %).
+    ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %),
+    ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further.
     """
 
     shapes: list[str]
@@ -72,6 +73,7 @@ class Settings(Record, frozen=True, kw_only=True):
     sets: int = 5
     seconds: float = 100.0
     margin: float = 0.01
+    width: float = 0.005
     seed: int = 0
     command: str = ""
 
@@ -122,6 +124,13 @@ class Sample(Record, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
 
 
+class ProcessMode(Record, frozen=True, kw_only=True):
+    """A group of sets whose medians lie together, apart from the others: ``seconds`` is their geometric mean."""
+
+    seconds: float
+    sets: list[int]
+
+
 class Cell(Record, frozen=True, kw_only=True):
     """One backend on one shape in one mode.
 
@@ -129,7 +138,8 @@ class Cell(Record, frozen=True, kw_only=True):
     largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
     ``threads`` is processor seconds per wall second while samples were taken. ``estimate`` is the expected seconds of
-    one product where the cell was skipped for them.
+    one product where the cell was skipped for them. ``process_modes`` are two or more where fresh processes fall into
+    groups that differ by more than their own scatter, fastest first; else empty.
     """
 
     backend: str
@@ -147,6 +157,7 @@ class Cell(Record, frozen=True, kw_only=True):
     threads: float | None = None
     spread_within: float | None = None
     spread_between: float | None = None
+    process_modes: list[ProcessMode] = []
     estimate: float | None = None
     samples: list[Sample] = []
 
@@ -155,6 +166,9 @@ class Comparison(Record, frozen=True, kw_only=True):
     """A backend's time relative to the baseline's, paired inside each round.
 
     ``ratio`` below 1 is faster. ``speedup`` is its inverse at the median, as the original comparison drew it.
+    ``verdict`` is of this comparison alone. ``corrected`` is what is left of it when all comparisons of the run are
+    taken together (Holm's method): what a sentence about many of them rests on. ``converged`` is False where the
+    verdict is unclear and the interval still wider than the run aimed at.
     """
 
     backend: str
@@ -166,6 +180,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     ratio: Interval
     speedup: float
     verdict: Verdict
+    corrected: Verdict = "unclear"
+    converged: bool = False
     sets: int = 0
     rounds: int = 0
 
