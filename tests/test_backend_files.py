@@ -71,7 +71,8 @@ def test_the_guides_example_is_complete(tmp_path):
     assert "scipy-blas" in listed.stdout
     assert ":copy" in listed.stdout
     done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-blas,scipy-blas:copy",
-                      "--sizes", "64,256", "--shape", "3x5x7", "--seconds", "6", "--sets", "2", "--out", tmp_path / "out")  # fmt: skip
+                      "--sizes", "64,256", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
+                      "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")
     cells = [cell for cell in result.cells if cell.backend.startswith("scipy-blas")]
@@ -211,6 +212,7 @@ def test_an_unknown_name_is_still_a_mistake(tmp_path):
 
 def test_a_broken_file_makes_the_exit_status_1(tmp_path):
     done = gemmscope_("run", "--backend-file", written(tmp_path, "raise RuntimeError('x')"),
-                      "--backends", "numpy-cpu,mine", "--sizes", "8", "--sets", "1", "--seconds", "1", "--out", tmp_path / "o")  # fmt: skip
+                      "--backends", "numpy-cpu,mine", "--sizes", "8", "--sets", "1", "--seconds", "1",
+                      "--out", tmp_path / "o")  # fmt: skip
     assert done.returncode == 1
     assert "RuntimeError: x" in done.stdout

@@ -16,7 +16,7 @@ from gemmscope.measure.pacing import CellPace, budget_for, divide, too_slow
 def test_a_turn_always_has_a_sample_and_a_sample_a_product(seconds, slot, throughput, product_bytes):
     pace = CellPace(seconds, throughput, product_bytes, slot)
     assert pace.loops >= (2 if throughput else 1)
-    assert 1 <= pace.samples <= 3
+    assert 1 <= pace.samples <= 15
     assert pace.cost >= seconds
 
 

@@ -276,7 +276,7 @@ class TestFile:
         assert {"backend", "baseline", "m", "n", "k", "mode", "ratio", "verdict"} <= set(data["comparisons"][0])
 
     def test_a_newer_schema_is_refused_in_words(self, path):
-        path.write_text(path.read_text().replace('"schema": 1', f'"schema": {SCHEMA + 1}', 1))
+        path.write_text(path.read_text().replace('"schema":1', f'"schema":{SCHEMA + 1}', 1))
         with pytest.raises(
             ResultsError, match=f"it is of schema {SCHEMA + 1}, and this gemmscope knows up to {SCHEMA}"
         ):

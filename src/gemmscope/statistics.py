@@ -71,19 +71,28 @@ def set_medians(samples: Sequence[Sample]) -> dict[int, float]:
 
 
 def set_ratios(samples: Sequence[Sample], baseline: Sequence[Sample]) -> tuple[dict[int, float], int]:
-    """For every set, the median over its rounds of the backend's time relative to the baseline's.
+    """For every set, the median of the backend's time relative to the baseline's, in pairs that are close in time.
 
-    Both are paired inside a round: whatever slows the machine slows both.
+    Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's of
+    the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round. Whatever
+    slows the machine for longer than that slows both.
 
     Returns:
         The ratios by set, and the number of rounds that they rest on.
     """
-    ours, theirs = _round_medians(samples), _round_medians(baseline)
+    ours, theirs = _by_round(samples), _by_round(baseline)
     by_set: dict[int, list[float]] = {}
-    for (set_, round_), seconds in ours.items():
-        if (set_, round_) in theirs:
-            by_set.setdefault(set_, []).append(math.log(seconds / theirs[set_, round_]))
-    rounds = sum(map(len, by_set.values()))
+    rounds = 0
+    for key, mine in ours.items():
+        others = theirs.get(key)
+        if others is None:
+            continue
+        rounds += 1
+        if mine[0].turn == others[0].turn:
+            pairs = [(per_call(one), per_call(other)) for one, other in zip(mine, others, strict=False)]
+        else:
+            pairs = [(statistics.median(map(per_call, mine)), statistics.median(map(per_call, others)))]
+        by_set.setdefault(key[0], []).extend(math.log(one / other) for one, other in pairs)
     return {set_: math.exp(statistics.median(logs)) for set_, logs in sorted(by_set.items())}, rounds
 
 
@@ -204,11 +213,11 @@ def spread_between(medians: Mapping[int, float]) -> float | None:
     return statistics.stdev(math.log(value) for value in medians.values())
 
 
-def _round_medians(samples: Sequence[Sample]) -> dict[tuple[int, int], float]:
-    by_round: dict[tuple[int, int], list[float]] = {}
+def _by_round(samples: Sequence[Sample]) -> dict[tuple[int, int], list[Sample]]:
+    by_round: dict[tuple[int, int], list[Sample]] = {}
     for sample in samples:
-        by_round.setdefault((sample.set, sample.round), []).append(per_call(sample))
-    return {key: statistics.median(values) for key, values in by_round.items()}
+        by_round.setdefault((sample.set, sample.round), []).append(sample)
+    return by_round
 
 
 def _exp(value: float) -> float:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 # what a turn costs besides (a message, a warm-up, pools going quiet) to be small.
 ROUNDS = 8
 
-_SAMPLES_PER_TURN = 3
+# Many short samples, not few long ones: each is paired with its neighbours in time, and a disturbance spoils few pairs.
+_SAMPLES_PER_TURN = 15
 # Above 1000 steps of any clock in use, so that reading it costs and blurs less than 0.1 %.
 _SHORTEST_SAMPLE = 0.5e-3
 _LONGEST_SAMPLE = 25e-3

@@ -450,8 +450,12 @@ class Session:
             cell.next_pair = (cell.next_pair + calls) % self._settings.pairs
 
     def _sample_order(self, due: list[_Cell]) -> list[int]:
-        order = [i for i, cell in enumerate(due) for _ in range(cell.pace.samples)]
-        self._random.shuffle(order)
+        """Blocks in which every cell has one sample, each in another order: neighbours in time can be paired."""
+        order: list[int] = []
+        for number in range(max(cell.pace.samples for cell in due)):
+            block = [i for i, cell in enumerate(due) if number < cell.pace.samples]
+            self._random.shuffle(block)
+            order += block
         return order
 
     # --- Workers and what becomes of them -------------------------------------------------------------------------

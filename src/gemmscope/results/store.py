@@ -56,7 +56,7 @@ def save(result: Result, path: Path) -> None:
     Raises:
         UsageError: If it cannot be written.
     """
-    write_whole(path, lambda: msgspec.json.format(msgspec.json.encode(result), indent=1))
+    write_whole(path, lambda: msgspec.json.encode(result) + b"\n")
 
 
 def json_schema() -> dict[str, Any]:
