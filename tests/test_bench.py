@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
-SCRIPTS = sorted(path.name for path in BENCH.glob("*.py"))
+# planted.py is no script: it is what truth.py measures.
+SCRIPTS = sorted(path.name for path in BENCH.glob("*.py") if path.name != "planted.py")
 
 
 def bench(script, *arguments):
@@ -33,3 +34,64 @@ def test_call_overhead():
     assert {"native.sgemm(a, b, out)", "plan()", "cblas_sgemm in a C++ loop"} <= set(rows)
     assert all(row["median_ns"] > 0 for row in rows.values())
     assert "of np.matmul(a, b, out)" in bench("call_overhead.py", "--rounds", "3", "--calls", "20")
+
+
+def test_original():
+    data = json.loads(bench("original.py", "--sizes", "16,32", "--seconds", "3", "--json"))
+    rows = {(row["backend"], row["size"]): row for row in data["rows"]}
+    assert {("numpy-cpu", 16), ("torch-cpu", 32), ("mlx-cpu", 16)} <= set(rows)
+    assert all(row["mean"] > 0 and row["gemmscope"] > 0 for row in rows.values())
+    assert rows["numpy-cpu", 16]["speedup"] == 1
+    assert {name for name, _ in rows} | set(data["absent"]) == {
+        "numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu",
+    }  # fmt: skip
+    text = bench("original.py", "--sizes", "16", "--no-gemmscope", "--copies", "--no-sync", "--warm-up", "1")
+    assert "numpy-cpu" in text
+
+
+def test_python_vs_native():
+    data = json.loads(bench("python_vs_native.py", "--sizes", "16", "--seconds", "4", "--sets", "2", "--json"))
+    rows = {(row["python"], row["native"]): row for row in data["rows"]}
+    assert {("cblas-call", "cblas"), ("mlx-cpu", "mlx-cpp-cpu"), ("numpy-cpu:out", "cblas-call")} <= set(rows)
+    for row in rows.values():
+        assert row["low"] <= row["ratio"] <= row["high"]
+        assert row["saved_seconds"] == pytest.approx(row["python_seconds"] * (1 - row["ratio"]))
+
+
+def test_truth_counts_what_its_trials_say(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    outcome = '{"per_cent":%d,"ratio":1.0,"verdict":"%s"}'
+    lines = []
+    for number in range(10):
+        verdicts = ["unclear" if number else "faster", "same", "slower", "slower", "slower"]
+        outcomes = ",".join(outcome % pair for pair in zip((0, 1, 2, 5, 10), verdicts, strict=True))
+        lines.append(f'{{"method":"gemmscope","condition":"idle","number":{number},"size":64,"seconds":3.0,'
+                     f'"outcomes":[{outcomes}]}}')  # fmt: skip
+    path.write_text("\n".join(lines) + "\n")
+    row = bench("truth.py", "table", str(path)).splitlines()[2]
+    # Clopper and Pearson's exact interval of 1 in 10 is [0.0025, 0.445], of 0 in 10 [0, 0.308], of 10 in 10 [0.692, 1].
+    assert row == (
+        "| gemmscope | idle | 10 | 3 s | 1 of 10 [0%, 45%] | 0 of 10 [0%, 31%] | 10 of 10 [69%, 100%] | "
+        "10 of 10 [69%, 100%] | 10 of 10 [69%, 100%] |"
+    )
+
+
+def test_truth_makes_no_trial_twice(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    arguments = ("run", "--trials", "1", "--size", "32", "--methods", "plain loop", "--out", str(path))
+    bench("truth.py", *arguments)
+    before = path.read_text()
+    assert before.count("\n") == 2
+    bench("truth.py", *arguments)
+    assert path.read_text() == before
+
+
+def test_planted_slow_downs_are_what_they_say():
+    sys.path.insert(0, str(BENCH))
+    try:
+        import planted
+    finally:
+        sys.path.remove(str(BENCH))
+    classes = [member for name, member in vars(planted).items() if name.startswith("Planted")]
+    assert sorted(member.per_cent for member in classes) == [0, 0, 1, 2, 5, 10]
+    assert {member.name for member in classes} == {"planted-base", *(f"planted-{x}" for x in planted.SLOWDOWNS)}

@@ -81,7 +81,9 @@ def test_a_run_ends_well(finished):
     done, folder, result = finished
     assert done.returncode == 0, done.stderr
     assert result.status == "complete"
-    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl", "figures"}
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    assert drawn == {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
     assert "Results: " in done.stderr
 
 
@@ -164,6 +166,13 @@ def test_a_report_is_made_again_from_the_file(finished):
     assert again.stdout == done.stdout
     data = json.loads(gemmscope_("report", folder, "--json").stdout)
     assert data == json.loads((folder / "results.json").read_text())
+
+
+def test_figures_are_drawn_again_from_the_file(finished, tmp_path):
+    _, folder, _ = finished
+    assert gemmscope_("report", folder, "--figures", tmp_path / "f").returncode == 0
+    for name in ("speed.svg", "speedup.svg"):
+        assert (tmp_path / "f" / name).read_bytes() == (folder / "figures" / name).read_bytes()
 
 
 def test_the_journal_says_the_same(finished):
@@ -313,6 +322,15 @@ def test_bad_usage_is_said_in_words(tmp_path, arguments, words):
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_in_memory_is_refused_before_it_is_taken(tmp_path):
+    done = gemmscope_("run", "--sizes", "8,200000", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "10 pairs of operands in" in done.stderr
+    assert "the largest shape is 200000x200000x200000" in done.stderr
+    assert "GiB are free; ask for smaller shapes" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

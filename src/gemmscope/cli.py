@@ -101,7 +101,7 @@ def run(
     out: str | None,
     as_json: bool,
 ) -> None:
-    r"""Measure, and write DIR/results.json.
+    r"""Measure, and write DIR/results.json and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
     processes for every set; the intervals are over the sets.
@@ -191,8 +191,9 @@ def shapes(as_json: bool) -> None:
 
 @main.command()
 @click.argument("results", type=click.Path(exists=True))
+@click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Draw the figures into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(results: str, as_json: bool) -> None:
+def report(results: str, figures: str | None, as_json: bool) -> None:
     r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
@@ -201,7 +202,15 @@ def report(results: str, as_json: bool) -> None:
     """
     from gemmscope.results.store import load  # noqa: PLC0415
 
-    _print(load(results), as_json=as_json)
+    result = load(results)
+    _print(result, as_json=as_json)
+    if figures is not None:
+        from pathlib import Path  # noqa: PLC0415
+
+        from gemmscope.report.figures import draw  # noqa: PLC0415
+
+        for path in draw(result, Path(figures)):
+            click.echo(f"Drawn: {path}", err=True)
 
 
 def _print(result: Result, *, as_json: bool) -> None:

@@ -18,11 +18,13 @@ from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
 from gemmscope.backends.variant import split
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
+from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import CANARY, Progress, Session
 from gemmscope.measure.stopping import open_cells
 from gemmscope.presets import PRESETS
+from gemmscope.report.figures import draw
 from gemmscope.results.assemble import assemble
 from gemmscope.results.events import (
     CellFailed,
@@ -36,7 +38,7 @@ from gemmscope.results.events import (
 from gemmscope.results.journal import JOURNAL, Journal, read_journal
 from gemmscope.results.model import SCHEMA, BackendRecord, Settings
 from gemmscope.results.store import RESULTS, save
-from gemmscope.workload import parse_shapes
+from gemmscope.workload import layout, parse_shapes
 
 if TYPE_CHECKING:
     import os
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
+FIGURES = "figures"
 DEFAULT_FOLDER = "gemmscope-results"
 
 
@@ -71,7 +74,7 @@ def run(
     resume: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
 ) -> Result:
-    """Measures, and writes ``results.json`` and the journal it is made from.
+    """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
 
     Args:
         sizes: Squares, as M = N = K; 64, 256 and 1024 unless told, or none if ``shapes`` are given.
@@ -166,6 +169,7 @@ class Job:
         environment = thread_environment(str(settings.threads)) if settings.threads else {}
         (canary,) = plan_workers([registry.variant("cblas")], registry, environment, name=CANARY)
         workers = plan_workers(variants, registry, environment)
+        check_memory(settings, len(workers), len(variants), available_bytes())
         return cls(settings, folder, registry, broken, variants, workers, canary, machine, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
@@ -190,6 +194,7 @@ class Job:
             ).run()  # fmt: skip
             result = assemble(events)
             save(result, self.folder / RESULTS)
+            draw(result, self.folder / FIGURES)
         return result
 
     def _start(self) -> RunStarted:
@@ -234,6 +239,27 @@ class Job:
                 case _:
                     pass
         return progress
+
+
+def check_memory(settings: Settings, workers: int, backends: int, available: int) -> None:
+    """Refuses operands that would not fit, before any of them is taken.
+
+    All shapes' operands and references lie in shared memory; for the shape in hand every worker has a copy of its own,
+    and every backend a product or two.
+
+    Raises:
+        UsageError: If that is more than the bytes that are available.
+    """
+    shapes = parse_shapes([], settings.shapes)
+    shared = layout(shapes, settings.pairs)[-1].end
+    copies = max(workers * settings.pairs * s.operand_bytes + 2 * backends * s.product_bytes for s in shapes)
+    if shared + copies > available:
+        largest = max(shapes, key=lambda shape: shape.operand_bytes)
+        raise UsageError(
+            f"{settings.pairs} pairs of operands in {workers} workers would take {(shared + copies) / 2**30:.1f} GiB "
+            f"(the largest shape is {largest}), but {available / 2**30:.1f} GiB are free; ask for smaller shapes, "
+            "fewer --pairs or fewer --backends"
+        )
 
 
 def make_settings(

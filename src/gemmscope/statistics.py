@@ -73,9 +73,9 @@ def set_medians(samples: Sequence[Sample]) -> dict[int, float]:
 def set_ratios(samples: Sequence[Sample], baseline: Sequence[Sample]) -> tuple[dict[int, float], int]:
     """For every set, the median of the backend's time relative to the baseline's, in pairs that are close in time.
 
-    Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's of
-    the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round. Whatever
-    slows the machine for longer than that slows both.
+    Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's
+    of the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round.
+    Whatever slows the machine for longer than that slows both.
 
     Returns:
         The ratios by set, and the number of rounds that they rest on.

@@ -10,6 +10,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import psutil
+
 from gemmscope.machine import files, sysctl
 from gemmscope.machine.cpu import ROOT, cpuinfo, logical_count
 
@@ -75,6 +77,13 @@ def memory_limit_bytes(root: Path = ROOT) -> int | None:
         for file in ("memory.max", "memory.limit_in_bytes")
     )
     return min((limit for limit in limits if limit is not None and 0 < limit < _UNLIMITED_BYTES), default=None)
+
+
+def available_bytes(root: Path = ROOT) -> int:
+    """Memory that can still be taken: what the system says is available, but no more than a container's limit."""
+    available = int(psutil.virtual_memory().available)
+    limit = memory_limit_bytes(root)
+    return available if limit is None else min(available, limit)
 
 
 def container(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:

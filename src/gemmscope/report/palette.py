@@ -1,0 +1,95 @@
+"""Colours of libraries, and what tells the entries and variants of one library apart: the same in every picture.
+
+Hues are those of Okabe and Ito, "Color Universal Design" (2008), which the colour-blind can tell apart, here and there
+darker, so that a line stands out from white. A library has one hue wherever it is drawn; its backends differ by
+lightness, dashes and marker, so that black on white is enough to tell them apart.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Text in these colours is read on white: WCAG 2.2, contrast (minimum).
+_READABLE = 4.5
+
+_LIBRARIES = {
+    "numpy": "#0072b2",
+    "torch": "#d55e00",
+    "mlx": "#009e73",
+    "cblas": "#b8568f",
+    "cublas": "#c98a00",
+    "null": "#8b949e",
+}
+_OTHERS = ("#3d9bd4", "#000000", "#8a7f00", "#6a51a3")
+
+_SHADES = (0.0, 0.45, -0.3, 0.7)
+_DASHES: tuple[tuple[float, ...], ...] = ((), (6, 1.6), (8, 1.6, 1.6, 1.6), (3.2, 1.4), (8, 1.6, 1.6, 1.6, 1.6, 1.6))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a backend's line is drawn. ``ink`` is the line's colour, dark enough for text; no dashes is a solid line."""
+
+    colour: str
+    ink: str
+    dashes: tuple[float, ...]
+    marker: str
+
+
+def colour(library: str) -> str:
+    """The colour of a library, as ``'#rrggbb'``. One that is not known has always the same, from a few of their own."""
+    known = _LIBRARIES.get(library)
+    return known or _OTHERS[zlib.crc32(library.encode("utf-8", "replace")) % len(_OTHERS)]
+
+
+def styles(backends: Iterable[tuple[str, str]]) -> dict[str, Style]:
+    """A style for every backend of a picture, from pairs of its name and its library, in the order of the run."""
+    chosen: dict[str, Style] = {}
+    used: dict[str, int] = {}
+    for name, library in backends:
+        if name in chosen:
+            continue
+        hue = colour(library)
+        # Counted by hue: two unknown libraries can share one.
+        position = used.setdefault(hue, 0)
+        used[hue] += 1
+        shade = _shaded(hue, _SHADES[position % len(_SHADES)])
+        chosen[name] = Style(
+            shade, readable(shade), _DASHES[position % len(_DASHES)], _MARKERS[position % len(_MARKERS)]
+        )
+    return chosen
+
+
+def readable(colour: str) -> str:
+    """The colour, darkened until text in it can be read on white."""
+    darker = colour
+    for percent in range(0, 100, 5):
+        darker = _shaded(colour, percent / 100)
+        if contrast(darker) >= _READABLE:
+            break
+    return darker
+
+
+def contrast(colour: str) -> float:
+    """The contrast of a colour with white, from 1 to 21, as WCAG 2.2 defines it."""
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4  # noqa: PLR2004  (the curve of sRGB)
+        for value in (channel / 255 for channel in _channels(colour))
+    )
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
+def _shaded(colour: str, amount: float) -> str:
+    """Mixed with black, or with white if the amount is negative."""
+    end = 0 if amount > 0 else 255
+    return "#" + "".join(f"{round(channel + (end - channel) * abs(amount)):02x}" for channel in _channels(colour))
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
