@@ -3,9 +3,9 @@
     python bench/original.py
     python bench/original.py --sizes 64,256,1024 --seconds 60
 
-NumPy, PyTorch and MLX on the cpu, PyTorch and MLX on the gpu; float32; ten distinct random pairs a size, each multiplied
-once, one after the other, all in one process; the mean time, and the speed-up over NumPy. What the description leaves
-open is a switch, with the likely choice as its default.
+NumPy, PyTorch and MLX on the cpu, PyTorch and MLX on the gpu; float32; ten distinct random pairs a size, each
+multiplied once, one after the other, all in one process; the mean time, and the speed-up over NumPy. What the
+description leaves open is a switch, with the likely choice as its default.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def absent(name: str) -> str:
 
 
 def gemmscope_medians(names: list[str], sizes: list[int], seconds: float, seed: int) -> dict[tuple[str, int], float]:
-    """gemmscope's own seconds of one product."""
+    """Gemmscope's own seconds of one product."""
     with tempfile.TemporaryDirectory() as folder:
         result = gemmscope.run(sizes=sizes, backends=names, seconds=seconds, seed=seed, out=Path(folder) / "run")
     return {
@@ -191,7 +191,9 @@ def main(
 
 def print_rows(rows: list[dict[str, Any]], reasons: dict[str, str]) -> None:
     """The table: the original's mean and speed-up, gemmscope's, and how far they are apart."""
-    click.echo(f"{'size':>5}  {'backend':<10} {'mean':>12} {'speed-up':>9}   {'gemmscope':>12} {'speed-up':>9} {'apart':>8}")
+    click.echo(
+        f"{'size':>5}  {'backend':<10} {'mean':>12} {'speed-up':>9}   {'gemmscope':>12} {'speed-up':>9} {'apart':>8}"
+    )
     size = None
     for row in rows:
         shown = row["size"] if row["size"] != size else ""

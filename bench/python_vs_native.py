@@ -3,8 +3,8 @@
     python bench/python_vs_native.py
     python bench/python_vs_native.py --sizes 16,64,256 --seconds 40
 
-Each pair shares a process, its operands' kind and its turns, so the ratio is paired sample by sample. Where the interval
-of the ratio holds 1, nothing is said to be saved.
+Entries of one library share a process and its turns, so their ratio is paired sample by sample. Where the interval of
+the ratio holds 1, nothing is said to be saved.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ PAIRS = (
 
 
 def compare(result: Result) -> list[dict[str, Any]]:
-    """For every pair and shape that was measured: times, the ratio native / Python with its interval, and the saving."""
+    """For every pair and shape that was measured: time, the ratio native / Python with its interval, and the saving."""
     cells = {
         (cell.backend, cell.m, cell.n, cell.k): cell
         for cell in result.cells
         if cell.mode == "latency" and cell.status == "ok" and cell.samples
     }
     shapes = list(dict.fromkeys(key[1:] for key in cells))
-    rows = []
-    for python, native, what in PAIRS:
-        for shape in shapes:
-            if (python, *shape) in cells and (native, *shape) in cells:
-                rows.append({"python": python, "native": native, "what": what, "shape": "x".join(map(str, shape)),
-                             **saving(cells[python, *shape], cells[native, *shape])})  # fmt: skip
-    return rows
+    return [
+        {"python": python, "native": native, "what": what, "shape": "x".join(map(str, shape))}
+        | saving(cells[python, *shape], cells[native, *shape])
+        for python, native, what in PAIRS
+        for shape in shapes
+        if (python, *shape) in cells and (native, *shape) in cells
+    ]
 
 
 def saving(python: Cell, native: Cell) -> dict[str, float | None]:

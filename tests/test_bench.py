@@ -95,3 +95,19 @@ def test_planted_slow_downs_are_what_they_say():
     classes = [member for name, member in vars(planted).items() if name.startswith("Planted")]
     assert sorted(member.per_cent for member in classes) == [0, 0, 1, 2, 5, 10]
     assert {member.name for member in classes} == {"planted-base", *(f"planted-{x}" for x in planted.SLOWDOWNS)}
+
+
+def test_peers():
+    arguments = ("peers.py", "--sizes", "16", "--rounds", "1", "--seconds", "3", "--peers", "timeit")
+    (only,) = json.loads(bench(*arguments, "--json"))["rounds"]
+    assert set(only["figures"]) == {"gemmscope", "timeit"}
+    for figures in only["figures"].values():
+        assert set(figures) == {"numpy-cpu 16", "torch-cpu 16"}
+        assert all(seconds > 0 for seconds in figures.values())
+
+
+@pytest.mark.parametrize("peer", ["timeit", "torch.utils.benchmark", "pyperf"])
+def test_every_peer_times_the_same_call(peer):
+    figures = json.loads(bench("peers.py", "--peer", peer, "--backend", "numpy-cpu", "--sizes", "16"))
+    assert list(figures) == ["numpy-cpu 16"]
+    assert 0 < figures["numpy-cpu 16"] < 1
