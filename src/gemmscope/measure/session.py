@@ -158,6 +158,8 @@ class Session:
         self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
         self._team = _Team()
         self._team_measured = False
+        self._start_seconds = 0.0
+        self._planned = 0
         self._reference: WorkerHandle | None = None
         self._blocks: dict[Shape, Block] = {}
         self._opening: list[tuple[WorkerSpec, WorkerHandle]] = []
@@ -168,24 +170,20 @@ class Session:
         # Samples of a run that goes on are dated as if it had never stopped.
         self._epoch = start - self._progress.elapsed
         settings = self._settings
-        sets_left = max(0, settings.sets - self._progress.finished_sets)
-        budget = settings.seconds * sets_left / settings.sets
+        sets_left = self._planned = max(0, settings.sets - self._progress.finished_sets)
+        end = start + settings.seconds * sets_left / settings.sets
         blocks = layout([*self._shapes, CANARY_SHAPE], self._settings.pairs)
         self._blocks = {block.shape: block for block in blocks}
         memory = SharedMemory.create(blocks[-1].end)
         status = "complete"
         try:
             self._start_reference(memory, blocks)
-            planned = budget * (PLANNED_SHARE if self._judge else 1.0)
             for done in range(sets_left):
                 set_ = self._progress.next_set + done
-                # Every set has the same share, and what earlier sets left or overran is shared by all to come.
-                now = self._clock()
-                end = now + max(0.0, start + planned - now) / (sets_left - done)
-                self._run_set(set_, memory, end, first=done == 0)
+                self._run_set(set_, memory, end, planned=sets_left - done)
                 self._observer(SetFinished(set=set_))
                 self._settle(done + 1)
-            self._pursue(memory, self._progress.next_set + sets_left, start + budget, planned / max(sets_left, 1))
+            self._pursue(memory, self._progress.next_set + sets_left, end, (self._clock() - start) / max(sets_left, 1))
         except (KeyboardInterrupt, RunInterrupted):
             status = "partial"
         finally:
@@ -193,6 +191,18 @@ class Session:
             memory.close()
         self._account["total"] = self._clock() - start
         self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
+
+    def _planned_end(self, end: float, left: int) -> float:
+        """When a set ends that has just been started, if ``left`` sets are planned, itself among them.
+
+        What the starts of the others will take is set aside, then a part for verdicts that will still be open; the rest
+        is shared by all. What an earlier set left or overran is so shared by those to come.
+        """
+        now = self._clock()
+        free = end - now - (left - 1) * self._start_seconds
+        if self._judge is not None:
+            free *= PLANNED_SHARE * left / (left * PLANNED_SHARE + (1 - PLANNED_SHARE) * self._planned)
+        return now + max(0.0, free) / left
 
     # --- When to stop ---------------------------------------------------------------------------------------------
 
@@ -210,7 +220,7 @@ class Session:
                 return
             sets = max(1, round((end - self._clock()) / length))
             before = self._clock()
-            self._run_set(next_set, memory, before + (end - before) / sets, first=False)
+            self._run_set(next_set, memory, before + (end - before) / sets)
             self._observer(SetFinished(set=next_set))
             next_set += 1
             if not self._team_measured:
@@ -218,17 +228,21 @@ class Session:
 
     # --- A set ----------------------------------------------------------------------------------------------------
 
-    def _run_set(self, set_: int, memory: SharedMemory, end: float, *, first: bool) -> None:
+    def _run_set(self, set_: int, memory: SharedMemory, end: float, planned: int = 0) -> None:
+        """Runs a set until ``end``; or, if so many sets are still planned, for its share of the time until then."""
         started = self._clock()
         self._start_workers(set_, memory)
         self._finish_reference()
-        self._account["starting"] += self._clock() - started
+        self._start_seconds = self._clock() - started
+        self._account["starting"] += self._start_seconds
+        if planned:
+            end = self._planned_end(end, planned)
         # The first set goes from small to large: what it learns says what is too slow further on.
         shapes = sorted(self._shapes, key=lambda shape: shape.flops)
         if self._only is not None:
             shapes = [shape for shape in shapes if str(shape) in self._only]
         self._team_measured = False
-        if not first:
+        if planned != self._planned:
             self._random.shuffle(shapes)
         for i, shape in enumerate(shapes):
             now = self._clock()
