@@ -166,6 +166,26 @@ def test_processes_of_two_kinds_are_told_apart():
     assert [mode.sets for mode in statistics.process_modes(one_in_five)] == [[0, 1, 3, 4], [2]]
 
 
+def test_a_machine_that_changed_is_not_taken_for_processes_of_several_kinds():
+    generator = random.Random(7)
+    speeds = [1.0, 1.5, 1.0, 1.45, 1.02]  # the machine, by set
+
+    def cell(seconds, odd=()):
+        return [
+            sample(i, r, seconds * speed * (4 if i in odd else 1) * generator.lognormvariate(0, 0.02))
+            for i, speed in enumerate(speeds)
+            for r in range(20)
+        ]
+
+    cells = [cell(1e-6), cell(2e-6), cell(5e-6, odd=(1,)), cell(1e-3)]
+    factors = statistics.machine_factors([statistics.set_medians(samples) for samples in cells])
+    assert factors[1] / factors[0] == pytest.approx(1.5, rel=0.05)
+    assert [bool(statistics.process_modes(samples, factors)) for samples in cells] == [False, False, True, False]
+    assert [mode.sets for mode in statistics.process_modes(cells[2], factors)] == [[0, 2, 3, 4], [1]]
+    assert statistics.process_modes(cells[0]), "without the factors it would be"
+    assert statistics.machine_factors([{0: 1.0}, {0: 2.0}]) == {}, "two cells do not tell what is common"
+
+
 @pytest.mark.parametrize("scatter", [0.0, 0.02, 0.3])
 def test_processes_of_one_kind_are_not(scatter):
     generator = random.Random(5)

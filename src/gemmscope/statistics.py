@@ -23,6 +23,7 @@ CONFIDENCE = 0.95
 VERDICT_LEVEL = (1 - CONFIDENCE) / 2
 
 _FEWEST_FOR_MODES = 4
+_FEWEST_CELLS = 3
 _MODE_GAP = 0.1
 
 
@@ -167,14 +168,40 @@ def half_width(ratio: Interval) -> float:
     return (math.log(ratio.high) - math.log(ratio.low)) / 2
 
 
-def process_modes(samples: Sequence[Sample]) -> list[ProcessMode]:
+def machine_factors(medians: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """For every set, by what factor the machine as a whole was slower than in the sets together.
+
+    What all cells of a shape have in common in a set is the machine's doing: the median, over the cells, of how far
+    each lies from its own mean over sets. Sets in which fewer than three cells were measured are left out.
+
+    Args:
+        medians: For every cell of a shape, its set medians.
+    """
+    deviations: dict[int, list[float]] = {}
+    for cell in medians:
+        mean = statistics.fmean(math.log(value) for value in cell.values())
+        for set_, value in cell.items():
+            deviations.setdefault(set_, []).append(math.log(value) - mean)
+    return {
+        set_: math.exp(statistics.median(values)) for set_, values in deviations.items() if len(values) >= _FEWEST_CELLS
+    }
+
+
+def process_modes(samples: Sequence[Sample], factors: Mapping[int, float] | None = None) -> list[ProcessMode]:
     """The groups into which the sets' medians fall, fastest first; empty where they are all of one kind.
 
     A fresh process can settle on another kernel, another alignment or another hand-off between threads, and then stay
     with it. Two neighbouring medians are in different groups if they are more than a tenth apart, and more than six
     times what the samples within the sets leave uncertain about a median.
+
+    Args:
+        samples: One cell's.
+        factors: By :func:`machine_factors`. A machine that changed its speed between sets would otherwise pass for
+            processes of several kinds. Sets that it does not have are left out.
     """
     medians = set_medians(samples)
+    if factors is not None:
+        medians = {set_: value / factors[set_] for set_, value in medians.items() if set_ in factors}
     scatter = spread_within(samples)
     if len(medians) < _FEWEST_FOR_MODES or scatter is None:
         return []

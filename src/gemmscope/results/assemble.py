@@ -35,6 +35,9 @@ CANARY = "canary"
 # A canary that changed by more than this between sets says that the machine did.
 _DRIFT = 0.05
 
+# More than these cells with processes of several kinds are counted and not described.
+_MOST_MODES_SAID = 3
+
 Key = tuple[str, int, int, int, str]
 
 
@@ -99,7 +102,7 @@ class _Gathered:
 
     def result(self) -> Result:
         """All records, with the figures that follow from the samples."""
-        cells = [self._measured(cell) for cell in self._cells.values()]
+        cells = _with_modes([self._measured(cell) for cell in self._cells.values()])
         cells.sort(key=self._order)
         canary = _canary(self._canary_shape, self._canary)
         comparisons = compare(cells, self._start.settings, self._backends)
@@ -178,7 +181,6 @@ class _Gathered:
             threads=sum(processor) / wall if processor and wall > 0 else None,
             spread_within=statistics.spread_within(samples),
             spread_between=statistics.spread_between(medians),
-            process_modes=statistics.process_modes(samples),
             samples=samples,
         )
 
@@ -270,17 +272,35 @@ def _drift_warning(canary: Canary | None) -> list[str]:
     return [warning]
 
 
+def _with_modes(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, with the groups into which their processes fall once the machine's own changes are taken out."""
+    by_shape: dict[tuple[int, int, int], list[dict[int, float]]] = {}
+    for cell in cells:
+        if cell.samples:
+            by_shape.setdefault((cell.m, cell.n, cell.k), []).append(statistics.set_medians(cell.samples))
+    factors = {shape: statistics.machine_factors(medians) for shape, medians in by_shape.items()}
+    return [
+        msgspec.structs.replace(
+            cell, process_modes=statistics.process_modes(cell.samples, factors[cell.m, cell.n, cell.k])
+        )
+        if cell.samples
+        else cell
+        for cell in cells
+    ]
+
+
 def _modes_warnings(cells: Sequence[Cell]) -> list[str]:
     warnings: list[str] = []
-    for cell in cells:
-        if not cell.process_modes:
-            continue
+    found = [cell for cell in cells if cell.process_modes]
+    for cell in found[:_MOST_MODES_SAID]:
         sets = sum(len(mode.sets) for mode in cell.process_modes)
         kinds = ", ".join(f"{mode.seconds:.3g} s in {len(mode.sets)}" for mode in cell.process_modes)
         warnings.append(
             f"{cell.backend} at {cell.m}x{cell.n}x{cell.k} ({cell.mode}) differs between processes by more than within "
             f"them: {kinds} of {sets} sets; its interval spans them all"
         )
+    if len(found) > _MOST_MODES_SAID:
+        warnings.append(f"so do {len(found) - _MOST_MODES_SAID} further cells: see process_modes in the results")
     return warnings
 
 
