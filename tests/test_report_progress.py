@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from gemmscope.report.live import LiveTable
 from gemmscope.report.progress import Progress
 from gemmscope.report.text import TIMES
 from gemmscope.results.events import (
@@ -128,6 +129,12 @@ def test_without_a_terminal_there_are_no_codes_and_no_folds() -> None:
     text = told(started(), Warned(text="word " * 40), color_system="truecolor")
     assert "\x1b" not in text
     assert text.count("\n") == 1
+
+
+def test_without_a_terminal_no_figure_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LiveTable, "note", None)
+    monkeypatch.setattr(LiveTable, "update", None)
+    assert told(started(), SetFinished(set=0), turn(0)) == ""
 
 
 def test_an_encoding_without_other_characters_gets_ascii() -> None:

@@ -214,9 +214,10 @@ def test_a_killed_worker_costs_only_its_own_cells(tmp_path):
 
 def test_nothing_outlives_a_killed_orchestrator_and_the_run_goes_on(tmp_path):
     out = tmp_path / "out"
-    arguments = ("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "6", "--sets", "3", "--out", out)
+    asked = ("--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "15", "--sets", "3")
+    arguments = ("run", *asked, "--out", out)
     run = Running(*arguments)
-    wait_for(lambda: sampled(out, count=20))
+    wait_for(lambda: sampled(out, count=5))
     workers = run.workers()
     assert workers
     run.process.kill()

@@ -268,9 +268,12 @@ def _styles(result: Result) -> dict[str, Style]:
 def _speed(result: Result) -> list[_Panel]:
     times = _times(result)
     lines = _lines(times, _styles(result))
+    # An empty product has no rate: a logarithmic axis has no zero.
     rates = [
-        replace(line, points={shape: _rate(shape, point) for shape, point in line.points.items()}) for line in lines
+        replace(line, points={shape: _rate(shape, point) for shape, point in line.points.items() if shape.flops})
+        for line in lines
     ]
+    rates = [line for line in rates if line.points]
     return [
         _Panel("Time: lower is better", "time of one product", _time_tick, [*lines, *_floor(times, lines, result)]),
         _Panel("Speed: higher is better", "GFLOP/s", _number_tick, rates),

@@ -6,10 +6,13 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 
 from gemmscope.report import text as words
+from gemmscope.report.live import LiveTable, Part
 from gemmscope.results.events import (
     BackendProbed,
     CellFailed,
@@ -31,14 +34,16 @@ if TYPE_CHECKING:
     from gemmscope.results.events import Event
 
 _REFRESH_SECONDS = 0.25
+# Where drawing takes long, it is done less often: it never takes more than this share of the time.
+_SHARE = 0.01
 
 
 class Progress:
     """An observer that shows how far a run is, on standard error, so that standard output can be piped.
 
-    On a terminal that is a line which changes; elsewhere it is a line for each set. What goes wrong has a line of its
-    own on both. Nothing is shown but inside a call, which is between turns: a thread that refreshes would disturb the
-    measurement.
+    On a terminal that is a table which fills, see :class:`gemmscope.report.live.LiveTable`; elsewhere it is a line for
+    each set. What goes wrong has a line of its own on both. Nothing is shown but inside a call, which is between turns:
+    a thread that refreshes would disturb the measurement.
 
     Args:
         console: Where to; standard error unless told.
@@ -50,12 +55,15 @@ class Progress:
         self._ascii = not self._console.encoding.startswith("utf")
         self._clock = clock
         self._live: Live | None = None
-        self._refreshed = float("-inf")
+        self._table = LiveTable(in_ascii=self._ascii)
+        self._next = float("-inf")
         self._told: set[tuple[str, ...]] = set()
         self._started = clock()
         self._seconds = 0.0
         self._sets = 0
-        self._doing = ["starting"]
+        # The widths that shapes and workers are given, so that what stands behind them does not move.
+        self._widest_shape = self._widest_worker = 0
+        self._doing = [Part("starting")]
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -70,6 +78,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._live is not None:
+            self._unfold()
             self._live.stop()
             self._live = None
 
@@ -78,30 +87,45 @@ class Progress:
         self._note(event)
         if self._live is None:
             return
+        self._table.note(event)
         now = self._clock()
         # Workers take seconds to start: what is shown then must not be left from before.
-        if now - self._refreshed >= _REFRESH_SECONDS or isinstance(event, SetStarted):
-            self._refreshed = now
-            self._live.update(self._text(self._status(now), "dim"), refresh=True)
+        if now >= self._next or isinstance(event, SetStarted):
+            self._table.update(self._status(now))
+            self._unfold()
+            self._live.update(self._table, refresh=True)
+            done = self._clock()
+            self._next = max(now + _REFRESH_SECONDS, done + (done - now) / _SHARE)
+
+    def _unfold(self) -> None:
+        """Erases the lines that the table has more than was drawn, since the terminal became narrower and folded it.
+
+        rich goes up by as many lines as it drew.
+        """
+        lines = self._table.folds_at(self._console.width)
+        if lines:
+            up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up * lines))
 
     def _note(self, event: Event) -> None:  # noqa: C901  (one case for each kind of event)
         match event:
             case RunStarted():
                 self._started = self._clock()
                 self._seconds, self._sets = event.settings.seconds, event.settings.sets
+                self._widest_shape = max(map(len, event.settings.shapes), default=0)
+                self._widest_worker = max((len(backend.worker) for backend in event.backends), default=0)
             case SetStarted():
                 started = f"starting {words.count(len(event.workers), 'worker')}"
-                self._doing = [self._set(event.set), started]
+                self._doing = [Part(self._set(event.set)), Part(started)]
                 if self._live is None:
                     self._say(f"{self._set(event.set)}: {started}; {self._remaining(self._clock())}")
             case ShapeStarted():
-                shape = event.shape.replace("x", words.TIMES)
-                self._doing = [self._set(event.set), shape, "preparing and comparing"]
+                self._doing = [*self._place(event), Part("preparing and comparing")]
             case TurnStarted():
-                shape = event.shape.replace("x", words.TIMES)
-                self._doing = [self._set(event.set), shape, f"round {event.round + 1}", event.worker]
+                worker = f"{words.line(event.worker):{self._widest_worker}}"
+                self._doing = [*self._place(event), Part(f"round {event.round + 1:>2}"), Part(worker, rank=1)]
             case SetFinished():
-                self._doing = [self._set(event.set), "done"]
+                self._doing = [Part(self._set(event.set)), Part("done")]
             case BackendProbed() if event.status != "ok":
                 remedy = f" ({words.line(event.remedy)})" if event.remedy else ""
                 self._say_once(
@@ -132,8 +156,17 @@ class Progress:
         # A run that goes on measures the set that was cut off under a new number, beyond those asked for.
         return f"set {index + 1} of {self._sets}" if index < self._sets else f"set {index + 1}"
 
-    def _status(self, now: float) -> str:
-        return "  ".join([*self._doing, f"{words.span(now - self._started)} gone,", self._remaining(now)])
+    def _place(self, event: ShapeStarted | TurnStarted) -> list[Part]:
+        """The set and the shape; the table says the shape too, so where there is no room for all it goes first."""
+        shape = words.line(event.shape).replace("x", words.TIMES)
+        return [Part(self._set(event.set)), Part(f"{shape:{self._widest_shape}}", rank=3)]
+
+    def _status(self, now: float) -> list[Part]:
+        return [
+            *self._doing,
+            Part(f"{words.span(now - self._started)} gone,", rank=2, room=len("59 min 59 s gone,")),
+            Part(self._remaining(now), room=len("about 59 min 59 s to go")),
+        ]
 
     def _remaining(self, now: float) -> str:
         left = self._seconds - (now - self._started)
@@ -146,7 +179,9 @@ class Progress:
             self._say(text, style)
 
     def _say(self, text: str, style: str = "") -> None:
-        """Prints a line that stays, above the one that changes."""
+        """Prints a line that stays, above the table."""
+        if self._live is not None:
+            self._unfold()
         self._console.print(self._text(words.line(text), style), soft_wrap=True)
 
     def _text(self, text: str, style: str) -> Text:
