@@ -61,14 +61,20 @@ Layout layout_of(const MatrixView<Element>& view, const char* argument) {
 
 }  // namespace
 
-Gemm prepare(const Operand& a, const Operand& b, const Product& out) {
-  const Layout layout_a = layout_of(a, "a");
-  const Layout layout_b = layout_of(b, "b");
-  const Layout layout_out = layout_of(out, "out");
+void check_operands(const Operand& a, const Operand& b) {
+  layout_of(a, "a");
+  layout_of(b, "b");
   if (a.columns != b.rows) {
     throw std::invalid_argument("b: expected " + std::to_string(a.columns) + " rows, because a has shape " +
                                 shape_of(a.rows, a.columns) + ", got shape " + shape_of(b.rows, b.columns));
   }
+}
+
+Gemm prepare(const Operand& a, const Operand& b, const Product& out) {
+  check_operands(a, b);
+  const Layout layout_a = layout_of(a, "a");
+  const Layout layout_b = layout_of(b, "b");
+  const Layout layout_out = layout_of(out, "out");
   if (out.rows != a.rows || out.columns != b.columns) {
     throw std::invalid_argument("out: expected shape " + shape_of(a.rows, b.columns) + ", got " +
                                 shape_of(out.rows, out.columns));

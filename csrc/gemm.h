@@ -22,6 +22,10 @@ struct MatrixView {
 using Operand = MatrixView<const float>;
 using Product = MatrixView<float>;
 
+// Checks that a b is a product that the BLAS can compute: shapes that fit, dimensions within its integer, layouts that
+// it knows. Throws as prepare does.
+void check_operands(const Operand& a, const Operand& b);
+
 // Prepares out = a b. A view whose columns are contiguous is passed as a transpose, rows or columns that lie further
 // apart than they are long as a leading dimension.
 // Throws std::invalid_argument, naming the argument, if the shapes do not fit, if a dimension or a leading dimension is

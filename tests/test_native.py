@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
@@ -251,6 +252,24 @@ def test_memoryviews_and_subclasses_go_through_the_buffer_protocol():
     np.testing.assert_array_equal(native.sgemm(memoryview(a), b.view(Own)), native.sgemm(a, b))
     with pytest.raises(ValueError, match="out: expected a writable array"):
         native.sgemm(a, b, memoryview(np.zeros((4, 4), np.float32)).toreadonly())
+
+
+def test_an_exporter_without_strides():
+    a = ((ctypes.c_float * 4) * 3)(*[(ctypes.c_float * 4)(*range(i, i + 4)) for i in range(3)])
+    np.testing.assert_array_equal(native.sgemm(a, np.eye(4, dtype=np.float32)), np.array(a))
+
+
+def test_a_minus_sign_outside_the_memory_is_refused():
+    torch = pytest.importorskip("torch", reason="install torch to run this")
+    negative = torch.complex(torch.ones(3, 3), torch.ones(3, 3)).conj().imag
+    with pytest.raises(ValueError, match=r"a: expected a tensor after resolve_neg\(\)"):
+        native.sgemm(torch._neg_view(torch.ones(3, 3)), GOOD)
+    assert negative.is_neg()
+
+
+def test_operands_that_do_not_fit_are_refused_before_a_product_is_made():
+    with pytest.raises(ValueError, match="b: expected 1 rows"):
+        native.sgemm(np.ones((2**20, 1), np.float32), np.ones((7, 2**22), np.float32))
 
 
 class TestPlan:

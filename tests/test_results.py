@@ -141,6 +141,12 @@ def test_a_lost_worker_fails_its_cells_and_keeps_their_samples():
     assert result.comparisons == []
 
 
+def test_a_worker_that_was_lost_before_it_prepared_anything_has_failed_cells():
+    result = assemble([start(shapes=["8x8x8", "2x3x4"]), WorkerEnded(set=0, worker="torch", reason="killed")])
+    cells = {(cell.backend, cell.m): (cell.status, cell.reason) for cell in result.cells}
+    assert cells == {(name, m): ("failed", "killed") for name in ("torch-cpu", "torch-gpu") for m in (8, 2)}
+
+
 def test_a_failure_in_one_set_is_not_hidden_by_the_next():
     events = a_run()
     events.insert(12, CellFailed(set=0, backend="torch-cpu", m=8, n=8, k=8, mode="latency", reason="raised"))

@@ -261,6 +261,27 @@ def test_an_interrupted_run_writes_what_it_has(tmp_path, number):
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers), 10)
 
 
+def test_a_second_signal_does_not_cost_the_results(tmp_path):
+    out = tmp_path / "out"
+    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "60", "--out", out)
+    wait_for(lambda: sampled(out, count=3))
+    for _ in range(3):
+        os.kill(run.process.pid, signal.SIGINT)
+        time.sleep(0.03)
+    code, _, _ = run.finish(20)
+    assert code == 130
+    assert gemmscope.load(out).status == "partial"
+
+
+def test_a_run_without_standard_streams(tmp_path):
+    command = (
+        f"{sys.executable} -m gemmscope run --sizes 8 --backends numpy-cpu --sets 2 --seconds 2 --out {tmp_path}/o"
+    )
+    done = subprocess.run(["sh", "-c", f"{command} <&- >&-"], stderr=subprocess.PIPE, timeout=60, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert gemmscope.load(tmp_path / "o").status == "complete"
+
+
 def test_a_run_in_python(tmp_path):
     seen = []
     result = gemmscope.run(sizes=[16], backends=["numpy-cpu", "cblas"], sets=2, seconds=2, out=tmp_path / "out",
@@ -310,6 +331,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
         (["--sets", "0"], "0 is not in the range"),
         (["--pairs", "-1"], "-1 is not in the range"),
         (["--threads", "0"], "0 is not in the range"),
+        (["--seed", str(2**64)], "is not in the range"),
         (["--seconds", "0"], "expected a number above 0"),
         (["--seconds", "nan"], "expected a number above 0"),
         (["--margin", "200%"], "expected a share"),

@@ -7,7 +7,7 @@ import collections
 import pytest
 
 from gemmscope.errors import RunInterrupted
-from gemmscope.measure.protocol import MakeOperands, Open, TakeTurn
+from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
 from gemmscope.measure.session import CANARY, Progress
 from gemmscope.results.events import (
     BackendProbed,
@@ -175,6 +175,38 @@ def test_the_canary_has_a_turn_in_every_round():
     assert not [event for event in of(events, BackendProbed) if event.backend == "cblas" and event.status != "ok"]
     shapes = {(e.m, e.n, e.k) for e in of(events, SamplesTaken) if e.backend == CANARY}
     assert shapes == {(192, 192, 192)}
+
+
+def test_the_canarys_figures_do_not_stand_for_cblas():
+    """It is a cblas too, in another worker and of another shape."""
+    for seed in range(6):
+        world = World()
+        world.run(("numpy-cpu", "cblas"), canary=True, shapes=["16x16x16", "512x512x512"], sets=3, seed=seed)
+        for name, request in world.log:
+            if not isinstance(request, Prepare):
+                continue
+            if name == CANARY:
+                assert request.known == {}
+            elif request.known:
+                (seconds,) = request.known[request.backends[0]].values()
+                assert seconds == pytest.approx(1e-9 * request.block.shape.flops)
+
+
+def test_a_lost_canary_leaves_cblas_alone_and_the_other_way_round():
+    events = World(lose={(CANARY, "TakeTurn")}).run(("numpy-cpu", "cblas"), canary=True, sets=3)
+    assert {sample.set for sample in samples_of(events, "cblas")} == {0, 1, 2}
+    events = World(lose={("cblas", "TakeTurn")}).run(("numpy-cpu", "cblas"), canary=True, sets=3)
+    assert {sample.set for sample in samples_of(events, CANARY)} == {0, 1, 2}
+
+
+def test_sets_that_do_not_fit_into_the_budget_are_left_out_and_said():
+    world = World(start_seconds=2.0)
+    begin = world.clock.now
+    events = world.run(THREE, sets=1000, seconds=20.0)
+    assert world.clock.now - begin < 45
+    assert 2 <= len(of(events, SetFinished)) < 10
+    (warning,) = of(events, Warned)
+    assert "of 1000 sets fitted into 20 s" in warning.text
 
 
 def test_a_lost_canary_is_a_warning():

@@ -163,6 +163,19 @@ def test_what_raises_in_the_middle_keeps_what_was_sampled():
     assert gc.isenabled()
 
 
+def test_an_exit_is_an_error_like_any_other():
+    def run(self, loops, first):
+        raise SystemExit("enough")
+
+    (cell,), _, _ = taken(made(Plain, run=run))
+    assert cell.reason == "SystemExit: enough"
+
+
+def test_a_number_of_numpys_is_a_number():
+    (cell,), _, _ = taken(made(Plain, run=lambda self, loops, first: np.float32(0.5)))
+    assert [m.seconds for m in cell.samples] == [0.5, 0.5]
+
+
 def test_errors_become_one_line():
     assert stages.describe(ValueError("two\n  lines")) == "ValueError: two lines"
     assert stages.describe(KeyboardInterrupt()) == "KeyboardInterrupt"

@@ -110,13 +110,19 @@ bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writabl
     if (writable && buffer_.readonly != 0) {
       read_only(name);
     }
+    if (buffer_.suboffsets != nullptr) {
+      wrong_value(name, "one of pointers to rows", "a single block of memory");
+    }
     constexpr Py_ssize_t size = sizeof(float);
+    // An exporter may leave strides out where the elements adjoin in C order, whatever was asked for: ctypes does.
+    const Py_ssize_t adjoining[2] = {buffer_.shape[1] * size, size};
+    const Py_ssize_t* strides = buffer_.strides != nullptr ? buffer_.strides : adjoining;
     const auto misaligned = reinterpret_cast<std::uintptr_t>(buffer_.buf) % alignof(float) != 0;
-    if (misaligned || buffer_.strides[0] % size != 0 || buffer_.strides[1] % size != 0) {
+    if (misaligned || strides[0] % size != 0 || strides[1] % size != 0) {
       wrong_value(name, "elements between them", "elements aligned to 4 bytes");
     }
-    view_ = {static_cast<float*>(buffer_.buf), buffer_.shape[0], buffer_.shape[1], buffer_.strides[0] / size,
-             buffer_.strides[1] / size};
+    view_ = {static_cast<float*>(buffer_.buf), buffer_.shape[0], buffer_.shape[1], strides[0] / size,
+             strides[1] / size};
   } catch (...) {
     PyBuffer_Release(&buffer_);
     throw;
@@ -125,6 +131,10 @@ bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writabl
 }
 
 void ArrayArgument::read_tensor(nb::handle array, const char* name, bool writable) {
+  // PyTorch keeps a minus sign in a bit of the tensor, and DLPack hands out the memory without it.
+  if (nb::hasattr(array, "is_neg") && nb::cast<bool>(array.attr("is_neg")())) {
+    wrong_value(name, "one whose minus sign is not in its memory", "a tensor after resolve_neg()");
+  }
   const auto read = [&](const auto& tensor) {
     if (tensor.device_type() != nb::device::cpu::value) {
       wrong_type(name, "one on another device", expected_array);

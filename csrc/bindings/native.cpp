@@ -40,6 +40,8 @@ nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
   const ArrayArgument operand_b(b, "b", false);
   const bool fresh = out.is_none();
   if (fresh) {
+    // Before the product is made: operands that do not fit could ask for any amount of memory.
+    check_operands(operand_a.operand(), operand_b.operand());
     out = new_product(operand_a.operand().rows, operand_b.operand().columns);
   }
   const ArrayArgument product(out, "out", true);

@@ -81,7 +81,13 @@ def main() -> None:
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
 @click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip  # noqa: E501
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of operands and of the order.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of operands and of the order.",
+)
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings.")  # fmt: skip  # noqa: E501
 @click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
@@ -133,8 +139,9 @@ def run(
         job = jobs.Job.new(settings, None if out is None else Path(out))
     with Progress() as progress:
         result = job.execute(progress)
-    _print(result, as_json=as_json)
+    # Before the table: whoever reads only its beginning should still learn where the rest is.
     click.echo(f"Results: {job.folder / 'results.json'}", err=True)
+    _print(result, as_json=as_json)
     if result.status == "partial":
         click.echo(
             f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}", err=True

@@ -20,6 +20,7 @@ from gemmscope.backends.variant import split
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import CANARY, Progress, Session
 from gemmscope.measure.stopping import open_cells
@@ -175,6 +176,7 @@ class Job:
     def execute(self, observer: Observer | None = None) -> Result:
         """Measures what is not measured yet, and writes the results. See :func:`run`."""
         events = list(self.earlier)
+        open_standard_descriptors()
         with Journal(self.folder / JOURNAL) as journal, _signals_interrupt():
 
             def observe(event: Event) -> None:
@@ -293,8 +295,8 @@ def make_settings(
         raise UsageError(f"margin is {margin}; expected a share from 0 to below 1, such as 0.01 for 1 %")
     if width is not None and not 0 < width < 1:
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
-    if seed < 0:
-        raise UsageError(f"seed is {seed}; expected 0 or more")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
     return Settings(
         shapes=[str(shape) for shape in parse_shapes(sizes, _without_presets(shapes))],
         backends=[] if backends is None else _named(backends),
@@ -343,12 +345,17 @@ def _signals_interrupt() -> Iterator[None]:
     """Signals that ask the process to end become an exception, so that partial results are still written."""
 
     def interrupt(number: int, _frame: object) -> None:
+        # Once is enough: what comes while workers are being ended and results written must not cost the results.
+        for other in ends:
+            signal.signal(other, signal.SIG_IGN)
         raise RunInterrupted(f"ended by {signal.Signals(number).name}")
+
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in ends}
     try:
         yield
     finally:

@@ -153,4 +153,4 @@ def alignment(addresses: Sequence[int]) -> int:
 def thread_count() -> int | None:
     """The number of threads that this worker was asked to use, if any."""
     text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and int(text) > 0 else None

@@ -152,7 +152,7 @@ class TorchGpu(TorchCpu):
         if self._device.type == "cuda":
             facts["device name"] = self._torch.cuda.get_device_name(self._device)
             facts["cuda"] = str(self._torch.version.cuda)
-            facts["fp32 precision"] = self._torch.backends.cuda.matmul.fp32_precision
+            facts["fp32 precision"] = "tf32" if "tf32" in self.settings else "ieee"
         return facts
 
     def _find_device(self) -> torch.device:
@@ -168,6 +168,10 @@ class TorchGpu(TorchCpu):
 
     def _set_precision(self) -> None:
         if self._device.type == "cuda":
-            self._torch.backends.cuda.matmul.fp32_precision = "tf32" if "tf32" in self.settings else "ieee"
+            matmul = self._torch.backends.cuda.matmul
+            if hasattr(matmul, "fp32_precision"):
+                matmul.fp32_precision = "tf32" if "tf32" in self.settings else "ieee"
+            else:  # before torch 2.9
+                matmul.allow_tf32 = "tf32" in self.settings
         elif "tf32" in self.settings:
             raise BackendUnavailable("TF32 is a format of NVIDIA's GPUs", "ask for torch-gpu")

@@ -193,6 +193,15 @@ class WorkerProcess:
         return f"its process {how}" + (f"; its last words: {lines[-1].strip()}" if lines else "")
 
 
+def open_standard_descriptors() -> None:
+    """Fills descriptors 0 to 2 where the caller closed them, as daemons do: ours would land there, and be replaced."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:  # noqa: PLR2004  (standard error)
+            os.close(descriptor)
+            return
+
+
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker: the user's, the harness's under it, and the variant's over it."""
     return _HARNESS_ENVIRONMENT | dict(os.environ) | dict(own)

@@ -64,6 +64,8 @@ _PREPARE_TIMEOUT = 60.0
 _PATIENCE = 20.0
 _GRACE = 15.0
 _FEWEST_ROUNDS = 2
+# Without an interval a figure says little: so many sets are run even when the budget is spent.
+_FEWEST_SETS = 2
 
 Key = tuple[str, str, "Mode"]  # variant, shape, mode
 
@@ -159,6 +161,7 @@ class Session:
         self._team = _Team()
         self._team_measured = False
         self._start_seconds = 0.0
+        self._canary_lost = False
         self._planned = 0
         self._reference: WorkerHandle | None = None
         self._blocks: dict[Shape, Block] = {}
@@ -183,6 +186,12 @@ class Session:
                 self._run_set(set_, memory, end, planned=sets_left - done)
                 self._observer(SetFinished(set=set_))
                 self._settle(done + 1)
+                if done + 1 >= _FEWEST_SETS and done + 1 < sets_left and self._clock() > end:
+                    text = (
+                        f"only {done + 1} of {sets_left} sets fitted into {settings.seconds:g} s; give more --seconds"
+                    )
+                    self._observer(Warned(text=text))
+                    break
             self._pursue(memory, self._progress.next_set + sets_left, end, (self._clock() - start) / max(sets_left, 1))
         except (KeyboardInterrupt, RunInterrupted):
             status = "partial"
@@ -215,7 +224,9 @@ class Session:
     def _pursue(self, memory: SharedMemory, next_set: int, end: float, length: float) -> None:
         """Further sets for the cells that are still open, until none is, or the budget is spent."""
         while self._judge is not None and end - self._clock() > SHORTEST_SET * length:
-            self._only = self._judge()
+            opened = {shape: names - self._absent for shape, names in self._judge().items()}
+            # A baseline alone tells nothing.
+            self._only = {shape: names for shape, names in opened.items() if len(names) > 1}
             if not self._only:
                 return
             sets = max(1, round((end - self._clock()) / length))
@@ -262,14 +273,19 @@ class Session:
     def _finish_reference(self) -> None:
         if self._reference is not None:
             # Without operands there is no run: a lost reference worker is an error of the whole.
-            self._reference.receive(Done, _START_TIMEOUT + self._settings.seconds)
+            try:
+                self._reference.receive(Done, _START_TIMEOUT + self._settings.seconds)
+            except WorkerLost as lost:
+                raise WorkerLost(
+                    f"the worker that makes the operands was lost: {lost}; smaller shapes may help"
+                ) from lost
             self._reference.close()
             self._reference = None
 
     def _start_workers(self, set_: int, memory: SharedMemory) -> None:
         only = None if self._only is None else set().union(*self._only.values())
         wanted = [
-            (spec, [v for v in spec.variants if v.name not in self._absent and self._is_wanted(spec, v.name, only)])
+            (spec, [variant for variant in spec.variants if self._is_wanted(spec, variant.name, only)])
             for spec in self._specs
         ]
         wanted = [(spec, variants) for spec, variants in wanted if variants]
@@ -285,9 +301,10 @@ class Session:
             self._greet(set_, spec, handle)
         self._opening = []
 
-    @staticmethod
-    def _is_wanted(spec: WorkerSpec, backend: str, only: set[str] | None) -> bool:
-        return only is None or spec.name == CANARY or backend in only
+    def _is_wanted(self, spec: WorkerSpec, backend: str, only: set[str] | None) -> bool:
+        if spec.name == CANARY:
+            return not self._canary_lost
+        return backend not in self._absent and (only is None or backend in only)
 
     def _greet(self, set_: int, spec: WorkerSpec, handle: WorkerHandle) -> None:
         try:
@@ -303,8 +320,10 @@ class Session:
                                              reason=probed.reason, remedy=probed.remedy))  # fmt: skip
             if probed.status == "ok":
                 ready.append(probed.backend)
-            else:
+            elif spec.name != CANARY:
                 self._absent.add(probed.backend)
+            else:
+                self._canary_lost = True
         if not ready:
             handle.close()
             return
@@ -345,7 +364,7 @@ class Session:
                 break  # the least was more than the time that there was
             if not any(name != CANARY and cells for name, cells in self._team.cells.items()):
                 break
-        for cell in cells:
+        for cell in (cell for name, own in self._team.cells.items() if name != CANARY for cell in own):
             self._known.setdefault(block.shape, {}).setdefault(cell.backend, {})[cell.mode] = cell.pace.seconds
         for name in list(self._team.cells):
             self._ask(set_, name, Release(), Done, _GRACE)
@@ -371,12 +390,12 @@ class Session:
         smaller = [known for known in self._rates.get(backend, []) if known[0] <= shape.flops]
         return shape.flops / max(smaller)[1] if smaller else 0.0
 
-    def _skip(self, set_: int, backend: str, shape: Shape, estimate: float) -> None:
+    def _skip(self, set_: int, backend: str, shape: Shape, estimate: float, mode: Mode = "latency") -> None:
         settings = self._settings
         needed = budget_for(estimate, settings.sets)
         reason = f"one product is expected to take {estimate:.3g} s; --seconds {needed:.0f} would make room for it"
-        self._lost.add((backend, str(shape), "latency"))
-        self._observer(CellPrepared(set=set_, backend=backend, m=shape.m, n=shape.n, k=shape.k, mode="latency",
+        self._lost.add((backend, str(shape), mode))
+        self._observer(CellPrepared(set=set_, backend=backend, m=shape.m, n=shape.n, k=shape.k, mode=mode,
                                     status="skipped", reason=reason, estimate=estimate))  # fmt: skip
 
     def _prepare(self, set_: int, worker: str, block: Block, backends: list[str]) -> None:
@@ -401,8 +420,10 @@ class Session:
         if worker != CANARY:
             if key in self._lost:
                 return None
-            if cell.status == "ok" and too_slow(seconds, self._settings.sets, self._settings.seconds):
-                self._skip(set_, cell.backend, shape, seconds)
+            # Judged once: a cell at the limit must not be measured in one set and skipped in the next.
+            judged = (cell.backend, shape) in self._tried
+            if cell.status == "ok" and not judged and too_slow(seconds, self._settings.sets, self._settings.seconds):
+                self._skip(set_, cell.backend, shape, seconds, cell.mode)
                 return None
             self._observer(CellPrepared(
                 set=set_, backend=cell.backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode, status=cell.status,
@@ -413,8 +434,10 @@ class Session:
                 self._lost.add(key)
         if cell.status != "ok":
             return None
-        self._tried.add((cell.backend, shape))
-        if seconds >= RATE_SECONDS and cell.mode == "latency":
+        if worker != CANARY:
+            # The canary is a cblas too, but of another shape: its figures must not stand for that backend's.
+            self._tried.add((cell.backend, shape))
+        if worker != CANARY and seconds >= RATE_SECONDS and cell.mode == "latency":
             self._rates.setdefault(cell.backend, []).append((shape.flops, shape.flops / seconds))
         pace = CellPace(seconds, cell.mode == "throughput", shape.product_bytes, slot=0.0)
         return _Cell(cell.backend, cell.mode, pace, next_pair=self._random.randrange(self._settings.pairs))
@@ -492,14 +515,17 @@ class Session:
     def _lose_worker(self, set_: int, spec: WorkerSpec, reason: str) -> None:
         self._team.workers.pop(spec.name, None)
         self._team.cells.pop(spec.name, None)
-        self._absent |= {variant.name for variant in spec.variants}
+        if spec.name != CANARY:
+            self._absent |= {variant.name for variant in spec.variants}
         if spec.name == CANARY:
+            self._canary_lost = True
             self._observer(Warned(text=f"the canary was lost, so drift is not watched: {reason}"))
         else:
             self._observer(WorkerEnded(set=set_, worker=spec.name, reason=reason))
 
     def _lose_cell(self, set_: int, worker: str, shape: Shape, cell: _Cell, reason: str) -> None:
-        self._lost.add((cell.backend, str(shape), cell.mode))
+        if worker != CANARY:
+            self._lost.add((cell.backend, str(shape), cell.mode))
         self._team.cells[worker] = [other for other in self._team.cells[worker] if other is not cell]
         if worker != CANARY:
             self._observer(CellFailed(set=set_, backend=cell.backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import numbers
 import time
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ _CALIBRATE_SECONDS = 0.5e-3
 
 # From here on a wait after every product cannot matter: it costs microseconds.
 SLOW_CALL = 0.1
+
+# What a backend may raise. SystemExit and KeyboardInterrupt are no reason to end the worker, which others share.
+ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 
 # A pool that still spins uses a whole processor; a worker that waits for a message uses none.
 _QUIET_SHARE = 0.15
@@ -157,7 +161,7 @@ def take_turn(
                     run(min(cells[i].loops, pairs), first[i])
                 else:
                     warm_up(run, pairs, first[i])
-            except Exception as error:  # noqa: BLE001  (a backend may raise anything, and it costs only itself)
+            except ANY_ERROR as error:  # a backend may raise anything, and it costs only itself
                 reasons[i] = describe(error)
         sample_start = time.perf_counter()
         for i in order:
@@ -165,7 +169,7 @@ def take_turn(
                 continue
             try:
                 samples[i].append(sample(runs[i], cells[i].loops, first[i]))
-            except Exception as error:  # noqa: BLE001  (as above)
+            except ANY_ERROR as error:
                 reasons[i] = describe(error)
             first[i] = (first[i] + cells[i].loops) % pairs
         end = time.perf_counter()
@@ -207,7 +211,7 @@ def checked_seconds(seconds: object) -> float:
     Raises:
         ValueError: If it is no positive, finite number.
     """
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+    if not isinstance(seconds, numbers.Real) or not math.isfinite(seconds) or seconds <= 0:
         raise ValueError(f"run() returned {seconds!r}; expected seconds, a number above 0")
     return float(seconds)
 

@@ -95,7 +95,7 @@ class Worker:
                 probed.append(
                     Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
                 )
-            except Exception as error:  # noqa: BLE001  (a backend may raise anything, and it costs only itself)
+            except stages.ANY_ERROR as error:
                 probed.append(Probed(backend=variant.name, status="failed", reason=stages.describe(error)))
             else:
                 self._variants[variant.name] = variant
@@ -130,7 +130,7 @@ class Worker:
                     request.first_pair % len(operands),
                     request.known.get(name, {}),
                 )
-            except Exception as error:  # noqa: BLE001  (as above)
+            except stages.ANY_ERROR as error:
                 reason = stages.describe(error)
                 cells += [
                     PreparedCell(backend=name, mode=mode, status="failed", reason=reason) for mode in backend.modes
@@ -193,7 +193,7 @@ def main(arguments: list[str]) -> None:
         while (request := decoder.next()) is not None:
             try:
                 answer = frame(worker.answer(request))  # type: ignore[arg-type]
-            except Exception as error:  # noqa: BLE001  (the orchestrator decides what a failed request costs)
+            except stages.ANY_ERROR as error:  # the orchestrator decides what a failed request costs
                 answer = frame(Refused(reason=stages.describe(error)))
             write_all(replies, answer)
     # Without tearing the library down: some hang or crash at that, and nothing is left to lose.

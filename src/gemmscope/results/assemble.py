@@ -22,6 +22,7 @@ from gemmscope.results.events import (
     WorkerReady,
 )
 from gemmscope.results.model import Account, Canary, Cell, Comparison, Result
+from gemmscope.workload import parse_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -155,6 +156,12 @@ class _Gathered:
         for key, cell in self._cells.items():
             if cell.backend in names and cell.status == "ok":
                 self._cells[key] = msgspec.structs.replace(cell, status="failed", reason=event.reason)
+        for name, shape in itertools.product(sorted(names), parse_shapes([], self._start.settings.shapes)):
+            key = (name, shape.m, shape.n, shape.k, "latency")
+            if key not in self._cells and self._backends[name].status == "ok":
+                self._cells[key] = Cell(
+                    backend=name, m=shape.m, n=shape.n, k=shape.k, status="failed", reason=event.reason
+                )
         for name in names:
             if self._backends[name].status == "ok":
                 self._change_backend(name, "failed", event.reason, "")
