@@ -15,6 +15,7 @@ SCHEMA = 1
 Status = Literal["ok", "unavailable", "failed", "skipped"]
 Precision = Literal["float32", "tf32", "bf16", "wrong"]
 Verdict = Literal["faster", "slower", "same", "unclear"]
+PartStatus = Literal["ok", "below resolution", "inconsistent", "unknown"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +188,14 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 class Part(Record, frozen=True, kw_only=True):
-    """A named share of a call, in seconds; signed."""
+    """A named share of a backend's call, in seconds, signed: the parts of one cell add up to its time.
+
+    ``part`` is ``"kernel"``, ``"runtime"``, ``"binding"``, ``"allocation"``; on a GPU ``"device"``, ``"launch"`` and
+    ``"copies"``. It is the time of ``minuend`` less that of ``subtrahend`` (empty for the innermost part), taken inside
+    one process and turn. ``status`` is ``"below resolution"`` where the interval holds zero, and ``resolution`` then
+    the seconds that could not have been missed; ``"inconsistent"`` where it lies wholly below zero; ``"unknown"``,
+    with a ``reason`` and no seconds, where it could not be taken.
+    """
 
     backend: str
     m: int
@@ -195,17 +203,45 @@ class Part(Record, frozen=True, kw_only=True):
     k: int
     mode: Literal["latency", "throughput"] = "latency"
     part: str
-    seconds: Interval
-    status: str = "ok"
+    seconds: Interval | None = None
+    status: PartStatus = "ok"
+    resolution: float | None = None
+    reason: str = ""
+    minuend: str = ""
+    subtrahend: str = ""
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """A sentence that the report says, with the figures it rests on."""
+    """A sentence that the report says, with the figures it rests on.
+
+    ``id`` names the rule, such as ``"fastest"`` or ``"claim-unified-memory"``; a rule may say several. ``verdict`` is
+    ``"found"`` or ``"not found"``; for a claim of the original comparison ``"supported"``, ``"refuted"`` or
+    ``"not testable"``. ``backends`` and ``shapes`` name what it is about.
+    """
 
     id: str
     verdict: str
     text: str
     evidence: dict[str, str | float | int | None] = {}
+    backends: list[str] = []
+    shapes: list[str] = []
+
+
+class Ceilings(Record, frozen=True, kw_only=True):
+    """What the processor can do at most, measured beside the backends.
+
+    ``instructions`` is what the peak was measured with, such as ``"AVX-512"``. Peaks are in GFLOP/s, bandwidths in
+    bytes per second as the STREAM triad counts them, for one thread and for ``threads``. ``note`` says where a peak is
+    no ceiling: Apple's AMX and SME are faster than NEON.
+    """
+
+    instructions: str
+    threads: int
+    peak_gflops: float
+    peak_gflops_one_thread: float
+    bandwidth: float
+    bandwidth_one_thread: float
+    note: str = ""
 
 
 class Canary(Record, frozen=True, kw_only=True):
@@ -259,6 +295,7 @@ class Result(Record, frozen=True, kw_only=True):
     comparisons: list[Comparison]
     parts: list[Part] = []
     findings: list[Finding] = []
+    ceilings: Ceilings | None = None
     canary: Canary | None = None
     account: Account = Account()
     warnings: list[str] = []
