@@ -5,7 +5,8 @@
 
 NumPy, PyTorch and MLX on the cpu, PyTorch and MLX on the gpu; float32; ten distinct random pairs a size, each
 multiplied once, one after the other, all in one process; the mean time, and the speed-up over NumPy. What the
-description leaves open is a switch, with the likely choice as its default.
+description leaves open is a switch, with the likely choice as its default. Where MLX has no fast BLAS for the cpu
+(Linux), its ten products at 2048 take most of a minute.
 """
 
 from __future__ import annotations
@@ -22,101 +23,104 @@ import numpy as np
 
 import gemmscope
 from gemmscope.backends import loading
-from gemmscope.backends.registry import ORIGINAL
-from gemmscope.errors import BackendUnavailable
+from gemmscope.backends.registry import BASELINE, ORIGINAL
+from gemmscope.errors import BackendUnavailable, GemmscopeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from gemmscope.results.model import Result
+
     Matrix = NDArray[np.float32]
+    # How an operand gets to the device, and the call that is timed.
+    System = tuple[Callable[[Matrix], Any], Callable[[Any, Any], Any]]
 
 # Why the two columns differ where they do. Each is a switch or a design decision, not an opinion.
 REASONS = """\
 Why the two differ, where they do:
 - The original's first product of a size pays for waking thread pools and caches; in a mean of ten that is a tenth of
-  the first product. gemmscope warms up in every turn, and takes medians.
+  the first product (--warm-up changes it). gemmscope warms up in every turn, and takes medians.
 - All libraries share one process there, and their thread pools get in each other's way. Here each has its own.
 - One process is one draw. gemmscope starts fresh ones for every set, and its interval is over the sets.
 - Whatever the machine did in those milliseconds hit one library there; here all take turns in random order."""
+COPIES = "- With --copies the original's time holds the copies to the device and back; gemmscope's never does."
+NO_SYNC = """\
+- With --no-sync only the request for a product is timed where it is computed later (MLX, GPUs): a well-known mistake.
+  MLX computes nothing then, unless the product is copied back."""
+TF32 = (
+    "- MLX multiplies on a GPU in TF32 by its own default, where the hardware has it; gemmscope asks for IEEE float32."
+)
 
 
-def numpy_cpu(*, copies: bool, sync: bool) -> Callable[[Matrix, Matrix], object]:  # noqa: ARG001
+# --- The original ----------------------------------------------------------------------------------------------------
+
+
+def numpy_system(*, copies: bool, sync: bool) -> System:  # noqa: ARG001
     """NumPy has nothing to copy and nothing to wait for."""
-    return lambda a, b: a @ b
+    return (lambda matrix: matrix), np.matmul
 
 
-def torch_on(device_name: str) -> Callable[..., Any]:
-    """PyTorch on the cpu, or on the accelerator that it names."""
+def torch_system(*, gpu: bool, copies: bool, sync: bool) -> System:
+    """PyTorch on the cpu, where nothing is copied or waited for either, or on the accelerator that it finds."""
+    import torch  # noqa: PLC0415
 
-    def made(*, copies: bool, sync: bool) -> tuple[Callable[[Matrix], Any], Callable[[Any, Any], Any]]:
-        import torch  # noqa: PLC0415
+    device = torch.accelerator.current_accelerator() if gpu else torch.device("cpu")
 
-        device = torch.device("cpu") if device_name == "cpu" else torch.accelerator.current_accelerator()
-        waits = sync and device_name != "cpu"
+    def place(matrix: Matrix) -> Any:
+        return torch.from_numpy(matrix).to(device)
 
-        def place(matrix: Matrix) -> Any:
-            return torch.from_numpy(matrix).to(device)
+    def multiply(a: Any, b: Any) -> Any:
+        product = torch.mm(a, b)
+        if sync and gpu:
+            torch.accelerator.synchronize()
+        return product.cpu() if copies else product
 
-        def multiply(a: Any, b: Any) -> Any:
-            product = torch.mm(a, b)
-            if waits:
-                torch.accelerator.synchronize()
-            return product.cpu() if copies else product
-
-        return place, multiply
-
-    return made
+    return place, multiply
 
 
-def mlx_on(device_name: str) -> Callable[..., Any]:
+def mlx_system(*, gpu: bool, copies: bool, sync: bool) -> System:
     """MLX on one of its devices. Without ``sync`` nothing is computed: MLX is lazy."""
+    import mlx.core as mx  # noqa: PLC0415
 
-    def made(*, copies: bool, sync: bool) -> tuple[Callable[[Matrix], Any], Callable[[Any, Any], Any]]:
-        import mlx.core as mx  # noqa: PLC0415
+    device: Any = mx.gpu if gpu else mx.cpu
 
-        device = getattr(mx, device_name)
+    def multiply(a: Any, b: Any) -> Any:
+        product = mx.matmul(a, b, stream=device)
+        if sync:
+            mx.eval(product)
+        return np.array(product) if copies else product
 
-        def multiply(a: Any, b: Any) -> Any:
-            product = mx.matmul(a, b, stream=device)
-            if sync:
-                mx.eval(product)
-            return np.array(product) if copies else product
-
-        return mx.array, multiply
-
-    return made
+    return mx.array, multiply
 
 
-def numpy_made(*, copies: bool, sync: bool) -> tuple[Callable[[Matrix], Any], Callable[[Any, Any], Any]]:
-    """NumPy, in the same form as the others."""
-    return (lambda matrix: matrix), numpy_cpu(copies=copies, sync=sync)
-
-
-SYSTEMS: dict[str, Callable[..., tuple[Callable[[Matrix], Any], Callable[[Any, Any], Any]]]] = {
-    "numpy-cpu": numpy_made,
-    "torch-cpu": torch_on("cpu"),
-    "torch-gpu": torch_on("gpu"),
-    "mlx-cpu": mlx_on("cpu"),
-    "mlx-gpu": mlx_on("gpu"),
-}
+def system(name: str, *, copies: bool, sync: bool) -> System:
+    """One of the five, by the name that gemmscope has for it."""
+    library, _, device = name.partition("-")
+    if library == "numpy":
+        return numpy_system(copies=copies, sync=sync)
+    make = torch_system if library == "torch" else mlx_system
+    return make(gpu=device == "gpu", copies=copies, sync=sync)
 
 
 def original_mean(name: str, size: int, pairs: int, *, copies: bool, sync: bool, warm_up: int, seed: int) -> float:
     """The mean seconds of one product, as the original took it."""
-    place, multiply = SYSTEMS[name](copies=copies, sync=sync)
+    place, multiply = system(name, copies=copies, sync=sync)
     generator = np.random.default_rng(seed)
     host = [[generator.random((size, size), np.float32) for _ in range(2)] for _ in range(pairs)]
     operands = host if copies else [[place(matrix) for matrix in pair] for pair in host]
-    for _ in range(warm_up):
-        a, b = (place(matrix) if copies else matrix for matrix in operands[0])
+
+    def product(pair: list[Any]) -> None:
+        a, b = (place(matrix) for matrix in pair) if copies else pair
         multiply(a, b)
+
+    for _ in range(warm_up):
+        product(operands[0])
     seconds = []
     for pair in operands:
         start = perf_counter()
-        a, b = (place(matrix) if copies else matrix for matrix in pair)
-        multiply(a, b)
+        product(pair)
         seconds.append(perf_counter() - start)
     return statistics.fmean(seconds)
 
@@ -125,34 +129,106 @@ def absent(name: str) -> str:
     """Why a system cannot run here, or nothing."""
     try:
         loading.load("")[name]().probe()
-    except BackendUnavailable as reason:
-        return f"{reason.reason}; {reason.remedy}"
+    except BackendUnavailable as error:
+        return "; ".join(filter(None, (error.reason, error.remedy)))
     return ""
 
 
-def gemmscope_medians(names: list[str], sizes: list[int], seconds: float, seed: int) -> dict[tuple[str, int], float]:
-    """Gemmscope's own seconds of one product."""
+# --- gemmscope beside it ---------------------------------------------------------------------------------------------
+
+
+def gemmscope_result(names: list[str], sizes: list[int], pairs: int, seconds: float, seed: int) -> Result:
+    """The same systems and sizes by gemmscope."""
     with tempfile.TemporaryDirectory() as folder:
-        result = gemmscope.run(sizes=sizes, backends=names, seconds=seconds, seed=seed, out=Path(folder) / "run")
-    return {
-        (cell.backend, cell.m): cell.seconds.median
-        for cell in result.cells
-        if cell.mode == "latency" and cell.seconds is not None
-    }
+        return gemmscope.run(
+            sizes=sizes, backends=names, pairs=pairs, seconds=seconds, seed=seed, out=Path(folder) / "run"
+        )
+
+
+def gemmscope_columns(result: Result | None, name: str, size: int) -> dict[str, Any]:
+    """What gemmscope says of one system and size; None for what it has not measured, with the reason."""
+    columns: dict[str, Any] = dict.fromkeys(("gemmscope", "gemmscope_low", "gemmscope_high", "gemmscope_speedup"))
+    columns["gemmscope_reason"] = ""
+    if result is None:
+        return columns
+    cells = [cell for cell in result.cells if (cell.backend, cell.m, cell.mode) == (name, size, "latency")]
+    if not cells or cells[0].seconds is None:
+        columns["gemmscope_reason"] = (cells and cells[0].reason) or "not measured within its budget"
+        return columns
+    taken = cells[0].seconds
+    columns |= {"gemmscope": taken.median, "gemmscope_low": taken.low, "gemmscope_high": taken.high}
+    if name == BASELINE:
+        columns["gemmscope_speedup"] = 1.0
+    for comparison in result.comparisons:
+        if (comparison.backend, comparison.m, comparison.mode) == (name, size, "latency"):
+            columns["gemmscope_speedup"] = comparison.speedup
+    return columns
+
+
+def make_rows(means: dict[tuple[str, int], float], result: Result | None) -> list[dict[str, Any]]:
+    """A row for every mean: the original's figures, gemmscope's, and by what share the first lies above the second."""
+    rows = []
+    for (name, size), mean in means.items():
+        row: dict[str, Any] = {
+            "size": size, "backend": name, "mean": mean, "speedup": means[BASELINE, size] / mean
+        } | gemmscope_columns(result, name, size)  # fmt: skip
+        row["difference"] = mean / row["gemmscope"] - 1 if row["gemmscope"] else None
+        rows.append(row)
+    return rows
+
+
+# --- What is printed -------------------------------------------------------------------------------------------------
+
+
+def print_rows(rows: list[dict[str, Any]], reasons: dict[str, str], *, beside: bool) -> None:
+    """The table: the original's mean and speed-up, gemmscope's, and how far the mean is from gemmscope's time."""
+    heading = f"{'size':>5}  {'backend':<10} {'mean':>12} {'speed-up':>9}"
+    click.echo(heading + (f"   {'gemmscope':>12} {'speed-up':>9} {'difference':>10}" if beside else ""))
+    shown = None
+    for row in rows:
+        size = "" if row["size"] == shown else row["size"]
+        shown = row["size"]
+        line = f"{size:>5}  {row['backend']:<10} {1e6 * row['mean']:>9.1f} µs {row['speedup']:>8.3f}×"
+        click.echo(line + (beside_it(row) if beside else ""))
+    for name, reason in reasons.items():
+        if reason:
+            click.echo(f"       {name:<10} not here: {reason}")
+
+
+def beside_it(row: dict[str, Any]) -> str:
+    """Gemmscope's columns of a row."""
+    if row["gemmscope"] is None:
+        return f"   {row['gemmscope_reason']}"
+    speedup = "" if row["gemmscope_speedup"] is None else f"{row['gemmscope_speedup']:.3f}×"
+    return f"   {1e6 * row['gemmscope']:>9.1f} µs {speedup:>9} {100 * row['difference']:>+8.0f} %"
+
+
+def why(names: list[str], *, copies: bool, sync: bool) -> str:
+    """The reasons that apply to what was asked for."""
+    applies = {REASONS: True, COPIES: copies, NO_SYNC: not sync, TF32: "mlx-gpu" in names}
+    return "\n".join(text for text, holds in applies.items() if holds)
+
+
+def sizes_from(_context: click.Context, _parameter: click.Parameter, text: str) -> list[int]:
+    """The sizes of an option such as ``64,256``."""
+    sizes = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if len(sizes) < len(text.split(",")) or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r}: write whole numbers above 0 with commas between, such as 64,256")
+    return list(dict.fromkeys(sizes))
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--sizes", default="64,128,256,512,1024", show_default=True, help="M = N = K.")
-@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--sizes", callback=sizes_from, default="64,128,256,512,1024,2048", show_default=True, help="M = N = K.")
+@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct pairs a size.")
 @click.option("--copies/--no-copies", default=False, show_default=True, help="Time the copies from and to the host.")
 @click.option("--sync/--no-sync", default=True, show_default=True, help="Wait for every product. Without it MLX and GPUs only accept the work.")  # fmt: skip  # noqa: E501
 @click.option("--warm-up", type=click.IntRange(min=0), default=0, show_default=True, help="Untimed products first.")
 @click.option("--gemmscope/--no-gemmscope", "beside", default=True, show_default=True, help="Measure by gemmscope too.")
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="gemmscope's budget.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=90.0, show_default=True, help="gemmscope's budget.")  # fmt: skip  # noqa: E501
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def main(
-    sizes: str,
+    sizes: list[int],
     pairs: int,
     copies: bool,
     sync: bool,
@@ -163,49 +239,26 @@ def main(
     as_json: bool,
 ) -> None:
     """Measures and prints."""
-    numbers = [int(size) for size in sizes.split(",")]
     reasons = {name: absent(name) for name in ORIGINAL}
     names = [name for name in ORIGINAL if not reasons[name]]
     # gemmscope first: what it starts has ended before the original's process takes its pools into use.
-    ours = gemmscope_medians(names, numbers, seconds, seed) if beside else {}
-    rows = []
-    for size in numbers:
-        means = {
-            name: original_mean(name, size, pairs, copies=copies, sync=sync, warm_up=warm_up, seed=seed)
-            for name in names
-        }
-        for name in names:
-            mine = ours.get((name, size))
-            base = ours.get(("numpy-cpu", size))
-            rows.append({
-                "size": size, "backend": name, "mean": means[name], "speedup": means["numpy-cpu"] / means[name],
-                "gemmscope": mine, "gemmscope_speedup": base / mine if base and mine else None,
-            })  # fmt: skip
+    try:
+        result = gemmscope_result(names, sizes, pairs, seconds, seed) if beside else None
+    except GemmscopeError as error:
+        raise click.ClickException(str(error)) from error
+    means = {
+        (name, size): original_mean(name, size, pairs, copies=copies, sync=sync, warm_up=warm_up, seed=seed)
+        for size in sizes
+        for name in names
+    }
+    rows = make_rows(means, result)
     if as_json:
-        click.echo(json.dumps({"rows": rows, "absent": {name: why for name, why in reasons.items() if why}}, indent=1))
+        missing = {name: reason for name, reason in reasons.items() if reason}
+        click.echo(json.dumps({"rows": rows, "absent": missing}, indent=1))
         return
-    print_rows(rows, reasons)
+    print_rows(rows, reasons, beside=beside)
     if beside:
-        click.echo(f"\n{REASONS}")
-
-
-def print_rows(rows: list[dict[str, Any]], reasons: dict[str, str]) -> None:
-    """The table: the original's mean and speed-up, gemmscope's, and how far they are apart."""
-    click.echo(
-        f"{'size':>5}  {'backend':<10} {'mean':>12} {'speed-up':>9}   {'gemmscope':>12} {'speed-up':>9} {'apart':>8}"
-    )
-    size = None
-    for row in rows:
-        shown = row["size"] if row["size"] != size else ""
-        size = row["size"]
-        line = f"{shown:>5}  {row['backend']:<10} {1e6 * row['mean']:>9.1f} µs {row['speedup']:>8.3f}×"
-        if row["gemmscope"] is not None:
-            apart = row["mean"] / row["gemmscope"] - 1
-            line += f"   {1e6 * row['gemmscope']:>9.1f} µs {row['gemmscope_speedup']:>8.3f}× {apart:>+8.0%}"
-        click.echo(line)
-    for name, why in reasons.items():
-        if why:
-            click.echo(f"       {name:<10} not here: {why}")
+        click.echo(f"\n{why(names, copies=copies, sync=sync)}")
 
 
 if __name__ == "__main__":
