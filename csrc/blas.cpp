@@ -1,9 +1,9 @@
 #include "blas.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstddef>
+
+#include "symbols.h"
 
 #ifdef GEMMSCOPE_ACCELERATE
 #include <Accelerate/Accelerate.h>
@@ -57,25 +57,9 @@ void multiply(const Gemm& call) noexcept {
 }
 
 BlasDescription describe_blas() {
-  BlasDescription description{interface_name, symbol_name, {}, {}};
   // A function pointer is turned into a void* by its bytes: POSIX promises that dladdr can take it.
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&GEMMSCOPE_SGEMM), &info) != 0 && info.dli_fname != nullptr) {
-    description.image = info.dli_fname;
-  }
-  // OpenBLAS tells its version, its options and the core that it chose; scipy's build puts a prefix before the name.
-  for (const char* name : {"scipy_openblas_get_config", "openblas_get_config"}) {
-    if (void* found = dlsym(RTLD_DEFAULT, name); found != nullptr) {
-      Dl_info owner{};
-      const bool same_image =
-          dladdr(found, &owner) != 0 && owner.dli_fname != nullptr && description.image == owner.dli_fname;
-      if (same_image) {
-        description.config = reinterpret_cast<const char* (*)()>(found)();
-        break;
-      }
-    }
-  }
-  return description;
+  const std::string image = image_of(reinterpret_cast<const void*>(&GEMMSCOPE_SGEMM));
+  return {interface_name, symbol_name, image, description_of(image)};
 }
 
 }  // namespace gemmscope

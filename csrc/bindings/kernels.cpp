@@ -1,0 +1,125 @@
+// gemmscope._kernels: the kernels that other libraries have loaded, ATen from C++, caches, and the processor's
+// ceilings. It is linked with no BLAS, so that a library's worker keeps the one that the library brought.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "array_argument.h"
+#include "caches.h"
+#include "ceilings.h"
+#include "gemm.h"
+#include "kernel.h"
+#include "symbols.h"
+#include "torch_mm.h"
+
+namespace nb = nanobind;
+
+namespace gemmscope::bindings {
+namespace {
+
+// Products of operand pairs into one output, checked once; the arrays are kept alive.
+class Products {
+ public:
+  Products(const nb::sequence& pairs, const nb::object& out) : out_(out, "out", true), held_{out} {
+    for (nb::handle pair : pairs) {
+      const nb::object a = pair[0];
+      const nb::object b = pair[1];
+      const auto& operand_a = *operands_.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
+      const auto& operand_b = *operands_.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
+      calls_.push_back(prepare(operand_a.operand(), operand_b.operand(), out_.product()));
+      held_.insert(held_.end(), {a, b});
+    }
+    if (calls_.empty()) {
+      throw nb::value_error("pairs: expected at least one pair of operands, got none");
+    }
+  }
+
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+
+  [[nodiscard]] const std::vector<Gemm>& calls() const { return calls_; }
+
+  void evict_operands() const {
+    for (const auto& operand : operands_) {
+      const Operand view = operand->operand();
+      if (!view.empty()) {
+        const std::int64_t last = (view.rows - 1) * view.row_stride + (view.columns - 1) * view.column_stride;
+        evict(view.data, (static_cast<std::size_t>(last) + 1) * sizeof(float));
+      }
+    }
+  }
+
+ private:
+  ArrayArgument out_;
+  std::vector<std::unique_ptr<ArrayArgument>> operands_;
+  std::vector<Gemm> calls_;
+  std::vector<nb::object> held_;
+};
+
+std::optional<std::pair<std::string, std::string>> find(const std::string& image, const std::string& name) {
+  const auto found = find_symbol(image, name);
+  if (!found) {
+    return std::nullopt;
+  }
+  return std::pair(found->image, description_of(found->image));
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, module) {
+  module.doc() = "gemmscope's look at the kernels that other libraries have loaded. Linked with no BLAS of its own.";
+
+  module.def("find_symbol", &find, nb::arg("image"), nb::arg("name"),
+             "What `image` would call by that name: the file that holds it and what that says of itself, or None.");
+
+  nb::class_<Products>(module, "Products", "Operand pairs and one output, checked once and kept alive.")
+      .def(nb::init<const nb::sequence&, const nb::object&>(), nb::arg("pairs"), nb::arg("out"))
+      .def("evict_operands", &Products::evict_operands, nb::call_guard<nb::gil_scoped_release>(),
+           "Puts all operands out of the processor's caches.");
+
+  nb::class_<Kernel>(module, "Kernel", "The sgemm, or sgemv, that a loaded image calls by a name.")
+      .def(nb::init<const std::string&, const std::string&, const std::string&, const std::string&>(), nb::arg("image"),
+           nb::arg("symbol"), nb::arg("convention"), nb::arg("routine"))
+      .def(
+          "multiply",
+          [](const Kernel& kernel, const Products& products, std::size_t i) {
+            kernel.multiply(products.calls().at(i));
+          },
+          nb::arg("products"), nb::arg("i"), nb::call_guard<nb::gil_scoped_release>(), "Computes one product.")
+      .def(
+          "time",
+          [](const Kernel& kernel, const Products& products, std::size_t loops, std::size_t first) {
+            return kernel.time(products.calls(), loops, first);
+          },
+          nb::arg("products"), nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+          "Seconds for `loops` products in a C++ loop.")
+      .def_prop_ro("image", &Kernel::image, "The file that holds the function.")
+      .def_prop_ro("description", &Kernel::description, "What that library says of itself.");
+
+  nb::class_<TorchProducts>(module, "TorchProducts",
+                            "ATen's mm from C++ on products' memory, by torch's stable C shim.")
+      .def(
+          "__init__",
+          [](TorchProducts* self, const std::string& image, const Products& products) {
+            new (self) TorchProducts(image, products.calls());
+          },
+          nb::arg("image"), nb::arg("products"), nb::keep_alive<1, 3>())
+      .def("time", &TorchProducts::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+           "Seconds for `loops` calls in a C++ loop.");
+
+  module.def("can_evict", &can_evict, "True if memory can be put out of the processor's caches here.");
+  module.def("vector_instructions", &vector_instructions, "The vector instructions that peak_flops uses here.");
+  module.def("peak_flops", &peak_flops, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
+             "Float32 operations per second, from registers.");
+  module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("bytes"),
+             nb::call_guard<nb::gil_scoped_release>(), "Bytes per second of STREAM's triad.");
+}
+
+}  // namespace gemmscope::bindings

@@ -1,0 +1,156 @@
+#include "ceilings.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace gemmscope {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int rounds = 7;
+constexpr std::size_t steps = 1 << 18;  // some milliseconds
+
+// Keeps what was computed from being removed.
+volatile float sink;
+
+// `Accumulators` chains of multiply-adds that do not wait for each other: more than latency times units of any core
+// (4 cycles by 4 units on Apple's), and few enough for the registers.
+template <std::size_t Bytes, std::size_t Accumulators>
+[[gnu::always_inline]] inline std::size_t multiply_add(std::size_t count) {
+  typedef float Vector __attribute__((vector_size(Bytes)));
+  constexpr std::size_t lanes = Bytes / sizeof(float);
+  volatile float unknown = 0.5F;  // so that the compiler cannot compute the end beforehand
+  const float value = unknown;
+  const Vector factor = Vector{} + value;
+  const Vector term = factor;
+  Vector sums[Accumulators];
+  for (auto& sum : sums) {
+    sum = term;
+  }
+  for (std::size_t step = 0; step < count; ++step) {
+    for (auto& sum : sums) {
+      sum = sum * factor + term;
+    }
+  }
+  for (std::size_t i = 1; i < Accumulators; ++i) {
+    sums[0] = sums[0] + sums[i];
+  }
+  float one = 0.0F;
+  std::memcpy(&one, &sums[0], sizeof one);
+  sink = one;
+  return count * Accumulators * lanes * 2;
+}
+
+using MultiplyAdd = std::size_t (*)(std::size_t);
+
+#if defined(__x86_64__)
+[[gnu::target("avx512f")]] std::size_t by_avx512(std::size_t count) { return multiply_add<64, 24>(count); }
+[[gnu::target("avx2,fma")]] std::size_t by_avx2(std::size_t count) { return multiply_add<32, 12>(count); }
+#endif
+// On arm64 these are NEON's registers.
+std::size_t by_default(std::size_t count) { return multiply_add<16, 16>(count); }
+
+struct Instructions {
+  const char* name;
+  MultiplyAdd multiply_add;
+};
+
+Instructions instructions() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) {
+    return {"AVX-512", by_avx512};
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return {"AVX2", by_avx2};
+  }
+  return {"none", by_default};
+#elif defined(__aarch64__)
+  return {"NEON", by_default};
+#else
+  return {"none", by_default};
+#endif
+}
+
+// Calls work(thread) in all threads at once, several times; returns the seconds of the quickest round, from the first
+// thread's start to the last one's end.
+template <class Work>
+double quickest(std::size_t threads, const Work& work) {
+  if (threads == 0) {
+    throw std::invalid_argument("threads: expected at least one, got none");
+  }
+  double best = 0.0;
+  for (int round = 0; round < rounds; ++round) {
+    std::atomic<std::size_t> waiting{threads};
+    std::vector<Clock::time_point> starts(threads);
+    std::vector<Clock::time_point> ends(threads);
+    const auto run = [&](std::size_t thread) {
+      waiting.fetch_sub(1);
+      while (waiting.load() != 0) {
+        std::this_thread::yield();  // there may be more threads than cores
+      }
+      starts[thread] = Clock::now();
+      work(thread);
+      ends[thread] = Clock::now();
+    };
+    {
+      std::vector<std::thread> others;
+      for (std::size_t thread = 1; thread < threads; ++thread) {
+        others.emplace_back(run, thread);
+      }
+      run(0);
+      for (std::thread& other : others) {
+        other.join();
+      }
+    }
+    const std::chrono::duration<double> seconds =
+        *std::max_element(ends.begin(), ends.end()) - *std::min_element(starts.begin(), starts.end());
+    best = round == 0 ? seconds.count() : std::min(best, seconds.count());
+  }
+  return best;
+}
+
+}  // namespace
+
+std::string vector_instructions() { return instructions().name; }
+
+double peak_flops(std::size_t threads) {
+  const MultiplyAdd work = instructions().multiply_add;
+  const std::size_t operations = work(1);
+  const double seconds = quickest(threads, [work](std::size_t) { work(steps); });
+  return static_cast<double>(operations) * static_cast<double>(steps) * static_cast<double>(threads) / seconds;
+}
+
+double triad_bandwidth(std::size_t threads, std::size_t bytes) {
+  const std::size_t count = bytes / (3 * sizeof(float));
+  if (threads == 0 || count < threads) {
+    throw std::invalid_argument("threads, bytes: expected at least one thread, and an element for each");
+  }
+  // Not filled here: each thread touches its own share first, which is what places it near that thread's core.
+  const auto a = std::make_unique_for_overwrite<float[]>(count);
+  const auto b = std::make_unique_for_overwrite<float[]>(count);
+  const auto c = std::make_unique_for_overwrite<float[]>(count);
+  std::vector<char> touched(threads, 0);
+  const double seconds = quickest(threads, [&](std::size_t thread) {
+    const std::size_t begin = count * thread / threads;
+    const std::size_t end = count * (thread + 1) / threads;
+    if (touched[thread] == 0) {
+      touched[thread] = 1;
+      std::fill(b.get() + begin, b.get() + end, 1.0F);
+      std::fill(c.get() + begin, c.get() + end, 2.0F);
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      a[i] = b[i] + 3.0F * c[i];
+    }
+  });
+  sink = a[count / 2];
+  return static_cast<double>(3 * sizeof(float) * count) / seconds;
+}
+
+}  // namespace gemmscope
