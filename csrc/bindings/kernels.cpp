@@ -46,22 +46,21 @@ class Products {
 
   [[nodiscard]] const std::vector<Gemm>& calls() const { return calls_; }
 
-  void evict_operands() const {
-    for (const auto& operand : operands_) {
-      const Operand view = operand->operand();
-      if (!view.empty()) {
-        const std::int64_t last = (view.rows - 1) * view.row_stride + (view.columns - 1) * view.column_stride;
-        evict(view.data, (static_cast<std::size_t>(last) + 1) * sizeof(float));
-      }
-    }
-  }
-
  private:
   ArrayArgument out_;
   std::vector<std::unique_ptr<ArrayArgument>> operands_;
   std::vector<Gemm> calls_;
   std::vector<nb::object> held_;
 };
+
+void evict_array(nb::handle array) {
+  const ArrayArgument argument(array, "array", false);
+  const Operand view = argument.operand();
+  if (!view.empty()) {
+    const std::int64_t last = (view.rows - 1) * view.row_stride + (view.columns - 1) * view.column_stride;
+    evict(view.data, (static_cast<std::size_t>(last) + 1) * sizeof(float));
+  }
+}
 
 std::optional<std::pair<std::string, std::string>> find(const std::string& image, const std::string& name) {
   const auto found = find_symbol(image, name);
@@ -80,9 +79,7 @@ NB_MODULE(_kernels, module) {
              "What `image` would call by that name: the file that holds it and what that says of itself, or None.");
 
   nb::class_<Products>(module, "Products", "Operand pairs and one output, checked once and kept alive.")
-      .def(nb::init<const nb::sequence&, const nb::object&>(), nb::arg("pairs"), nb::arg("out"))
-      .def("evict_operands", &Products::evict_operands, nb::call_guard<nb::gil_scoped_release>(),
-           "Puts all operands out of the processor's caches.");
+      .def(nb::init<const nb::sequence&, const nb::object&>(), nb::arg("pairs"), nb::arg("out"));
 
   nb::class_<Kernel>(module, "Kernel", "The sgemm, or sgemv, that a loaded image calls by a name.")
       .def(nb::init<const std::string&, const std::string&, const std::string&, const std::string&>(), nb::arg("image"),
@@ -114,11 +111,12 @@ NB_MODULE(_kernels, module) {
       .def("time", &TorchProducts::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
            "Seconds for `loops` calls in a C++ loop.");
 
+  module.def("evict", &evict_array, nb::arg("array"), "Puts an array out of all of the processor's caches.");
   module.def("can_evict", &can_evict, "True if memory can be put out of the processor's caches here.");
   module.def("vector_instructions", &vector_instructions, "The vector instructions that peak_flops uses here.");
   module.def("peak_flops", &peak_flops, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              "Float32 operations per second, from registers.");
-  module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("bytes"),
+  module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
              nb::call_guard<nb::gil_scoped_release>(), "Bytes per second of STREAM's triad.");
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "gpu"]
 Entry = Literal["python", "native"]
 Mode = Literal["latency", "throughput"]
+Part = Literal["kernel", "runtime", "binding", "allocation"]
 
 T = TypeVar("T")
 
@@ -42,6 +43,18 @@ class Option(msgspec.Struct, frozen=True):
     own_worker: bool = False
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """What a backend does beyond another: the difference of their times is that part of a call.
+
+    Args:
+        part: ``"kernel"``, ``"runtime"``, ``"binding"`` or ``"allocation"``.
+        inside: The backend or variant that does all the rest, in the same worker.
+    """
+
+    part: Part
+    inside: str
+
+
 # What the libraries read to learn how many threads to use. Accelerate obeys none of these; that is why the threads that
 # were really at work are measured as well.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -54,6 +67,10 @@ def thread_environment(count: str) -> dict[str, str]:
 
 THREADS = Option("threads", "ask the library for this many threads", "count", thread_environment("{value}"))
 OUT = Option("out", "write every product into one array that is there already")
+# These two the worker sees to; a backend that offers COLD must have operand_arrays.
+COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
+REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
+TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
 
 
 class Backend(ABC):
@@ -88,6 +105,8 @@ class Backend(ABC):
         modes: ``("latency",)``, where every product is complete when its call returns or is waited for. Add
             ``"throughput"`` where the library computes in the background and one wait after many calls is different.
         multiplies: False only for backends that measure the harness's own floor, and have no product.
+        layers: What a call consists of, from the outside in: each :class:`Layer` names a part and the backend that is
+            left without it; the innermost backend is the kernel. A variant begins behind the layer that names it.
     """
 
     name: ClassVar[str]
@@ -99,6 +118,7 @@ class Backend(ABC):
     environment: ClassVar[Mapping[str, str]] = {}
     modes: ClassVar[tuple[Mode, ...]] = ("latency",)
     multiplies: ClassVar[bool] = True
+    layers: ClassVar[tuple[Layer, ...]] = ()
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         """Keeps the variant's settings: option names with their values, flags with an empty one."""
@@ -128,6 +148,10 @@ class Backend(ABC):
     def product(self, pair: int) -> NDArray[np.float32]:
         """The product of one pair as the timed call computes it, of shape (m, n), for the comparison with float64."""
 
+    def operand_arrays(self) -> Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The operand pairs where the library has them, as NumPy views of its memory; for the options that need it."""
+        raise NotImplementedError(f"{self.name} does not show its operands")
+
     def provenance(self) -> dict[str, str | int]:
         """What is worth recording beside the figures: alignment of the operands, the device's name, precision settings.
 
@@ -140,6 +164,14 @@ def rotation(pairs: Sequence[T], loops: int, first: int) -> Iterator[T]:
     """``loops`` items, going round ``pairs`` from ``first``; costs about 20 ns an item."""
     start = first % len(pairs)
     return islice(cycle([*pairs[start:], *pairs[:start]]), loops)
+
+
+def in_order(
+    settings: Mapping[str, str], pairs: Sequence[tuple[T, T]], column_major: Callable[[T], T]
+) -> list[tuple[T, T]]:
+    """The pairs with those sides in column-major order that the option TRANSPOSED names; a copy of these."""
+    sides = settings.get("transposed", "")
+    return [(column_major(a) if "a" in sides else a, column_major(b) if "b" in sides else b) for a, b in pairs]
 
 
 def alignment(addresses: Sequence[int]) -> int:

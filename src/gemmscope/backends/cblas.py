@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gemmscope.backends.base import THREADS, Backend, alignment, rotation
+from gemmscope.backends.base import COLD, REUSED, THREADS, TRANSPOSED, Backend, Layer, alignment, in_order, rotation
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Cblas(Backend):
     device = "cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on the linked cblas_sgemm"
-    options = (THREADS,)
+    options = (THREADS, TRANSPOSED, COLD, REUSED)
 
     def probe(self) -> None:
         """Loads the extension.
@@ -44,7 +44,7 @@ class Cblas(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into NumPy arrays, and plans one product into the same output for each pair."""
-        self._pairs = operands.converted("host", np.array)
+        self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
         self._out = np.empty((operands.m, operands.n), np.float32)
         self._plans = [self.native.Plan(a, b, self._out) for a, b in self._pairs]
 
@@ -56,6 +56,10 @@ class Cblas(Backend):
         """The same loop for one turn."""
         self.native.time_plans(self._plans, 1, pair)
         return self._out
+
+    def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The operands themselves."""
+        return self._pairs
 
     def provenance(self) -> dict[str, str | int]:
         """Which BLAS it is, where it lies, what it says of itself, and the operands' alignment."""
@@ -75,6 +79,7 @@ class CblasCall(Cblas):
     name = "cblas-call"
     entry = "python"
     summary = "native.sgemm(a, b, out) from Python"
+    layers = (Layer("binding", "cblas"),)
 
     def run(self, loops: int, first: int) -> float:
         """Calls the nanobind function in a Python loop."""

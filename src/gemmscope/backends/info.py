@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.backends.base import Device, Entry, Mode, Option
+from gemmscope.backends.base import Device, Entry, Layer, Mode, Option
 from gemmscope.backends.variant import NAME
 from gemmscope.errors import UsageError
 
@@ -30,6 +30,7 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     modes: tuple[Mode, ...] = ("latency",)
     multiplies: bool = True
+    layers: list[Layer] = []
     origin: str = ""
 
 

@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gemmscope import _build
-from gemmscope.backends.base import THREADS, Backend, Option, alignment, rotation
+from gemmscope.backends import preload
+from gemmscope.backends.base import (
+    COLD,
+    REUSED,
+    THREADS,
+    TRANSPOSED,
+    Backend,
+    Layer,
+    Option,
+    alignment,
+    in_order,
+    rotation,
+)
+from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Device
@@ -24,6 +39,34 @@ _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] 
 # MLX reads this once, at its first product. TF32 is its default where the hardware has it; ours is IEEE float32.
 _IEEE = {"MLX_ENABLE_TF32": "0"}
 TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
+
+
+# Preloaded, it comes before the netlib BLAS of MLX's wheel for Linux. Nobody else in the process calls that name.
+BLAS = Option(
+    "blas",
+    "let MLX call this BLAS instead of its own (Linux)",
+    ("openblas",),
+    {"LD_PRELOAD": str(preload.library("blas"))},
+)
+
+
+def _check_blas(settings: Mapping[str, str]) -> None:
+    """Sees to it that the BLAS that a variant asks for is the one that MLX will find.
+
+    Raises:
+        BackendUnavailable: If it is not.
+    """
+    if "blas" not in settings:
+        return
+    path = preload.blas_library()
+    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+
+    found = _kernels.find_symbol("", "cblas_sgemm")
+    if found is None or not path.samefile(found[0]):
+        raise BackendUnavailable(
+            f"{path.name} was not loaded before MLX's own BLAS",
+            "LD_PRELOAD is for Linux; it is not obeyed in programs that run with raised privileges",
+        )
 
 
 def _import_mlx() -> Any:
@@ -42,9 +85,10 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options = (THREADS,)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
     modes = ("latency", "throughput")
+    layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
 
     def probe(self) -> None:
         """Imports MLX and looks for the device.
@@ -56,10 +100,12 @@ class MlxCpu(Backend):
         self._device = getattr(self._mx, self.device)
         if not self._mx.is_available(self._device):
             raise BackendUnavailable(f"MLX {self._mx.__version__} has no {self.device} device here", _NO_GPU)
+        _check_blas(self.settings)
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
-        self._pairs = operands.converted(self.device, self._mx.array)
+        pairs = operands.converted(self.device, self._mx.array)
+        self._pairs = in_order(self.settings, pairs, lambda matrix: self._mx.contiguous(matrix.T).T)
         self._mx.eval([matrix for pair in self._pairs for matrix in pair])
 
     def run(self, loops: int, first: int) -> float:
@@ -93,6 +139,10 @@ class MlxCpu(Backend):
         self._mx.clear_cache()
         return copy
 
+    def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The arrays' memory, on the cpu device."""
+        return [(np.array(a, copy=False), np.array(b, copy=False)) for a, b in self._pairs]
+
     def provenance(self) -> dict[str, str | int]:
         """Version, device, whether TF32 is allowed, and the operands' alignment."""
         info = self._mx.device_info(self._device)
@@ -103,8 +153,7 @@ class MlxCpu(Backend):
             "tf32": int("tf32" in self.settings),
         }
         if self.device == "cpu":
-            views = [np.array(matrix, copy=False) for pair in self._pairs for matrix in pair]
-            facts["alignment"] = alignment([view.ctypes.data for view in views])
+            facts["alignment"] = alignment([view.ctypes.data for pair in self.operand_arrays() for view in pair])
         return facts
 
 
@@ -114,7 +163,8 @@ class MlxGpu(MlxCpu):
     name = "mlx-gpu"
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
-    options = (TF32,)
+    options: ClassVar[tuple[Option, ...]] = (TF32,)
+    layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
 
 
 class MlxCppCpu(Backend):
@@ -125,9 +175,10 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options = (THREADS,)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS)
     environment = _IEEE
     modes = ("latency", "throughput")
+    layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
 
     def probe(self) -> None:
         """Compares MLX's version with the one built against, and only then loads the extension.
@@ -157,6 +208,7 @@ class MlxCppCpu(Backend):
             )
         if not _native_mlx.has_device(self.device):
             raise BackendUnavailable(f"MLX {mx.__version__} has no {self.device} device here", _NO_GPU)
+        _check_blas(self.settings)
         self._native_mlx = _native_mlx
 
     def prepare(self, operands: Operands) -> None:
@@ -196,4 +248,21 @@ class MlxCppGpu(MlxCppCpu):
     name = "mlx-cpp-gpu"
     device = "gpu"
     summary = "a C++ loop on mlx::core::matmul and eval on the gpu"
-    options = (TF32,)
+    options: ClassVar[tuple[Option, ...]] = (TF32,)
+    layers: ClassVar[tuple[Layer, ...]] = ()
+
+
+class KernelMlx(KernelBackend):
+    """A C++ loop on the BLAS that MLX calls on the processor: netlib's in its wheel for Linux, Accelerate on macOS.
+
+    MLX calls it in the thread of its stream, and this loop in the worker's main one.
+    """
+
+    name = "kernel-mlx"
+    library = "mlx"
+    summary = "a C++ loop on the sgemm that MLX has loaded"
+    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
+    environment = _IEEE
+    of = MlxCpu
+    caller = r"^libmlx\."
+    candidates = (Candidate("cblas_sgemm$NEWLAPACK", "cblas-lp64"), Candidate("cblas_sgemm", "cblas-lp64"))

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemmscope.backends.base import OUT, THREADS, Backend, alignment, rotation
+from gemmscope.backends.base import (
+    COLD,
+    OUT,
+    REUSED,
+    THREADS,
+    TRANSPOSED,
+    Backend,
+    Layer,
+    alignment,
+    in_order,
+    rotation,
+)
+from gemmscope.backends.kernel import Candidate, KernelBackend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,14 +35,15 @@ class NumpyCpu(Backend):
     device = "cpu"
     entry = "python"
     summary = "np.matmul(a, b)"
-    options = (OUT, THREADS)
+    options = (OUT, THREADS, TRANSPOSED, COLD, REUSED)
+    layers = (Layer("allocation", "numpy-cpu:out"), Layer("binding", "kernel-numpy"))
 
     def probe(self) -> None:
         """NumPy is a dependency of gemmscope itself: it is always there."""
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into arrays of NumPy's own."""
-        self._pairs = operands.converted("host", np.array)
+        self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
         self._out = np.empty((operands.m, operands.n), np.float32)
 
     def run(self, loops: int, first: int) -> float:
@@ -53,6 +66,10 @@ class NumpyCpu(Backend):
         a, b = self._pairs[pair]
         return np.matmul(a, b, self._out) if "out" in self.settings else np.matmul(a, b)
 
+    def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The operands themselves."""
+        return self._pairs
+
     def provenance(self) -> dict[str, str | int]:
         """The BLAS that NumPy says it was built with, and the operands' alignment."""
         dependencies = np.show_config(mode="dicts")["Build Dependencies"]
@@ -62,3 +79,24 @@ class NumpyCpu(Backend):
             "blas config": blas.get("openblas configuration", ""),
             "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
         }
+
+
+class KernelNumpy(KernelBackend):
+    """A C++ loop on the BLAS that NumPy calls: OpenBLAS in its own wheels, Accelerate in those for macOS 14 and newer.
+
+    Where a product has one row or one column NumPy calls ``sgemv`` (numpy/_core/src/umath/matmul.c.src).
+    """
+
+    name = "kernel-numpy"
+    library = "numpy"
+    summary = "a C++ loop on the sgemm that NumPy has loaded"
+    options = (THREADS, TRANSPOSED, COLD, REUSED)
+    of = NumpyCpu
+    caller = r"^_multiarray_umath"
+    candidates = (
+        Candidate("scipy_cblas_sgemm64_", "cblas-ilp64", "scipy_cblas_sgemv64_"),
+        Candidate("cblas_sgemm$NEWLAPACK$ILP64", "cblas-ilp64", "cblas_sgemv$NEWLAPACK$ILP64"),
+        Candidate("cblas_sgemm$NEWLAPACK", "cblas-lp64", "cblas_sgemv$NEWLAPACK"),
+        Candidate("cblas_sgemm64_", "cblas-ilp64", "cblas_sgemv64_"),
+        Candidate("cblas_sgemm", "cblas-lp64", "cblas_sgemv"),
+    )

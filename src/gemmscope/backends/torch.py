@@ -7,14 +7,29 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gemmscope.backends.base import OUT, THREADS, Backend, Option, alignment, rotation, thread_count
+from gemmscope.backends.base import (
+    COLD,
+    OUT,
+    REUSED,
+    THREADS,
+    TRANSPOSED,
+    Backend,
+    Layer,
+    Option,
+    alignment,
+    in_order,
+    rotation,
+    thread_count,
+)
+from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import loaded_images
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Device
+    from gemmscope.backends.base import Device, Entry
     from gemmscope.operands import Operands
 
 _INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
@@ -30,9 +45,14 @@ class TorchCpu(Backend):
     name = "torch-cpu"
     library = "torch"
     device: ClassVar[Device] = "cpu"
-    entry = "python"
+    entry: ClassVar[Entry] = "python"
     summary = "torch.mm(a, b) under inference_mode"
-    options = (OUT, THREADS)
+    options: ClassVar[tuple[Option, ...]] = (OUT, THREADS, TRANSPOSED, COLD, REUSED)
+    layers: ClassVar[tuple[Layer, ...]] = (
+        Layer("allocation", "torch-cpu:out"),
+        Layer("binding", "torch-cpp-cpu"),
+        Layer("runtime", "kernel-torch"),
+    )
 
     def probe(self) -> None:
         """Imports torch, asks it for IEEE float32, and sets its threads.
@@ -56,7 +76,8 @@ class TorchCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device."""
-        self._pairs = operands.converted(str(self._device), self._tensor)
+        pairs = operands.converted(str(self._device), self._tensor)
+        self._pairs = in_order(self.settings, pairs, lambda tensor: tensor.T.contiguous().T)
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
     def run(self, loops: int, first: int) -> float:
@@ -81,6 +102,10 @@ class TorchCpu(Backend):
         with self._torch.inference_mode():
             product = self._torch.mm(a, b, out=self._out) if "out" in self.settings else self._torch.mm(a, b)
         return product.cpu().numpy().copy()
+
+    def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The tensors' memory, on the processor."""
+        return [(a.numpy(), b.numpy()) for a, b in self._pairs]
 
     def provenance(self) -> dict[str, str | int]:
         """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
@@ -109,13 +134,74 @@ class TorchCpu(Backend):
         return self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
 
 
+class TorchCppCpu(TorchCpu):
+    """A C++ loop on ATen's ``mm`` into one tensor, by the stable C interface that libtorch_cpu exports."""
+
+    name = "torch-cpp-cpu"
+    entry: ClassVar[Entry] = "native"
+    summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
+    options: ClassVar[tuple[Option, ...]] = (THREADS, TRANSPOSED, COLD, REUSED)
+    layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
+
+    def probe(self) -> None:
+        """Loads torch, and finds its library.
+
+        Raises:
+            BackendUnavailable: If torch is not there, or gemmscope's extension cannot be loaded.
+        """
+        super().probe()
+        try:
+            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+        except ImportError as error:
+            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
+        self._native = _kernels
+        self._image = next((image for image in loaded_images() if "libtorch_cpu" in image), "")
+
+    def prepare(self, operands: Operands) -> None:
+        """Makes tensors in C++ on the memory of those that Python has.
+
+        Raises:
+            BackendUnavailable: If this torch's C interface has no ``mm``.
+        """
+        super().prepare(operands)
+        products = self._native.Products(self.operand_arrays(), self._out.numpy())
+        try:
+            self._products = self._native.TorchProducts(self._image, products)
+        except RuntimeError as error:
+            raise BackendUnavailable(str(error), "pip install --upgrade torch") from error
+
+    def run(self, loops: int, first: int) -> float:
+        """Calls ``mm`` in a C++ loop, by a clock in C++."""
+        with self._torch.inference_mode():
+            return self._products.time(loops, first)
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once."""
+        self._out.fill_(float("nan"))
+        self.run(1, pair)
+        return self._out.numpy().copy()
+
+
+class KernelTorch(KernelBackend):
+    """A C++ loop on the BLAS that PyTorch calls: on Linux the MKL inside libtorch_cpu, on macOS Accelerate."""
+
+    name = "kernel-torch"
+    library = "torch"
+    summary = "a C++ loop on the sgemm that PyTorch has loaded"
+    options: ClassVar[tuple[Option, ...]] = (THREADS, TRANSPOSED, COLD, REUSED)
+    of = TorchCpu
+    caller = r"^libtorch_cpu"
+    candidates = (Candidate("sgemm_", "fortran-lp64"),)
+
+
 class TorchGpu(TorchCpu):
     """``torch.mm`` on the accelerator, synchronised after each product, or once after all of them."""
 
     name = "torch-gpu"
     device = "gpu"
     summary = "torch.mm(a, b) on mps or cuda, synchronised"
-    options = (OUT, TF32)
+    options: ClassVar[tuple[Option, ...]] = (OUT, TF32)
+    layers: ClassVar[tuple[Layer, ...]] = ()
     modes = ("latency", "throughput")
 
     def run(self, loops: int, first: int) -> float:

@@ -360,7 +360,7 @@ class Session:
             self._take_round(set_, round_, block.shape)
             round_seconds = self._clock() - before
             round_ += 1
-            if before > end and round_ >= 1:
+            if before > end:
                 break  # the least was more than the time that there was
             if not any(name != CANARY and cells for name, cells in self._team.cells.items()):
                 break
@@ -430,7 +430,7 @@ class Session:
                 reason=cell.reason, relative_error=cell.relative_error, precision=cell.precision,
                 pairs_compared=cell.pairs_compared, seconds=cell.seconds, provenance=cell.provenance,
             ))  # fmt: skip
-            if cell.status == "failed":
+            if cell.status in ("failed", "unavailable"):
                 self._lost.add(key)
         if cell.status != "ok":
             return None

@@ -8,11 +8,15 @@ import numbers
 import time
 from typing import TYPE_CHECKING
 
+from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.protocol import Measurement, PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from gemmscope.backends.base import Backend, Mode
     from gemmscope.measure.protocol import TurnCell
@@ -45,8 +49,35 @@ _SETTLE_AT_MOST = 1.0
 
 
 def bind(backend: Backend, mode: Mode) -> Run:
-    """The backend's loop for a mode."""
-    return backend.run if mode == "latency" else backend.run_throughput
+    """The backend's loop for a mode; with the option COLD, on operands that are in no cache."""
+    run = backend.run if mode == "latency" else backend.run_throughput
+    return evicting(run, backend.operand_arrays()) if "cold" in backend.settings else run
+
+
+def evicting(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
+    """The same loop, with every pair put out of the caches before it is used; that is not timed.
+
+    The pairs are taken in rounds, each pair once: one reading of the clock for a round, and not for every product.
+
+    Raises:
+        BackendUnavailable: If nothing can be put out of the caches here.
+    """
+    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+
+    if not _kernels.can_evict():
+        raise BackendUnavailable("programs cannot put memory out of the caches of this processor")
+
+    def cold(loops: int, first: int) -> float:
+        seconds = 0.0
+        for begin in range(0, loops, len(pairs)):
+            count = min(len(pairs), loops - begin)
+            for i in range(count):
+                for matrix in pairs[(first + begin + i) % len(pairs)]:
+                    _kernels.evict(matrix)
+            seconds += run(count, first + begin)
+        return seconds
+
+    return cold
 
 
 def compare(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> tuple[float, int]:
@@ -86,6 +117,11 @@ def calibrate(run: Run, pairs: int) -> float:
         if elapsed >= _CALIBRATE_SECONDS or loops >= 2**24:
             return elapsed / loops
         loops = min(2**24, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
+
+
+def lost_cells(name: str, backend: Backend, status: Status, reason: str) -> list[PreparedCell]:
+    """A backend's cells where it could not be prepared."""
+    return [PreparedCell(backend=name, mode=mode, status=status, reason=reason) for mode in backend.modes]
 
 
 def prepare_cells(

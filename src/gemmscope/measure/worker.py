@@ -41,7 +41,7 @@ from gemmscope.measure.protocol import (
     write_all,
 )
 from gemmscope.measure.verify import Comparison
-from gemmscope.operands import SharedMemory, make_operands, operands_in, reference_in
+from gemmscope.operands import Operands, SharedMemory, make_operands, operands_in, reference_in
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
@@ -117,24 +117,26 @@ class Worker:
         ]
         cells: list[PreparedCell] = []
         calibrating = 0.0
+        first = Operands(operands.pairs[:1])
         for name in request.backends:
             backend = self._make(self._variants[name])
+            reused = "reused" in backend.settings
             try:
                 backend.probe()
-                backend.prepare(operands)
+                backend.prepare(first if reused else operands)
                 ready, seconds = stages.prepare_cells(
                     name,
                     backend,
-                    comparisons,
+                    comparisons[:1] if reused else comparisons,
                     block.shape.k,
                     request.first_pair % len(operands),
                     request.known.get(name, {}),
                 )
+            except BackendUnavailable as absent:  # at this shape only
+                cells += stages.lost_cells(name, backend, "unavailable", absent.reason)
+                continue
             except stages.ANY_ERROR as error:
-                reason = stages.describe(error)
-                cells += [
-                    PreparedCell(backend=name, mode=mode, status="failed", reason=reason) for mode in backend.modes
-                ]
+                cells += stages.lost_cells(name, backend, "failed", stages.describe(error))
                 continue
             calibrating += seconds
             cells += ready

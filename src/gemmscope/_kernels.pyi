@@ -1,0 +1,79 @@
+"""The kernels that libraries have loaded, ATen from C++, caches, and ceilings. Linked with no BLAS of its own."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from gemmscope._native import Array
+
+def find_symbol(image: str, name: str) -> tuple[str, str] | None:
+    """What ``image``, a library that is loaded already, would call by that name.
+
+    A definition in the global scope, which is where LD_PRELOAD puts its own, wins over the image's own and those of
+    what it depends on. An empty image asks for the global scope alone.
+
+    Returns:
+        The file that holds the function, and what that library says of itself (version, options); None if there is no
+        such name.
+    """
+
+@final
+class Products:
+    """Products of operand pairs into one output: checked once, and kept alive. Operands may be transposed views.
+
+    Raises:
+        TypeError, ValueError: As :func:`gemmscope.native.sgemm`, or if there is no pair.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], out: Array | Any) -> None: ...
+
+@final
+class Kernel:
+    """The sgemm, or sgemv, that a loaded image calls by a name.
+
+    Args:
+        image: The calling library's file, as the loader names it.
+        symbol: The function's name.
+        convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one makes
+            wrong products, or ends the process.
+        routine: ``"sgemm"``, or ``"sgemv"`` for products with one row or one column.
+
+    Raises:
+        ValueError: If there is no such symbol, convention or routine.
+    """
+
+    def __init__(self, image: str, symbol: str, convention: str, routine: str) -> None: ...
+    def multiply(self, products: Products, i: int) -> None:
+        """Computes product ``i``. Raises ValueError if it is empty, or no vector is among its sides for sgemv."""
+    def time(self, products: Products, loops: int, first: int) -> float:
+        """Seconds for ``loops`` products in a C++ loop, going round from ``first``."""
+    @property
+    def image(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+
+@final
+class TorchProducts:
+    """ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
+
+    Raises:
+        RuntimeError: If ``image`` lacks one of its functions, or torch refuses the memory.
+    """
+
+    def __init__(self, image: str, products: Products) -> None: ...
+    def time(self, loops: int, first: int) -> float:
+        """Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads)."""
+
+def evict(array: Array | Any) -> None:
+    """Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches."""
+
+def can_evict() -> bool:
+    """True if :func:`evict` can do so here."""
+
+def vector_instructions() -> str:
+    """What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``."""
+
+def peak_flops(threads: int) -> float:
+    """Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads."""
+
+def triad_bandwidth(threads: int, size: int) -> float:
+    """Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together."""

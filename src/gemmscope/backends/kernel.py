@@ -1,0 +1,177 @@
+"""The kernel that a library really calls: its own sgemm, found in what it has loaded, in a C++ loop.
+
+A name alone proves nothing: a library may bring several BLAS, or call another routine. That it is this one is confirmed
+by products that are the library's own to the last bit, on several shapes, in this process and with its threads.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from gemmscope.backends.base import Backend
+from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import loaded_images
+from gemmscope.operands import OperandPair, Operands, uniform
+from gemmscope.workload import Shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gemmscope._kernels import Kernel
+    from gemmscope.backends.base import Entry
+
+# Small, odd, and large enough for threads and blocking: a kernel that is not the library's own differs on one of them.
+PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 211), (128, 128, 128), (256, 256, 256)))
+
+# A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
+_COMPARE_AT_MOST = 2 * 512**3
+
+
+class Candidate(NamedTuple):
+    """A name by which a library may call its kernel.
+
+    Args:
+        symbol: Of its sgemm.
+        convention: How it is called: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"``, ``"fortran-ilp64"``.
+        vector_symbol: Of the sgemv that it may call where a product has one row or one column; empty for none.
+    """
+
+    symbol: str
+    convention: str
+    vector_symbol: str = ""
+
+
+# What has been confirmed in this process, by class and settings.
+_IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, Kernel]] = {}
+
+
+class KernelBackend(Backend):
+    """A C++ loop on the very sgemm symbol that a library has loaded, on that library's own operands.
+
+    Attributes:
+        of: The backend whose kernel it is. Its ``product`` is what the kernel's must be identical to.
+        caller: A pattern for the file name of the image that calls the kernel.
+        candidates: By what name it may call it, the likeliest first.
+    """
+
+    device = "cpu"
+    entry: ClassVar[Entry] = "native"
+    of: ClassVar[type[Backend]]
+    caller: ClassVar[str]
+    candidates: ClassVar[tuple[Candidate, ...]]
+
+    def probe(self) -> None:
+        """Loads the library, and finds its kernel.
+
+        Raises:
+            BackendUnavailable: If the library is not there, or its kernel could not be identified.
+        """
+        library = self._library_backend()
+        try:
+            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+        except ImportError as error:
+            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
+        self._native = _kernels
+        self._caller = next((i for i in loaded_images() if re.search(self.caller, PurePath(i).name)), "")
+        self._candidate, self._kernel = self._identified(library)
+
+    def prepare(self, operands: Operands) -> None:
+        """Takes the library's own copies of the operands, and compares one product with the library's.
+
+        Raises:
+            BackendUnavailable: If at this shape the library calls something else.
+        """
+        self._library = self._library_backend()
+        self._library.prepare(operands)
+        self._out = np.empty((operands.m, operands.n), np.float32)
+        self._products = self._native.Products(self._library.operand_arrays(), self._out)
+        self._routine = "sgemm"
+        self._compared = True
+        if min(operands.m, operands.n, operands.k) == 0:
+            raise BackendUnavailable("an empty product has no kernel")
+        if min(operands.m, operands.n) > 1 and 2 * operands.m * operands.n * operands.k > _COMPARE_AT_MOST:
+            self._compared = False
+            return
+        wanted = self._library.product(0)
+        if self._matches(self._kernel, wanted):
+            return
+        if self._candidate.vector_symbol and 1 in (operands.m, operands.n):
+            arguments = (self._caller, self._candidate.vector_symbol, self._candidate.convention, "sgemv")
+            vector_kernel = self._native.Kernel(*arguments)
+            if self._matches(vector_kernel, wanted):
+                self._kernel, self._routine = vector_kernel, "sgemv"
+                return
+        raise BackendUnavailable(
+            f"kernel not identified: at this shape {self._library.name} does not call {self._candidate.symbol}"
+        )
+
+    def run(self, loops: int, first: int) -> float:
+        """Calls the kernel in a C++ loop, by a clock in C++."""
+        return self._kernel.time(self._products, loops, first)
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once."""
+        self._kernel.multiply(self._products, pair)
+        return self._out
+
+    def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The library's own operands."""
+        return list(self._library.operand_arrays())
+
+    def provenance(self) -> dict[str, str | int]:
+        """Which routine of which file it is, what that says of itself, and whether it was compared at this shape."""
+        return {
+            "kernel routine": self._routine,
+            "kernel symbol": self._candidate.vector_symbol if self._routine == "sgemv" else self._candidate.symbol,
+            "kernel image": self._kernel.image,
+            "kernel description": self._kernel.description,
+            "kernel interface": self._candidate.convention,
+            "identical at this shape": int(self._compared),
+        }
+
+    def _library_backend(self) -> Backend:
+        backend = self.of(self.settings)
+        backend.probe()
+        return backend
+
+    def _identified(self, library: Backend) -> tuple[Candidate, Kernel]:
+        """The kernel, confirmed on the probes; once in a process is enough."""
+        key = (type(self), tuple(sorted(self.settings.items())))
+        if key not in _IDENTIFIED:
+            _IDENTIFIED[key] = self._identify(library)
+        return _IDENTIFIED[key]
+
+    def _identify(self, library: Backend) -> tuple[Candidate, Kernel]:
+        found = [one for one in self.candidates if self._native.find_symbol(self._caller, one.symbol) is not None]
+        if not found:
+            names = ", ".join(one.symbol for one in self.candidates)
+            raise BackendUnavailable(
+                f"kernel not identified: {PurePath(self._caller).name or library.library} calls none of {names}"
+            )
+        differs = ""
+        for candidate in found:
+            kernel = self._native.Kernel(self._caller, candidate.symbol, candidate.convention, "sgemm")
+            differs = next((str(shape) for shape in PROBES if not self._is_identical(kernel, shape)), "")
+            if not differs:
+                return candidate, kernel
+        raise BackendUnavailable(
+            f"kernel not identified: products of {found[-1].symbol} are not those of {library.name} at {differs}"
+        )
+
+    def _is_identical(self, kernel: Kernel, shape: Shape) -> bool:
+        a = uniform(shape.m * shape.k, (0, shape.m, shape.n, shape.k, 0)).reshape(shape.m, shape.k)
+        b = uniform(shape.k * shape.n, (0, shape.m, shape.n, shape.k, 1)).reshape(shape.k, shape.n)
+        library = self._library_backend()
+        library.prepare(Operands([OperandPair(a, b)]))
+        self._out = np.empty((shape.m, shape.n), np.float32)
+        self._products = self._native.Products(library.operand_arrays(), self._out)
+        return self._matches(kernel, library.product(0))
+
+    def _matches(self, kernel: Kernel, wanted: NDArray[np.float32]) -> bool:
+        self._out.fill(np.nan)
+        kernel.multiply(self._products, 0)
+        return bool(np.array_equal(self._out, wanted))
