@@ -23,8 +23,9 @@ import numpy as np
 
 import gemmscope
 from gemmscope.backends import loading
-from gemmscope.backends.registry import BASELINE, ORIGINAL
+from gemmscope.backends.registry import ORIGINAL
 from gemmscope.errors import BackendUnavailable, GemmscopeError
+from gemmscope.results.model import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,9 +20,9 @@ from gemmscope.measure.protocol import (
     Turned,
     TurnedCell,
 )
-from gemmscope.measure.session import CANARY, Session
+from gemmscope.measure.session import Session
 from gemmscope.results.events import Event
-from gemmscope.results.model import Settings
+from gemmscope.results.model import CANARY, Settings
 from gemmscope.workload import parse_shapes
 
 KNOWN = registry.built_in()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gemmscope.backends import loading, registry
+from gemmscope.backends.kernel import KernelBackend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.stages import bind
 from gemmscope.measure.verify import Comparison, precision_class
@@ -21,12 +22,14 @@ PAIRS = 3
 
 
 def plain_and_flagged():
-    """Every backend as it is, and with each flag that needs no process of its own."""
+    """Every backend as it is, and with each flag or choice that needs no process of its own."""
     for name, backend in KNOWN.backends.items():
         yield name
         for option in backend.options:
-            if option.values == "flag" and not option.own_worker and not option.environment:
-                yield f"{name}:{option.name}"
+            if option.own_worker or option.environment or option.values == "count":
+                continue
+            choices = [""] if option.values == "flag" else [f"={value}" for value in option.values]
+            yield from (f"{name}:{option.name}{choice}" for choice in choices)
 
 
 def operands_of(m, n, k):
@@ -72,6 +75,10 @@ def test_its_products_are_right(backend, shape):
 @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
 def test_empty_shapes(backend, shape):
     operands = operands_of(*shape)
+    if isinstance(backend, KernelBackend):
+        with pytest.raises(BackendUnavailable, match="empty"):
+            backend.prepare(operands)
+        return
     backend.prepare(operands)
     product = backend.product(0)
     assert product.shape == shape[:2]

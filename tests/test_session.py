@@ -8,7 +8,7 @@ import pytest
 
 from gemmscope.errors import RunInterrupted
 from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
-from gemmscope.measure.session import CANARY, Progress
+from gemmscope.measure.session import Progress
 from gemmscope.results.events import (
     BackendProbed,
     CellFailed,
@@ -21,6 +21,7 @@ from gemmscope.results.events import (
     Warned,
     WorkerEnded,
 )
+from gemmscope.results.model import CANARY
 
 from .fakes import World
 

@@ -22,7 +22,7 @@ from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.scout import Broken, discover
-from gemmscope.measure.session import CANARY, Progress, Session
+from gemmscope.measure.session import Progress, Session
 from gemmscope.measure.stopping import open_cells
 from gemmscope.presets import PRESETS
 from gemmscope.report.figures import draw
@@ -37,7 +37,7 @@ from gemmscope.results.events import (
     WorkerEnded,
 )
 from gemmscope.results.journal import JOURNAL, Journal, read_journal
-from gemmscope.results.model import SCHEMA, BackendRecord, Settings
+from gemmscope.results.model import CANARY, SCHEMA, BackendRecord, Settings
 from gemmscope.results.store import RESULTS, save
 from gemmscope.workload import layout, parse_shapes
 
@@ -205,9 +205,11 @@ class Job:
         records: list[BackendRecord] = []
         for variant in self.variants:
             backend = self.registry.backend(variant.backend)
+            layer = self.registry.layer(variant)
             records.append(
                 BackendRecord(name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
-                              summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies)
+                              summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies,
+                              part=layer.part if layer else "", inside=layer.inside if layer else "")
             )  # fmt: skip
         records += [
             BackendRecord(

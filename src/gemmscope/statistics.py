@@ -74,27 +74,44 @@ def set_medians(samples: Sequence[Sample]) -> dict[int, float]:
 def set_ratios(samples: Sequence[Sample], baseline: Sequence[Sample]) -> tuple[dict[int, float], int]:
     """For every set, the median of the backend's time relative to the baseline's, in pairs that are close in time.
 
-    Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's
-    of the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round.
-    Whatever slows the machine for longer than that slows both.
-
     Returns:
         The ratios by set, and the number of rounds that they rest on.
     """
-    ours, theirs = _by_round(samples), _by_round(baseline)
-    by_set: dict[int, list[float]] = {}
+    by_set, rounds = _paired(samples, baseline)
+    ratios = {
+        set_: math.exp(statistics.median(math.log(one / other) for one, other in pairs))
+        for set_, pairs in by_set.items()
+    }
+    return ratios, rounds
+
+
+def set_differences(samples: Sequence[Sample], inside: Sequence[Sample]) -> dict[int, float]:
+    """For every set, the median of one cell's seconds less another's, in pairs that are close in time."""
+    by_set, _ = _paired(samples, inside)
+    return {set_: statistics.median(one - other for one, other in pairs) for set_, pairs in by_set.items()}
+
+
+def _paired(samples: Sequence[Sample], others: Sequence[Sample]) -> tuple[dict[int, list[tuple[float, float]]], int]:
+    """For every set, the seconds of a product in two cells, in pairs; and in how many rounds there are any.
+
+    Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's
+    of the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round.
+    Whatever slows the machine for longer than that slows both.
+    """
+    ours, theirs = _by_round(samples), _by_round(others)
+    by_set: dict[int, list[tuple[float, float]]] = {}
     rounds = 0
-    for key, mine in ours.items():
-        others = theirs.get(key)
-        if others is None:
+    for key, mine in sorted(ours.items()):
+        other = theirs.get(key)
+        if other is None:
             continue
         rounds += 1
-        if mine[0].turn == others[0].turn:
-            pairs = [(per_call(one), per_call(other)) for one, other in zip(mine, others, strict=False)]
+        if mine[0].turn == other[0].turn:
+            pairs = [(per_call(one), per_call(another)) for one, another in zip(mine, other, strict=False)]
         else:
-            pairs = [(statistics.median(map(per_call, mine)), statistics.median(map(per_call, others)))]
-        by_set.setdefault(key[0], []).extend(math.log(one / other) for one, other in pairs)
-    return {set_: math.exp(statistics.median(logs)) for set_, logs in sorted(by_set.items())}, rounds
+            pairs = [(statistics.median(map(per_call, mine)), statistics.median(map(per_call, other)))]
+        by_set.setdefault(key[0], []).extend(pairs)
+    return by_set, rounds
 
 
 def verdict(ratio: Interval, margin: float) -> Verdict:

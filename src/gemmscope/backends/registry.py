@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from gemmscope.backends import loading
+from gemmscope.backends.base import Layer
 from gemmscope.backends.info import describe
 from gemmscope.backends.variant import Variant, resolve, split
 from gemmscope.errors import UsageError
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
-
-# What every ratio is relative to, where it is measured.
-BASELINE = "numpy-cpu"
 
 DEFAULT = (
     "numpy-cpu",
@@ -92,6 +90,30 @@ class Registry:
         if not found:
             raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
         return list(found.values())
+
+    def layer(self, variant: Variant) -> Layer | None:
+        """What a variant does beyond the next backend inside of it, which has the same options; None if nothing is.
+
+        ``numpy-cpu:threads=1`` has ``numpy-cpu:out+threads=1`` inside of it, and that has ``kernel-numpy:threads=1``.
+        """
+        options = dict(split(variant.name)[1])
+        used: set[str] = set()
+        for layer in self.backend(variant.backend).layers:
+            name, own = split(layer.inside)
+            inner = self._backends.get(name)
+            if inner is None:
+                return None
+            known = {option.name for option in inner.options}
+            # An option that an outer layer was about is used up; any other must hold inside as well.
+            kept = {key: value for key, value in options.items() if key in known or key.isupper()}
+            if set(options) - set(kept) - used:
+                return None
+            words = [f"{key}={value}" if value else key for key, value in {**dict(own), **kept}.items()]
+            inside = resolve(f"{name}:{'+'.join(words)}" if words else name, inner).name
+            if inside != variant.name:
+                return Layer(layer.part, inside)
+            used |= dict(own).keys()
+        return None
 
 
 def built_in() -> Registry:

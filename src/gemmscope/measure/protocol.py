@@ -15,7 +15,7 @@ from gemmscope.backends.base import Mode
 from gemmscope.backends.info import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
-from gemmscope.results.model import Precision, Status
+from gemmscope.results.model import Ceilings, Precision, Status
 from gemmscope.workload import Block
 
 # A reply holds samples and error texts. Whatever is larger is not ours.
@@ -81,7 +81,13 @@ class Release(Message, frozen=True, tag="release", kw_only=True):
     """Let go of the shape's operands."""
 
 
-Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release
+class MeasureCeilings(Message, frozen=True, tag="measure ceilings", kw_only=True):
+    """Measure what the processor can do at most, by one thread and by ``threads`` (None: by all)."""
+
+    threads: int | None = None
+
+
+Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings
 
 
 class Probed(Message, frozen=True, kw_only=True):
@@ -159,13 +165,19 @@ class Done(Message, frozen=True, tag="done", kw_only=True):
     """The answer to a request that asks for no figures."""
 
 
+class CeilingsMeasured(Message, frozen=True, tag="ceilings measured", kw_only=True):
+    """The answer to :class:`MeasureCeilings`."""
+
+    ceilings: Ceilings
+
+
 class Refused(Message, frozen=True, tag="refused", kw_only=True):
     """The worker could not do what was asked; ``reason`` is the error."""
 
     reason: str
 
 
-Reply = Opened | Described | Prepared | Turned | Done | Refused
+Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | Done | Refused
 
 M = TypeVar("M")
 

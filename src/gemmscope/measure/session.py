@@ -12,8 +12,10 @@ from gemmscope.errors import RunInterrupted, WorkerLost
 from gemmscope.measure.pacing import RATE_SECONDS, CellPace, budget_for, divide, too_slow
 from gemmscope.measure.process import WorkerProcess, WorkerSpec
 from gemmscope.measure.protocol import (
+    CeilingsMeasured,
     Done,
     MakeOperands,
+    MeasureCeilings,
     Open,
     Opened,
     Prepare,
@@ -28,6 +30,7 @@ from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGH
 from gemmscope.operands import SharedMemory
 from gemmscope.results.events import (
     BackendProbed,
+    CeilingsSeen,
     CellFailed,
     CellPrepared,
     RunFinished,
@@ -40,7 +43,7 @@ from gemmscope.results.events import (
     WorkerEnded,
     WorkerReady,
 )
-from gemmscope.results.model import Account, Sample, WorkerRecord
+from gemmscope.results.model import CANARY, Account, Sample, WorkerRecord
 from gemmscope.workload import Block, Shape, layout
 
 if TYPE_CHECKING:
@@ -53,9 +56,12 @@ if TYPE_CHECKING:
     from gemmscope.results.events import Observer
     from gemmscope.results.model import Settings
 
-# The canary: one fixed product, once a round, in a worker of its own. What it sees change is the machine.
-CANARY = "canary"
+# The canary's product.
 CANARY_SHAPE = Shape(192, 192, 192)
+
+# The processor's ceilings take a second or two: they are measured in the first sets of runs that can afford it.
+_CEILINGS_FROM = 20.0
+_CEILINGS_SETS = 2
 
 _START_TIMEOUT = 120.0
 # Preparing ends with a first product, however slow: a kernel has as long as the whole run.
@@ -244,6 +250,7 @@ class Session:
         started = self._clock()
         self._start_workers(set_, memory)
         self._finish_reference()
+        self._measure_ceilings(set_)
         self._start_seconds = self._clock() - started
         self._account["starting"] += self._start_seconds
         if planned:
@@ -281,6 +288,15 @@ class Session:
                 ) from lost
             self._reference.close()
             self._reference = None
+
+    def _measure_ceilings(self, set_: int) -> None:
+        """By the canary's worker, while the others wait."""
+        settings = self._settings
+        if set_ >= _CEILINGS_SETS or settings.seconds < _CEILINGS_FROM or CANARY not in self._team.workers:
+            return
+        measured = self._ask(set_, CANARY, MeasureCeilings(threads=settings.threads), CeilingsMeasured, _START_TIMEOUT)
+        if measured is not None:
+            self._observer(CeilingsSeen(set=set_, ceilings=measured.ceilings))
 
     def _start_workers(self, set_: int, memory: SharedMemory) -> None:
         only = None if self._only is None else set().union(*self._only.values())

@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING
 from gemmscope.backends import loading
 from gemmscope.backends.info import describe
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import ceilings
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import (
+    CeilingsMeasured,
     Decoder,
     Describe,
     Described,
     Done,
     MakeOperands,
+    MeasureCeilings,
     Open,
     Opened,
     Prepare,
@@ -65,7 +68,7 @@ class Worker:
         self._backends: dict[str, Backend] = {}
         self._pairs = 0
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Reply:  # noqa: PLR0911  (one for each kind of request)
         """Does what a request asks for."""
         match request:
             case Open():
@@ -84,6 +87,8 @@ class Worker:
             case Release():
                 self._release()
                 return Done()
+            case MeasureCeilings():
+                return CeilingsMeasured(ceilings=ceilings.measure(request.threads))
 
     def _open(self, request: Open) -> Opened:
         self._classes = loading.load(request.origin)

@@ -19,7 +19,6 @@ from rich.style import Style
 
 from gemmscope import statistics
 from gemmscope.report import text as words
-from gemmscope.results.assemble import BASELINE, CANARY
 from gemmscope.results.events import (
     BackendProbed,
     CellFailed,
@@ -32,7 +31,7 @@ from gemmscope.results.events import (
     TurnStarted,
     WorkerEnded,
 )
-from gemmscope.results.model import Interval
+from gemmscope.results.model import BASELINE, CANARY, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

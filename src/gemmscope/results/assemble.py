@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope import statistics
+from gemmscope import parts, statistics
 from gemmscope.errors import ResultsError
 from gemmscope.results.events import (
     BackendProbed,
+    CeilingsSeen,
     CellFailed,
     CellPrepared,
     RunFinished,
@@ -21,7 +22,7 @@ from gemmscope.results.events import (
     WorkerEnded,
     WorkerReady,
 )
-from gemmscope.results.model import Account, Canary, Cell, Comparison, Result
+from gemmscope.results.model import BASELINE, CANARY, Account, Canary, Ceilings, Cell, Comparison, Result
 from gemmscope.workload import parse_shapes
 
 if TYPE_CHECKING:
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     from gemmscope.results.events import Event
     from gemmscope.results.model import BackendRecord, Sample, Settings, WorkerRecord
 
-BASELINE = "numpy-cpu"
-CANARY = "canary"
-
 # A canary that changed by more than this between sets says that the machine did.
 _DRIFT = 0.05
 
 # More than these cells with processes of several kinds are counted and not described.
 _MOST_MODES_SAID = 3
+
+_CEILINGS = ("peak_gflops", "peak_gflops_one_thread", "bandwidth", "bandwidth_one_thread")
 
 Key = tuple[str, int, int, int, str]
 
@@ -72,14 +72,17 @@ class _Gathered:
         self._warnings: list[str] = []
         self._status: str = "partial"
         self._account = Account()
+        self._ceilings: Ceilings | None = None
 
-    def add(self, event: Event) -> None:  # noqa: C901  (one case for each kind of event)
+    def add(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
             case BackendProbed():
                 if event.status != "ok":
                     self._change_backend(event.backend, event.status, event.reason, event.remedy)
             case WorkerReady():
                 self._workers.append(event.worker)
+            case CeilingsSeen():
+                self._ceilings = best(self._ceilings, event.ceilings)
             case CellPrepared():
                 self._prepare(event)
             case CellFailed():
@@ -117,6 +120,8 @@ class _Gathered:
             workers=self._workers,
             cells=cells,
             comparisons=comparisons,
+            parts=parts.derive(cells, self._backends),
+            ceilings=self._ceilings,
             canary=canary,
             account=self._account,
             warnings=[
@@ -256,6 +261,13 @@ def compare(cells: Sequence[Cell], settings: Settings, backends: dict[str, Backe
         msgspec.structs.replace(comparison, corrected=comparison.verdict if holds else "unclear")
         for comparison, holds in zip(comparisons, held, strict=True)
     ]
+
+
+def best(one: Ceilings | None, other: Ceilings) -> Ceilings:
+    """The higher of each figure: whatever disturbs a measurement makes a ceiling lower."""
+    if one is None:
+        return other
+    return msgspec.structs.replace(other, **{name: max(getattr(one, name), getattr(other, name)) for name in _CEILINGS})
 
 
 def _canary(shape: str, samples: Sequence[Sample]) -> Canary | None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from gemmscope.results.model import (
     Account,
     BackendRecord,
+    Ceilings,
     Machine,
     Precision,
     Record,
@@ -143,11 +144,19 @@ class RunFinished(Record, frozen=True, kw_only=True, tag="run finished"):
     account: Account
 
 
+class CeilingsSeen(Record, frozen=True, kw_only=True, tag="ceilings"):
+    """What the processor can do at most, as one worker measured it."""
+
+    set: int
+    ceilings: Ceilings
+
+
 Event = (
     RunStarted
     | SetStarted
     | BackendProbed
     | WorkerReady
+    | CeilingsSeen
     | CellPrepared
     | CellFailed
     | SamplesTaken

@@ -12,6 +12,11 @@ import msgspec
 
 SCHEMA = 1
 
+# The backend that every ratio is relative to, where it was measured; and the name of the fixed product that is timed
+# once a round, in a worker of its own: what it sees change is the machine.
+BASELINE = "numpy-cpu"
+CANARY = "canary"
+
 Status = Literal["ok", "unavailable", "failed", "skipped"]
 Precision = Literal["float32", "tf32", "bf16", "wrong"]
 Verdict = Literal["faster", "slower", "same", "unclear"]
@@ -82,7 +87,8 @@ class Settings(Record, frozen=True, kw_only=True):
 class BackendRecord(Record, frozen=True, kw_only=True):
     """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
 
-    ``worker`` is the name of the worker that hosts it in every set.
+    ``worker`` is the name of the worker that hosts it in every set. ``part`` is what its call consists of beyond that
+    of ``inside``, another backend; both are empty where nothing is known to be inside.
     """
 
     name: str
@@ -95,6 +101,8 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     summary: str = ""
     worker: str = ""
     multiplies: bool = True
+    part: str = ""
+    inside: str = ""
 
 
 class WorkerRecord(Record, frozen=True, kw_only=True):
@@ -188,7 +196,7 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 class Part(Record, frozen=True, kw_only=True):
-    """A named share of a backend's call, in seconds, signed: the parts of one cell add up to its time.
+    """A named share of a backend's call, in seconds, signed: the parts of one cell add up to its time, but for noise.
 
     ``part`` is ``"kernel"``, ``"runtime"``, ``"binding"``, ``"allocation"``; on a GPU ``"device"``, ``"launch"`` and
     ``"copies"``. It is the time of ``minuend`` less that of ``subtrahend`` (empty for the innermost part), taken inside

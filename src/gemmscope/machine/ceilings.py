@@ -1,0 +1,56 @@
+"""What the processor can do at most, measured: multiply-adds from registers, and a stream from memory.
+
+Loads gemmscope's extension, and takes a second or so: for workers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from gemmscope.machine import files, sysctl
+from gemmscope.machine.cpu import ROOT
+from gemmscope.machine.limits import available_bytes, usable_cpus
+from gemmscope.results.model import Ceilings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The triad's arrays should not fit into the last cache: STREAM asks for four times its size. Servers share hundreds of
+# megabytes of cache among tenants; beyond this the arrays would take longer to fill than they are worth.
+_CACHES = 4
+_MOST_BYTES = 512 * 2**20
+_UNKNOWN_CACHE = 32 * 2**20
+
+_APPLE = (
+    "measured with NEON; Accelerate multiplies on the processor's matrix units (AMX, SME), which are faster, so this "
+    "is no ceiling for them"
+)
+
+
+def measure(threads: int | None = None) -> Ceilings:
+    """Measures both ceilings, by one thread and by ``threads``; by all usable processors unless told."""
+    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+
+    count = threads or max(1, math.floor(usable_cpus()))
+    size = int(min(_CACHES * last_cache_bytes(), _MOST_BYTES, available_bytes() // 4))
+    return Ceilings(
+        instructions=_kernels.vector_instructions(),
+        threads=count,
+        peak_gflops=_kernels.peak_flops(count) / 1e9,
+        peak_gflops_one_thread=_kernels.peak_flops(1) / 1e9,
+        bandwidth=_kernels.triad_bandwidth(count, size),
+        bandwidth_one_thread=_kernels.triad_bandwidth(1, size),
+        note=_APPLE if sys.platform == "darwin" else "",
+    )
+
+
+def last_cache_bytes(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> int:
+    """The size of the largest cache that the first processor has, in bytes."""
+    sizes = [files.text(path) or "" for path in root.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
+    found = [int(size[1]) * 1024 for size in map(re.compile(r"(\d+)K").fullmatch, sizes) if size]
+    names = ("hw.l3cachesize", "hw.perflevel0.l2cachesize", "hw.l2cachesize")
+    found += [size for size in (sysctl.number(reader, name) for name in names) if size]
+    return max(found, default=_UNKNOWN_CACHE)
