@@ -220,6 +220,65 @@ def report(results: str, figures: str | None, as_json: bool) -> None:
             click.echo(f"Drawn: {path}", err=True)
 
 
+@main.command()
+@click.argument("results", type=click.Path(exists=True), required=False)
+@click.option("--backend", metavar="NAME", help="Only what is about this backend or its variants.")
+@click.option("--shape", metavar="MxNxK", help="Only what is about this shape.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
+    r"""Say in words what a run found: which library is fastest, why, and how sure that is.
+
+    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
+
+    \b
+    Examples:
+      gemmscope explain
+      gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
+    """
+    from gemmscope.report.explain import print_findings, selected  # noqa: PLC0415
+    from gemmscope.results.store import load, newest  # noqa: PLC0415
+    from gemmscope.workload import Shape  # noqa: PLC0415
+
+    result = load(results if results is not None else newest())
+    names = {record.name for record in result.backends} | {record.name.partition(":")[0] for record in result.backends}
+    if backend is not None and backend not in names:
+        raise UsageError(f"no backend {backend!r} in this run; it has: {', '.join(sorted(names))}")
+    wanted = None if shape is None else str(Shape.parse(shape))
+    if wanted is not None and wanted not in result.settings.shapes:
+        raise UsageError(f"no shape {wanted} in this run; it has: {', '.join(result.settings.shapes)}")
+    found = selected(result.findings, backend, wanted)
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    if not found:
+        click.echo("Nothing was found about that in this run.")
+    print_findings(found, Console())
+
+
+@main.command("blas-shim")
+def blas_shim() -> None:
+    r"""Print where the library lies that gives MLX a faster BLAS on Linux, for LD_PRELOAD.
+
+    MLX's wheel for the processor on Linux multiplies with netlib's reference BLAS. With this library loaded first, MLX
+    calls OpenBLAS instead: in your own programs too. Nothing else is replaced.
+
+    \b
+    Example:
+      LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
+    """
+    from gemmscope.backends.preload import blas_library  # noqa: PLC0415
+    from gemmscope.errors import BackendUnavailable  # noqa: PLC0415
+
+    try:
+        click.echo(blas_library())
+    except BackendUnavailable as absent:
+        raise UsageError(f"{absent.reason}; {absent.remedy}") from absent
+
+
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
         import msgspec  # noqa: PLC0415

@@ -38,7 +38,7 @@ from gemmscope.results.events import (
 )
 from gemmscope.results.journal import JOURNAL, Journal, read_journal
 from gemmscope.results.model import CANARY, SCHEMA, BackendRecord, Settings
-from gemmscope.results.store import RESULTS, save
+from gemmscope.results.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload import layout, parse_shapes
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
 FIGURES = "figures"
-DEFAULT_FOLDER = "gemmscope-results"
 
 
 def run(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.text import Text
-
 from gemmscope.backends.registry import ORIGINAL
 from gemmscope.report import text as words
+from gemmscope.report.explain import print_findings
+from gemmscope.report.page import Column, Page, Table, aligned
+from gemmscope.report.parts import print_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +25,6 @@ _TIME_BOUNDS, _RATIO_BOUNDS = _CUTS[-2:]
 
 _VERDICT_STYLES = {"faster": "green", "slower": "red", "unclear": "yellow", "same": "dim", "baseline": "dim"}
 _GIB = 2**30
-_NO_BREAK = "\N{NO-BREAK SPACE}"
-_RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 
 
 def print_result(result: Result, console: Console) -> None:
@@ -37,7 +33,7 @@ def print_result(result: Result, console: Console) -> None:
     On a terminal text is folded between words and tables leave columns out until they fit. Elsewhere nothing is left
     out, and lines are as long as they are.
     """
-    page = _Page(console)
+    page = Page(console)
     _print_heading(result, page)
     shapes = _shapes(result)
     # All tables leave out the same columns, so that they can be read one under the other.
@@ -47,98 +43,10 @@ def print_result(result: Result, console: Console) -> None:
     if cut:
         page.say()
         page.say(f"This terminal is too narrow for all columns. Left out: {', '.join(_CUTS[:cut])}.", "dim")
+    print_parts(result, page)
     _print_missing(result, page)
     _print_trust(result, page)
-
-
-class _Page:
-    """Where text goes: folded, coloured and with all characters only where that can be shown."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._ascii = not console.encoding.startswith("utf")
-        self.folds = console.is_terminal
-
-    def say(self, text: str = "", style: str = "", indent: int = 0) -> None:
-        """Prints a text. Further lines are indented; a figure and its unit stay on one line."""
-        lines = [text]
-        if self.folds:
-            # rich would fold between a figure and its unit, and a name at its hyphens.
-            glued = re.sub(r"(?<=\d) (?=\S)|(?<=\]) (?=\S)|(?<=,) (?=[-\d.e+]+\])", _NO_BREAK, text)
-            folded = textwrap.wrap(
-                glued,
-                self._console.width,
-                subsequent_indent=" " * indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            lines = [line.replace(_NO_BREAK, " ") for line in folded] or [""]
-        for line in lines:
-            self._console.print(self.text(line, style), soft_wrap=True)
-
-    def text(self, text: str, style: str = "") -> Text:
-        """A text with a style, if styles are shown here. It is never read as markup."""
-        return Text(words.in_ascii(text) if self._ascii else text, style if self.folds else "")
-
-    def fits(self, table: _Table) -> bool:
-        """Whether a table can be shown without folding a line. Where nothing folds, all do."""
-        return not self.folds or table.width <= self._console.width
-
-    def show(self, table: _Table) -> None:
-        """Prints a table as wide as it is."""
-        self._row([(header, "bold") for header in table.row(None)])
-        self._row([((_RULE if self.folds and not self._ascii else "-") * table.width, "dim")])
-        for i in range(table.height):
-            if i in table.gaps:
-                self.say()
-            self._row(list(zip(table.row(i), [column.styles[i] for column in table.columns], strict=True)))
-
-    def _row(self, cells: list[tuple[str, str]]) -> None:
-        row = Text("  ").join(self.text(text, style) for text, style in cells)
-        row.rstrip()
-        self._console.print(row, soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column: a header, and for each row a text and a style."""
-
-    header: str
-    texts: list[str]
-    styles: list[str]
-    right: bool
-
-    @property
-    def width(self) -> int:
-        """Character cells of the widest text."""
-        return max(map(cell_len, [self.header, *self.texts]))
-
-    def padded(self, text: str) -> str:
-        """A text of this column, as wide as all of them."""
-        space = " " * (self.width - cell_len(text))
-        return space + text if self.right else text + space
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Columns of one height, two spaces apart, with a gap before some rows. No text is ever cut."""
-
-    columns: list[_Column] = field(default_factory=list)
-    gaps: set[int] = field(default_factory=set)
-
-    @property
-    def height(self) -> int:
-        """The number of rows, without the header."""
-        return len(self.columns[0].texts)
-
-    @property
-    def width(self) -> int:
-        """Character cells of a row."""
-        return sum(column.width for column in self.columns) + 2 * (len(self.columns) - 1)
-
-    def row(self, index: int | None) -> list[str]:
-        """The padded texts of a row, or those of the header for None."""
-        return [column.padded(column.header if index is None else column.texts[index]) for column in self.columns]
+    print_findings(result.findings, console, short=True)
 
 
 @dataclass(frozen=True)
@@ -179,7 +87,7 @@ def _shapes(result: Result) -> list[_Shape]:
 # --- The heading ------------------------------------------------------------------------------------------------------
 
 
-def _print_heading(result: Result, page: _Page) -> None:
+def _print_heading(result: Result, page: Page) -> None:
     machine, settings = result.machine, result.settings
     page.say(f"gemmscope {words.line(result.gemmscope)}: float32 products on {words.line(machine.name)}", "bold")
     cpus = [words.count(machine.logical_cpus, "logical CPU")]
@@ -212,13 +120,13 @@ def _print_heading(result: Result, page: _Page) -> None:
 # --- A shape ----------------------------------------------------------------------------------------------------------
 
 
-def _needed_cut(shape: _Shape, page: _Page) -> int:
+def _needed_cut(shape: _Shape, page: Page) -> int:
     """How many columns, as ``_CUTS`` orders them, have to be left out for a shape's table to fit."""
     cuts = range(len(_CUTS))
     return next((cut for cut in cuts if page.fits(_table(shape, cut))), len(_CUTS)) if shape.timed else 0
 
 
-def _print_shape(shape: _Shape, margin: float, cut: int, page: _Page) -> None:
+def _print_shape(shape: _Shape, margin: float, cut: int, page: Page) -> None:
     page.say()
     page.say(shape.title, "bold")
     if shape.timed:
@@ -236,18 +144,18 @@ def _print_shape(shape: _Shape, margin: float, cut: int, page: _Page) -> None:
         page.say(f"Floor of the harness: {floor}.", "dim", indent=2)
 
 
-def _table(shape: _Shape, cut: int) -> _Table:
+def _table(shape: _Shape, cut: int) -> Table:
     left_out = _CUTS[:cut]
     cells = shape.timed
     compared = [shape.comparisons.get((cell.backend, cell.mode)) for cell in cells]
     verdicts = [_verdict(cell, comparison, shape.baseline) for cell, comparison in zip(cells, compared, strict=True)]
-    table = _Table()
+    table = Table()
 
     def add(
         header: str, texts: Sequence[str], *, right: bool = True, style: Callable[[int], str] = lambda _: ""
     ) -> None:
         if header not in left_out and any(texts):
-            table.columns.append(_Column(header, list(texts), [style(i) for i in range(len(texts))], right))
+            table.columns.append(Column(header, list(texts), [style(i) for i in range(len(texts))], right))
 
     bounds = [
         "" if _TIME_BOUNDS in left_out or cell.seconds is None else words.time_bounds(cell.seconds) for cell in cells
@@ -260,11 +168,11 @@ def _table(shape: _Shape, cut: int) -> _Table:
         for comparison, verdict in zip(compared, verdicts, strict=True)
     ]  # fmt: skip
     add("backend", [_label(cell) for cell in cells], right=False)
-    add("time [95 %]" if any(bounds) else "time", _aligned(times), right=False)
+    add("time [95 %]" if any(bounds) else "time", aligned(times), right=False)
     add("GFLOP/s", ["" if cell.gflops is None else words.rate_number(cell.gflops) for cell in cells])
     add(
         f"time / {shape.baseline}" + (" [95 %]" if any(bound for _, bound, _ in ratios) else ""),
-        _aligned(ratios),
+        aligned(ratios),
         right=False,
         style=lambda i: _VERDICT_STYLES.get(verdicts[i], ""),
     )
@@ -279,17 +187,6 @@ def _verdict(cell: Cell, comparison: Comparison | None, baseline: str) -> str:
     if comparison is not None:
         return comparison.verdict
     return "baseline" if cell.mode == "latency" and words.line(cell.backend) == baseline else ""
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Puts the fields of a column under each other: the first, a figure, to the right and the others to the left."""
-    widths = [max(map(len, fields)) for fields in zip(*rows, strict=True)]
-
-    def join(row: tuple[str, ...]) -> str:
-        first, *others = zip(row, widths, strict=True)
-        return " ".join([f"{first[0]:>{first[1]}}", *(f"{text:{width}}" for text, width in others if width)]).rstrip()
-
-    return [join(row) for row in rows]
 
 
 def _ranking(shape: _Shape, margin: float) -> str:
@@ -361,7 +258,7 @@ def _duel(first: Cell, other: Cell, comparisons: Mapping[tuple[str, str], Compar
 # --- What is missing, and what can be trusted -------------------------------------------------------------------------
 
 
-def _print_missing(result: Result, page: _Page) -> None:
+def _print_missing(result: Result, page: Page) -> None:
     records = {backend.name: backend for backend in result.backends}
     missing = [(words.line(name), *_missing(result, record)) for name, record in records.items()]
     missing += [(name, "not asked for", "") for name in ORIGINAL if name not in records]
@@ -389,7 +286,7 @@ def _missing(result: Result, backend: BackendRecord) -> tuple[str, str]:
     return ("", "") if cells else ("not measured: the run ended before its turn", remedy)
 
 
-def _print_trust(result: Result, page: _Page) -> None:
+def _print_trust(result: Result, page: Page) -> None:
     page.say()
     for warning in result.warnings:
         page.say(f"Warning: {words.line(warning)}", "yellow", indent=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope import parts, statistics
+from gemmscope import findings, parts, statistics
 from gemmscope.errors import ResultsError
 from gemmscope.results.events import (
     BackendProbed,
@@ -43,7 +43,7 @@ Key = tuple[str, int, int, int, str]
 
 
 def assemble(events: Iterable[Event]) -> Result:
-    """Puts a run's events together, whole or cut off, and derives all figures from its samples.
+    """Puts a run's events together, whole or cut off, and derives all figures and findings from its samples.
 
     Raises:
         ResultsError: If the first event is not the run's start.
@@ -55,7 +55,8 @@ def assemble(events: Iterable[Event]) -> Result:
     gathered = _Gathered(start)
     for event in stream:
         gathered.add(event)
-    return gathered.result()
+    result = gathered.result()
+    return msgspec.structs.replace(result, findings=findings.derive(result))
 
 
 class _Gathered:
@@ -141,6 +142,7 @@ class _Gathered:
             reason=event.reason, precision=event.precision or (before.precision if before else None),
             relative_error=max(errors, default=None), estimate=event.estimate,
             pairs_compared=max(event.pairs_compared, before.pairs_compared if before else 0),
+            routine=str(event.provenance.get("kernel routine", "")),
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.
         if before is None or before.status != "failed":

@@ -146,9 +146,11 @@ class Cell(Record, frozen=True, kw_only=True):
     ``seconds`` is the time of one product, ``gflops`` 2·M·N·K / seconds / 10⁹ at the median. ``relative_error`` is the
     largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
-    ``threads`` is processor seconds per wall second while samples were taken. ``estimate`` is the expected seconds of
-    one product where the cell was skipped for them. ``process_modes`` are two or more where fresh processes fall into
-    groups that differ by more than their own scatter, fastest first; else empty.
+    ``threads`` is processor seconds per wall second while samples were taken, ``efficiency_share`` the part of them
+    that was spent on efficiency cores, where that can be read. ``estimate`` is the expected seconds of one product
+    where the cell was skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel
+    is what was timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by more than
+    their own scatter, fastest first; else empty.
     """
 
     backend: str
@@ -164,8 +166,10 @@ class Cell(Record, frozen=True, kw_only=True):
     precision: Precision | None = None
     pairs_compared: int = 0
     threads: float | None = None
+    efficiency_share: float | None = None
     spread_within: float | None = None
     spread_between: float | None = None
+    routine: str = ""
     process_modes: list[ProcessMode] = []
     estimate: float | None = None
     samples: list[Sample] = []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESULTS = "results.json"
+# Where runs go that no folder is named for.
+DEFAULT_FOLDER = "gemmscope-results"
 
 
 class _Header(msgspec.Struct):
@@ -48,6 +50,18 @@ def load(file: str | os.PathLike[str]) -> Result:
         return msgspec.json.decode(data, type=Result)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"{path}: it is no results file of gemmscope, or it is damaged: {error}") from error
+
+
+def newest(folder: Path = Path(DEFAULT_FOLDER)) -> Path:
+    """The results file that was written last among the runs in a folder.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    found = sorted(folder.glob(f"*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError(f"there is no run under {folder}: name a results file, or make one with gemmscope run")
+    return found[-1]
 
 
 def save(result: Result, path: Path) -> None:
