@@ -15,6 +15,10 @@ void scipy_cblas_dgemm(int, int, int, Int, Int, Int, double, const double*, Int,
                        Int);
 void scipy_cblas_cgemm(int, int, int, Int, Int, Int, const void*, const void*, Int, const void*, Int, const void*,
                        void*, Int);
+char* scipy_openblas_get_config();
+
+// By OpenBLAS's own name, so that whoever asks this library what it is learns what is behind it.
+[[gnu::visibility("default")]] char* openblas_get_config() { return scipy_openblas_get_config(); }
 
 [[gnu::visibility("default")]] void cblas_sgemm(int order, int transpose_a, int transpose_b, Int m, Int n, Int k,
                                                 float alpha, const float* a, Int lda, const float* b, Int ldb,

@@ -101,12 +101,15 @@ def print_survey(found: list[SurveyedBackend]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     console = Console()
+    width = max(len(surveyed.backend.name) for surveyed in found) + 2
     for surveyed in found:
         backend = surveyed.backend
         style = {"ok": "green", "unavailable": "yellow"}.get(backend.status, "red")
-        console.print(Text.assemble((f"{backend.name:<14}", "bold"), (backend.status, style), f"  {backend.summary}"))
+        console.print(
+            Text.assemble((f"{backend.name:<{width}}", "bold"), (backend.status, style), f"  {backend.summary}")
+        )
         for line in _details(surveyed):
-            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 14)))
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, width)))
     console.print(
         "\nWrite a variant as name:option or name:option=value, several options joined by +. A name in capitals is an "
         "environment variable: numpy-cpu:OPENBLAS_CORETYPE=Haswell."

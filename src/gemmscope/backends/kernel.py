@@ -97,14 +97,15 @@ class KernelBackend(Backend):
             self._compared = False
             return
         wanted = self._library.product(0)
-        if self._matches(self._kernel, wanted):
-            return
+        # First: some sgemm pass vectors on to sgemv themselves, and then both are identical.
         if self._candidate.vector_symbol and 1 in (operands.m, operands.n):
             arguments = (self._caller, self._candidate.vector_symbol, self._candidate.convention, "sgemv")
             vector_kernel = self._native.Kernel(*arguments)
             if self._matches(vector_kernel, wanted):
                 self._kernel, self._routine = vector_kernel, "sgemv"
                 return
+        if self._matches(self._kernel, wanted):
+            return
         raise BackendUnavailable(
             f"kernel not identified: at this shape {self._library.name} does not call {self._candidate.symbol}"
         )

@@ -148,9 +148,9 @@ class Cell(Record, frozen=True, kw_only=True):
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
     ``threads`` is processor seconds per wall second while samples were taken, ``efficiency_share`` the part of them
     that was spent on efficiency cores, where that can be read. ``estimate`` is the expected seconds of one product
-    where the cell was skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel
-    is what was timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by more than
-    their own scatter, fastest first; else empty.
+    where the cell was skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its
+    kernel is what was timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by
+    more than their own scatter, fastest first; else empty.
     """
 
     backend: str

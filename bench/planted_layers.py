@@ -1,0 +1,221 @@
+"""Delays planted in one layer of a call each: what ``bench/truth.py layers`` asks gemmscope to find.
+
+Nothing is made up but the delay. The kernel's is planted in a ``cblas_sgemm`` that MLX calls in its own thread, and the
+runtime's in MLX's own ``eval``, both by ``LD_PRELOAD``; the binding's in a Python function around the call; and the
+allocation's before NumPy makes its product. All backends share one worker, since processes differ by more than what is
+to be found.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from abc import abstractmethod
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from gemmscope.backends import preload
+from gemmscope.backends.base import Backend, Layer, rotation
+from gemmscope.backends.mlx import KernelMlx, MlxCppCpu, MlxCpu
+from gemmscope.backends.numpy import KernelNumpy, NumpyCpu
+from gemmscope.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from gemmscope.backends.base import Entry, Part
+    from gemmscope.operands import Operands
+
+# Nanoseconds.
+DELAYS = (500, 2_000, 10_000, 50_000)
+LIBRARY = "planted-layers"
+ENVIRONMENT = {"MLX_ENABLE_TF32": "0", "LD_PRELOAD": str(preload.library("probe"))}
+
+
+def name_of(entry: str, layer: str = "", delay: int = 0) -> str:
+    """The name of a backend: its entry, and what is planted in which layer. Delays are in nanoseconds."""
+    return f"layers-{entry}-{layer}-{delay}" if layer else f"layers-{entry}"
+
+
+def probe_library() -> ctypes.CDLL:
+    """The preloaded library, in the worker.
+
+    Raises:
+        BackendUnavailable: If it is not there.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gemmscope_probe_calls"):
+        raise BackendUnavailable("libgemmscope_probe was not preloaded", "it works on Linux only")
+    library.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
+    library.gemmscope_probe_calls.restype = ctypes.c_int64
+    for planted in ("kernel", "runtime"):
+        library[f"gemmscope_probe_delay_{planted}"].argtypes = [ctypes.c_int64]
+    return library
+
+
+def wait(seconds: float) -> None:
+    """Returns after that time."""
+    end = perf_counter() + seconds
+    while perf_counter() < end:
+        pass
+
+
+class Planted(Backend):
+    """A real backend, with a delay in one of its layers while it is timed."""
+
+    library = LIBRARY
+    device = "cpu"
+    summary = "a call with a delay planted in one layer"
+    environment: ClassVar[dict[str, str]] = ENVIRONMENT
+    layer: ClassVar[str] = ""
+    delay: ClassVar[int] = 0
+
+    @abstractmethod
+    def make(self) -> Backend:
+        """The real backend."""
+
+    def probe(self) -> None:
+        """Loads what the real backend loads, and the probe."""
+        self._real = self.make()
+        self._real.probe()
+        self._probe = probe_library()
+
+    def prepare(self, operands: Operands) -> None:
+        """As the real backend."""
+        self._real.prepare(operands)
+
+    def run(self, loops: int, first: int) -> float:
+        """The real loop, while the kernel or the runtime is slow."""
+        if self.layer not in ("kernel", "runtime"):
+            return self._real.run(loops, first)
+        delayed = self._probe[f"gemmscope_probe_delay_{self.layer}"]
+        delayed(self.delay)
+        try:
+            return self._real.run(loops, first)
+        finally:
+            delayed(0)
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """As the real backend."""
+        return self._real.product(pair)
+
+    def provenance(self) -> dict[str, str | int]:
+        """As the real backend."""
+        return self._real.provenance()
+
+
+class PlantedBinding(Planted):
+    """MLX from Python, through a function of its own that waits first."""
+
+    def prepare(self, operands: Operands) -> None:
+        """As the real backend, whose copies of the operands are used."""
+        import mlx.core as mx  # noqa: PLC0415
+
+        super().prepare(operands)
+        self._pairs = operands.converted("cpu", mx.array)
+
+    def run(self, loops: int, first: int) -> float:
+        """A Python loop like the real one, around another function."""
+        import mlx.core as mx  # noqa: PLC0415
+
+        matmul, evaluate, seconds = mx.matmul, mx.eval, self.delay / 1e9
+        mx.set_default_device(mx.cpu)
+
+        def called(a: Any, b: Any) -> None:
+            wait(seconds)
+            evaluate(matmul(a, b))
+
+        return timed(called, self._pairs, loops, first)
+
+
+class PlantedAllocation(Planted):
+    """NumPy's product into an array that takes its time to be made."""
+
+    def prepare(self, operands: Operands) -> None:
+        """As the real backend, whose copies of the operands are used."""
+        super().prepare(operands)
+        self._pairs = operands.converted("host", np.array)
+
+    def run(self, loops: int, first: int) -> float:
+        """A Python loop like the real one, with a slow allocation."""
+        seconds = self.delay / 1e9
+
+        def called(a: Any, b: Any) -> None:
+            wait(seconds)
+            np.matmul(a, b)
+
+        return timed(called, self._pairs, loops, first)
+
+
+class Stamped(Planted):
+    """The seconds that the kernel takes inside MLX's own calls, by the probe's clock."""
+
+    name = "layers-stamped"
+    entry: ClassVar[Entry] = "native"
+    summary = "the kernel inside MLX's real calls, by a clock of its own"
+
+    def make(self) -> Backend:
+        """MLX's C++ loop."""
+        return MlxCppCpu()
+
+    def run(self, loops: int, first: int) -> float:
+        """MLX's real loop, and what the probe has stamped meanwhile."""
+        before = int(self._probe.gemmscope_probe_nanoseconds())
+        self._real.run(loops, first)
+        return (int(self._probe.gemmscope_probe_nanoseconds()) - before) / 1e9
+
+
+def timed(called: Callable[[Any, Any], None], pairs: list[Any], loops: int, first: int) -> float:
+    """Seconds of a Python loop over pairs."""
+    operands = rotation(pairs, loops, first)
+    start = perf_counter()
+    for a, b in operands:
+        called(a, b)
+    return perf_counter() - start
+
+
+# --- The backends: a chain without a delay, and for each layer and delay the chains that hold it --------------------
+
+
+_PARTS: dict[str, Part] = {"call": "binding", "cpp": "runtime", "made": "allocation", "out": "binding"}
+
+
+def _define(entry: str, base: type, make: Callable[[], Backend], inside: str, layer: str = "", delay: int = 0) -> None:
+    """Defines a class in this module, where gemmscope looks for them."""
+    fields = {
+        "__module__": __name__,
+        "name": name_of(entry, layer, delay),
+        "entry": "native" if entry in ("cpp", "kernel", "numpy-kernel") else "python",
+        "make": staticmethod(make),
+        "layer": layer,
+        "delay": delay,
+        "layers": (Layer(_PARTS[entry], inside),) if inside else (),
+    }
+    made = type(f"Planted_{entry}_{layer}_{delay}".replace("-", "_"), (base,), fields)
+    setattr(sys.modules[__name__], made.__name__, made)
+
+
+def _define_all() -> None:
+    _define("kernel", Planted, KernelMlx, "")
+    _define("cpp", Planted, MlxCppCpu, name_of("kernel"))
+    _define("call", Planted, MlxCpu, name_of("cpp"))
+    _define("numpy-kernel", Planted, KernelNumpy, "")
+    _define("out", Planted, lambda: NumpyCpu({"out": ""}), name_of("numpy-kernel"))
+    _define("made", Planted, NumpyCpu, name_of("out"))
+    # A function around a call costs something by itself, which is not what was planted: delays are counted from these.
+    _define("call", PlantedBinding, MlxCpu, name_of("cpp"), "binding")
+    _define("made", PlantedAllocation, NumpyCpu, name_of("out"), "allocation")
+    for delay in DELAYS:
+        _define("kernel", Planted, KernelMlx, "", "kernel", delay)
+        for layer, inside in (("kernel", name_of("kernel", "kernel", delay)), ("runtime", name_of("kernel"))):
+            _define("cpp", Planted, MlxCppCpu, inside, layer, delay)
+            _define("call", Planted, MlxCpu, name_of("cpp", layer, delay), layer, delay)
+        _define("call", PlantedBinding, MlxCpu, name_of("cpp"), "binding", delay)
+        _define("made", PlantedAllocation, NumpyCpu, name_of("out"), "allocation", delay)
+
+
+_define_all()

@@ -1,0 +1,252 @@
+"""The kernels that libraries have loaded: found, told from others, and timed. Ceilings and caches."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gemmscope import _kernels
+from gemmscope.backends import kernel as kernel_module
+from gemmscope.backends import loading, preload
+from gemmscope.backends.kernel import Candidate
+from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import loaded_images
+from gemmscope.operands import OperandPair, Operands
+from tests.bounds import error_bound, matrices
+
+CLASSES = loading.load("")
+KERNELS = ("kernel-numpy", "kernel-torch", "kernel-mlx")
+
+
+def operands_of(m, n, k, pairs=2):
+    return Operands([OperandPair(*matrices(m, n, k, seed)) for seed in range(pairs)])
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request):
+    made = CLASSES[request.param]()
+    try:
+        made.probe()
+    except BackendUnavailable as absent:
+        pytest.skip(f"{request.param}: {absent.reason}; to run this: {absent.remedy}")
+    return made
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (33, 17, 65), (64, 64, 64), (200, 3, 40)])
+def test_its_products_are_the_librarys_own_to_the_last_bit(kernel, shape):
+    operands = operands_of(*shape)
+    library = kernel.of()
+    library.probe()
+    library.prepare(operands)
+    kernel.prepare(operands)
+    for pair in range(len(operands)):
+        np.testing.assert_array_equal(kernel.product(pair), library.product(pair))
+
+
+def test_it_says_where_it_was_found(kernel):
+    kernel.prepare(operands_of(8, 8, 8))
+    facts = kernel.provenance()
+    assert Path(str(facts["kernel image"])).exists() or sys.platform == "darwin"
+    assert facts["kernel routine"] == "sgemm"
+    assert facts["identical at this shape"] == 1
+
+
+def test_numpy_calls_another_routine_for_vectors():
+    """FACTS of NumPy's source: one row or one column goes to gemv, whose sums are in another order."""
+    kernel = CLASSES["kernel-numpy"]()
+    kernel.probe()
+    for shape in [(1, 200, 300), (200, 1, 300)]:
+        kernel.prepare(operands_of(*shape))
+        assert kernel.provenance()["kernel routine"] == "sgemv"
+        kernel.run(3, 0)
+
+
+def test_a_kernel_that_is_not_the_librarys_is_not_accepted(monkeypatch):
+    """NumPy's own OpenBLAS is offered as MLX's kernel: its products differ in the last bits, and that shows."""
+    numpy_image = next(image for image in loaded_images() if "_multiarray_umath" in image)
+    other = CLASSES["kernel-mlx"]()
+    monkeypatch.setattr(type(other), "caller", r"^_multiarray_umath")
+    monkeypatch.setattr(type(other), "candidates", CLASSES["kernel-numpy"].candidates)
+    monkeypatch.setattr(kernel_module, "_IDENTIFIED", {})
+    found = any(_kernels.find_symbol(numpy_image, one.symbol) for one in CLASSES["kernel-numpy"].candidates)
+    if not found or sys.platform == "darwin":
+        pytest.skip("NumPy and MLX call one BLAS here; to run this, use Linux with NumPy's own wheel")
+    with pytest.raises(BackendUnavailable, match=r"kernel not identified: products of .* are not those of mlx-cpu"):
+        other.probe()
+
+
+def test_a_library_without_such_a_name_says_so(monkeypatch):
+    made = CLASSES["kernel-numpy"]()
+    monkeypatch.setattr(type(made), "candidates", (Candidate("no_such_sgemm", "cblas-lp64"),))
+    monkeypatch.setattr(kernel_module, "_IDENTIFIED", {})
+    with pytest.raises(BackendUnavailable, match="calls none of no_such_sgemm"):
+        made.probe()
+
+
+# --- The extension ----------------------------------------------------------------------------------------------------
+
+
+def test_a_symbol_is_found_with_its_library():
+    image = next(image for image in loaded_images() if "_multiarray_umath" in image)
+    for name in ("scipy_cblas_sgemm64_", "cblas_sgemm$NEWLAPACK$ILP64"):
+        found = _kernels.find_symbol(image, name)
+        if found:
+            assert "blas" in found[0].lower()
+            return
+    pytest.skip("NumPy has a BLAS of another name here; to run this, install its wheel")
+
+
+@pytest.mark.parametrize(("image", "name"), [("", "no_such_symbol"), ("/no/such/image.so", "no_such_symbol")])
+def test_a_symbol_that_is_not_there_is_none(image, name):
+    assert _kernels.find_symbol(image, name) is None
+
+
+@pytest.mark.parametrize(
+    ("convention", "routine"), [("cblas", "sgemm"), ("fortran-lp64", "sgemv"), ("cblas-lp64", "dgemm")]
+)
+def test_an_unknown_convention_is_refused(convention, routine):
+    with pytest.raises(ValueError, match=routine):
+        _kernels.Kernel("", "malloc", convention, routine)
+
+
+def _numpy_kernel(routine="sgemm"):
+    made = CLASSES["kernel-numpy"]()
+    made.probe()
+    candidate = made._candidate
+    symbol = candidate.symbol if routine == "sgemm" else candidate.vector_symbol
+    return _kernels.Kernel(made._caller, symbol, candidate.convention, routine)
+
+
+@pytest.mark.parametrize("order_a", "CF")
+@pytest.mark.parametrize("order_b", "CF")
+@pytest.mark.parametrize("order_out", "CF")
+@pytest.mark.parametrize("shape", [(4, 6, 5), (1, 6, 5), (6, 1, 5), (1, 1, 5)])
+def test_every_layout_is_passed_on_rightly(order_a, order_b, order_out, shape):
+    a, b = matrices(*shape, 0)
+    out = np.full((shape[0], shape[1]), np.nan, np.float32, order=order_out)
+    products = _kernels.Products([(np.array(a, order=order_a), np.array(b, order=order_b))], out)
+    routines = ["sgemm"] + (["sgemv"] if 1 in shape[:2] else [])
+    for routine in routines:
+        out.fill(np.nan)
+        _numpy_kernel(routine).multiply(products, 0)
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        assert (np.abs(out - exact) <= error_bound(a, b)).all(), routine
+
+
+@pytest.mark.parametrize("order", "CF")
+def test_fortrans_interface_is_passed_on_rightly(order):
+    made = CLASSES["kernel-torch"]()
+    try:
+        made.probe()
+    except BackendUnavailable as absent:
+        pytest.skip(f"{absent.reason}; to run this: {absent.remedy}")
+    a, b = matrices(7, 4, 9, 0)
+    out = np.full((7, 4), np.nan, np.float32, order=order)
+    products = _kernels.Products([(np.array(a, order="F"), b)], out)
+    made._kernel.multiply(products, 0)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-6)
+
+
+def test_products_that_cannot_be_are_refused():
+    a, b = matrices(3, 3, 3, 0)
+    out = np.empty((3, 3), np.float32)
+    with pytest.raises(ValueError, match="at least one pair"):
+        _kernels.Products([], out)
+    with pytest.raises(ValueError, match="b: expected 3 rows"):
+        _kernels.Products([(a, b[:2])], out)
+    with pytest.raises(IndexError):
+        _numpy_kernel().multiply(_kernels.Products([(a, b)], out), 1)
+    with pytest.raises(ValueError, match="one row or one column"):
+        _numpy_kernel("sgemv").multiply(_kernels.Products([(a, b)], out), 0)
+    empty = _kernels.Products([(a[:0], b)], out[:0])
+    with pytest.raises(ValueError, match="empty"):
+        _numpy_kernel().multiply(empty, 0)
+
+
+def test_torch_from_cpp_needs_torchs_library():
+    a, b = matrices(3, 3, 3, 0)
+    with pytest.raises(RuntimeError, match="does not export aoti_torch"):
+        _kernels.TorchProducts("/no/such/libtorch_cpu.so", _kernels.Products([(a, b)], np.empty((3, 3), np.float32)))
+
+
+def test_eviction_leaves_the_values_alone():
+    a, _ = matrices(50, 50, 50, 0)
+    before = a.copy()
+    _kernels.evict(a)
+    _kernels.evict(a[::2])
+    _kernels.evict(a[:0])
+    np.testing.assert_array_equal(a, before)
+
+
+def test_ceilings_are_figures():
+    assert _kernels.vector_instructions() in ("AVX-512", "AVX2", "NEON", "none")
+    for threads in (1, 2):
+        assert 0 < _kernels.peak_flops(threads) < math.inf
+        assert 0 < _kernels.triad_bandwidth(threads, 2**22) < math.inf
+    with pytest.raises(ValueError, match="threads"):
+        _kernels.peak_flops(0)
+    with pytest.raises(ValueError, match="threads"):
+        _kernels.triad_bandwidth(2, 12)
+
+
+# --- Libraries for LD_PRELOAD -----------------------------------------------------------------------------------------
+
+PRODUCT = """
+import numpy as np, mlx.core as mx, json
+from gemmscope import _kernels
+a, b = (np.random.default_rng(i).random((70, 70), np.float32) for i in range(2))
+with mx.stream(mx.cpu):
+    product = np.array(mx.matmul(mx.array(a), mx.array(b)))
+assert np.allclose(product, a.astype(float) @ b, rtol=1e-4)
+print(_kernels.find_symbol("", "cblas_sgemm"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
+def test_mlx_multiplies_by_openblas_where_it_is_asked_to():
+    command = [sys.executable, "-m", "gemmscope", "blas-shim"]
+    shim = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    assert Path(shim).samefile(preload.blas_library())
+    done = subprocess.run([sys.executable, "-c", PRODUCT], env={"LD_PRELOAD": shim, "PATH": "/usr/bin"},
+                          check=True, capture_output=True, text=True)  # fmt: skip
+    assert shim in done.stdout
+    assert "OpenBLAS" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
+def test_the_probe_sees_mlxs_kernel_and_can_slow_it_down():
+    code = (
+        PRODUCT
+        + """
+import ctypes, time
+probe = ctypes.CDLL(None)
+probe.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
+probe.gemmscope_probe_calls.restype = ctypes.c_int64
+assert probe.gemmscope_probe_calls() == 1 and probe.gemmscope_probe_nanoseconds() > 0
+probe.gemmscope_probe_delay_kernel.argtypes = [ctypes.c_int64]
+probe.gemmscope_probe_delay_runtime.argtypes = [ctypes.c_int64]
+for delay in (probe.gemmscope_probe_delay_kernel, probe.gemmscope_probe_delay_runtime):
+    delay(50_000_000)
+    start = time.perf_counter()
+    with mx.stream(mx.cpu):
+        mx.eval(mx.matmul(mx.array(a), mx.array(b)))
+    assert time.perf_counter() - start >= 0.05
+    delay(0)
+print("slowed")
+"""
+    )
+    environment = {"LD_PRELOAD": str(preload.library("probe")), "PATH": "/usr/bin"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "slowed" in done.stdout
+
+
+def test_a_build_without_the_library_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(preload, "_FOLDER", tmp_path)
+    with pytest.raises(BackendUnavailable, match="without its library"):
+        preload.blas_library()
