@@ -1,0 +1,337 @@
+"""What is said about a run: each rule on made-up results, for both outcomes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gemmscope.findings import RULES, claims, derive, kernels, overhead, quality, speed
+from gemmscope.findings.view import View
+from gemmscope.parts import derive as derive_parts
+from gemmscope.results.model import Canary, ProcessMode, Sample, WorkerRecord
+from tests.builders import make_backend, make_cell, make_comparison, make_machine, make_result
+
+MICRO = 1e-6
+
+
+def samples(seconds, spread=0.001, sets=6):
+    """Samples whose sets scatter by ``spread``; cells of one round are taken in one turn, and so paired."""
+    generator = random.Random(f"{seconds}{spread}")
+    return [
+        Sample(set=set_, round=round_, turn=0, start=0.0, first_pair=0, loops=1,
+               seconds=seconds * (1 + spread * generator.uniform(-1, 1)), cpu_seconds=seconds)
+        for set_ in range(sets) for round_ in range(3)
+    ]  # fmt: skip
+
+
+def cell(backend, micros, size=64, spread=0.001, **changes):
+    seconds = micros * MICRO
+    return make_cell(backend, seconds, size=size, samples=samples(seconds, spread), **changes)
+
+
+def view(*cells, parts=(), **changes):
+    return View(make_result(list(cells), parts=list(parts), **changes))
+
+
+def with_parts(*cells, backends):
+    parts = derive_parts(cells, {record.name: record for record in backends})
+    return view(*cells, parts=parts, backends=backends)
+
+
+def only(findings):
+    (finding,) = findings
+    return finding
+
+
+# --- Speed ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_fastest_library_is_named_with_its_shapes():
+    findings = speed.fastest(view(
+        cell("numpy-cpu", 1.0, 16), cell("torch-cpu", 2.0, 16), cell("numpy-cpu", 4.0, 64), cell("torch-cpu", 5.0, 64),
+        cell("numpy-cpu", 50.0, 256), cell("torch-cpu", 40.0, 256),
+    ))  # fmt: skip
+    first, second = findings
+    assert first.text.startswith("Fastest at 16 and 64: numpy. numpy-cpu takes 1.00 µs at 16")
+    assert second.text.startswith("Fastest at 256: torch.")
+    assert (first.verdict, second.verdict) == ("found", "found")
+    assert first.evidence["numpy-cpu at 16, seconds"] == MICRO
+    assert second.shapes == ["256x256x256"]
+
+
+def test_what_cannot_be_told_apart_is_not_called_fastest():
+    finding = only(speed.fastest(view(cell("numpy-cpu", 1.0, spread=0.3), cell("torch-cpu", 1.02, spread=0.3))))
+    assert finding.verdict == "not found"
+    assert "not told apart from torch-cpu" in finding.text
+    assert not finding.text.startswith("Fastest")
+
+
+def test_reduced_precision_is_never_the_fastest():
+    finding = only(speed.fastest(view(cell("numpy-cpu", 10.0), cell("mlx-gpu:tf32", 1.0, precision="tf32"))))
+    assert finding.text.startswith("Fastest at 64: numpy")
+
+
+def test_a_changed_order_is_said_once_for_each_turn():
+    finding = only(speed.order_changes(view(
+        cell("numpy-cpu", 1.0, 16), cell("torch-cpu", 2.0, 16),
+        cell("numpy-cpu", 50.0, 256), cell("torch-cpu", 40.0, 256),
+    )))  # fmt: skip
+    assert "numpy-cpu is faster than torch-cpu at 16" in finding.text
+    assert "slower at 256" in finding.text
+    same_order = view(cell("numpy-cpu", 1.0, 16), cell("torch-cpu", 2.0, 16),
+                      cell("numpy-cpu", 40.0, 256), cell("torch-cpu", 50.0, 256))  # fmt: skip
+    assert speed.order_changes(same_order) == []
+
+
+# --- Causes -----------------------------------------------------------------------------------------------------------
+
+MLX = [
+    make_backend("mlx-cpu", part="binding", inside="mlx-cpp-cpu"),
+    make_backend("mlx-cpp-cpu", part="runtime", inside="kernel-mlx", entry="native"),
+    make_backend("kernel-mlx", library="mlx", entry="native"),
+    make_backend("kernel-numpy", library="numpy", entry="native"),
+]
+
+
+def kernel_worker(backend, image, description=""):
+    facts = {"kernel image": image, "kernel description": description}
+    return WorkerRecord(set=0, worker=backend, library=backend, pid=1, backends={backend: facts})
+
+
+def slow_mlx(kernel_micros, *more):
+    cells = [cell("mlx-cpu", kernel_micros + 2, 1024), cell("kernel-mlx", kernel_micros, 1024),
+             cell("kernel-numpy", 100.0, 1024), *more]  # fmt: skip
+    workers = [kernel_worker("kernel-mlx", "/x/libblas-bd8a.so.3"), kernel_worker("kernel-numpy", "/x/libob.so", "OB")]
+    extra = [make_backend(one.backend) for one in more]
+    return view(*cells, backends=[*MLX, *extra], workers=workers)
+
+
+def test_a_slow_kernel_is_named_as_the_cause_with_its_file_and_remedy():
+    finding = only(kernels.kernel_as_cause(slow_mlx(5000.0)))
+    assert "mlx-cpu is slow because of its kernel" in finding.text
+    assert "libblas-bd8a.so.3 (netlib's reference BLAS, by its name)" in finding.text
+    assert "nearly all of the call is the kernel" in finding.text
+    assert "gemmscope blas-shim" in finding.text
+    assert finding.evidence["times as long"] == pytest.approx(50, rel=0.01)
+
+
+def test_the_remedys_gain_is_said_where_it_was_measured():
+    finding = only(kernels.kernel_as_cause(slow_mlx(5000.0, cell("mlx-cpu:blas=openblas", 100.0, 1024))))
+    assert "mlx-cpu:blas=openblas: 50.0 [" in finding.text
+    assert "times as fast here" in finding.text
+
+
+def test_kernels_that_hardly_differ_are_no_cause():
+    assert kernels.kernel_as_cause(slow_mlx(120.0)) == []
+
+
+def test_another_routine_is_reported_with_its_shape():
+    rows = view(
+        cell("kernel-numpy", 1.0, routine="sgemm"),
+        make_cell("kernel-numpy", MICRO, m=1, n=64, k=64, samples=samples(MICRO), routine="sgemv"),
+        backends=[make_backend("kernel-numpy", library="numpy")],
+    )
+    finding = only(kernels.other_routines(rows))
+    assert "At 1×64×64 numpy calls sgemv and not sgemm" in finding.text
+    assert kernels.other_routines(view(cell("kernel-numpy", 1.0, routine="sgemm"))) == []
+
+
+def mlx_calls(*sizes):
+    """Calls with a runtime of 8 µs and a binding of 2 around kernels of the given microseconds."""
+    cells = []
+    for size, kernel in sizes:
+        cells += [cell("mlx-cpu", kernel + 10, size), cell("mlx-cpp-cpu", kernel + 8, size),
+                  cell("kernel-mlx", kernel, size)]  # fmt: skip
+    return with_parts(*cells, backends=MLX)
+
+
+def test_the_share_around_the_kernel_and_where_it_fades():
+    finding = only(overhead.share(mlx_calls((16, 1.0), (64, 30.0), (256, 1000.0))))
+    assert finding.text.startswith(
+        "Of a call of mlx-cpu at 16, which takes 11.0 µs, 91 % is around the kernel: runtime"
+    )
+    assert "It is below 10 % from 256 on." in finding.text
+    assert finding.evidence["below 10 % from"] == "256x256x256"
+    assert finding.evidence["share at 16"] == pytest.approx(10 / 11, rel=0.01)
+    assert finding.verdict == "found"
+
+
+def test_a_share_that_is_small_everywhere_is_no_finding():
+    finding = only(overhead.share(mlx_calls((64, 10_000.0))))
+    assert finding.verdict == "not found"
+    assert "below 10 % at every size measured" in finding.text
+
+
+def test_a_share_that_noise_hides_is_not_told():
+    cells = [cell("mlx-cpu", 1010.0, spread=0.5), cell("mlx-cpp-cpu", 1008.0, spread=0.4), cell("kernel-mlx", 1000.0)]
+    finding = only(overhead.share(with_parts(*cells, backends=MLX)))
+    assert "cannot be told from the noise" in finding.text
+
+
+def test_what_dropping_to_cpp_would_save():
+    finding = only(overhead.python_against_native(mlx_calls((16, 1.0), (64, 30.0))))
+    assert finding.text.startswith("Dropping from mlx-cpu to C++ would save at most 2.0")
+    assert finding.verdict == "found"
+    noisy = [cell("mlx-cpu", 11.0, spread=0.9), cell("mlx-cpp-cpu", 10.9, spread=0.8), cell("kernel-mlx", 1.0)]
+    assert overhead.python_against_native(with_parts(*noisy, backends=MLX)) == []
+
+
+def numpy_calls(allocation):
+    backends = [make_backend("numpy-cpu", part="allocation", inside="numpy-cpu:out"),
+                make_backend("numpy-cpu:out", part="binding", inside="kernel-numpy"),
+                make_backend("kernel-numpy", entry="native")]  # fmt: skip
+    cells = [cell("numpy-cpu", 10 + allocation), cell("numpy-cpu:out", 10.0), cell("kernel-numpy", 9.0)]
+    return with_parts(*cells, backends=backends)
+
+
+def test_an_allocation_is_named_where_it_is_worth_it():
+    finding = only(overhead.allocation(numpy_calls(3.0)))
+    assert "costs numpy-cpu 3.0" in finding.text
+    assert "numpy-cpu:out does without" in finding.text
+    assert overhead.allocation(numpy_calls(0.1)) == []
+
+
+# --- Trust ------------------------------------------------------------------------------------------------------------
+
+
+def test_unequal_precision():
+    finding = only(quality.unequal_precision(view(
+        cell("numpy-cpu", 1.0), cell("mlx-gpu:tf32", 1.0, precision="tf32", relative_error=2.9e-4))))  # fmt: skip
+    assert "mlx-gpu:tf32 in tf32 (relative error 2.9e-04)" in finding.text
+    assert quality.unequal_precision(view(cell("numpy-cpu", 1.0))) == []
+
+
+def test_unequal_threads():
+    finding = only(
+        quality.unequal_threads(view(cell("numpy-cpu", 1.0, threads=2.0), cell("mlx-cpu", 1.0, threads=1.0)))
+    )
+    assert "up to 2.0 were busy, but mlx-cpu 1.0" in finding.text
+    assert quality.unequal_threads(view(cell("numpy-cpu", 1.0, threads=2.0), cell("mlx-cpu", 1.0, threads=1.9))) == []
+
+
+@pytest.mark.parametrize(("drift", "verdict"), [(0.3, "found"), (-0.2, "found"), (0.01, "not found")])
+def test_drift(drift, verdict):
+    finding = only(quality.drift(view(cell("numpy-cpu", 1.0), canary=Canary(shape="192x192x192", drift=drift))))
+    assert finding.verdict == verdict
+    assert quality.drift(view(cell("numpy-cpu", 1.0))) == []
+
+
+def test_processes_of_several_kinds():
+    modes = [ProcessMode(seconds=1e-6, sets=[0, 1, 2]), ProcessMode(seconds=4e-6, sets=[3])]
+    finding = only(quality.process_modes(view(cell("mlx-cpu", 1.0, process_modes=modes))))
+    assert "1.00 µs in 3 processes, 4.00 µs in 1" in finding.text
+    assert quality.process_modes(view(cell("mlx-cpu", 1.0))) == []
+
+
+def test_noise():
+    finding = only(quality.noise(view(cell("numpy-cpu", 1.0, spread_within=0.3), cell("torch-cpu", 1.0))))
+    assert "In 1 cell of 2" in finding.text
+    assert quality.noise(view(cell("numpy-cpu", 1.0, spread_within=0.02))) == []
+
+
+def test_not_converged():
+    open_ = make_comparison("torch-cpu", 1.0, "unclear", converged=False)
+    settled = make_comparison("torch-cpu", 2.0, "slower", converged=True)
+    finding = only(quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [open_, settled]))))
+    assert finding.text.startswith("1 of 2 comparisons stayed open")
+    assert quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [settled]))) == []
+
+
+# --- The old claims ---------------------------------------------------------------------------------------------------
+
+
+def outcome(rule, *cells, **changes):
+    finding = only(rule(view(*cells, **changes)))
+    word = {"supported": "Supported", "refuted": "Refuted", "not testable": "Not testable here"}[finding.verdict]
+    assert word in finding.text
+    return finding.verdict
+
+
+@pytest.mark.parametrize(("mlx", "verdict"), [(5.0, "supported"), (10.0, "supported"), (12.0, "refuted")])
+def test_mlx_on_the_gpu(mlx, verdict):
+    assert outcome(claims.mlx_gpu, cell("mlx-gpu", mlx), cell("torch-gpu", 10.0)) == verdict
+
+
+def test_one_size_refutes_a_claim_about_all():
+    cells = [cell("mlx-gpu", 5.0, 64), cell("torch-gpu", 10.0, 64), cell("mlx-gpu", 50.0, 256),
+             cell("torch-gpu", 40.0, 256)]  # fmt: skip
+    assert outcome(claims.mlx_gpu, *cells) == "refuted"
+
+
+@pytest.mark.parametrize(("mlx", "verdict"), [(5.0, "supported"), (9.9, "not testable"), (20.0, "refuted")])
+def test_mlx_on_the_cpu_ahead(mlx, verdict):
+    spread = 0.3 if mlx == 9.9 else 0.001
+    cells = [cell("mlx-cpu", mlx, spread=spread), cell("torch-cpu", 10.0, spread=spread),
+             cell("numpy-cpu", 10.1, spread=spread)]  # fmt: skip
+    assert outcome(claims.mlx_cpu_ahead, *cells) == verdict
+
+
+@pytest.mark.parametrize(("torch", "verdict"), [(10.5, "supported"), (20.0, "refuted"), (5.0, "refuted")])
+def test_numpy_and_torch_alike(torch, verdict):
+    assert outcome(claims.numpy_and_torch, cell("numpy-cpu", 10.0), cell("torch-cpu", torch)) == verdict
+
+
+@pytest.mark.parametrize(("cpu", "verdict"), [(11.0, "supported"), (30.0, "refuted")])
+def test_mlx_on_the_cpu_near_the_gpu_at_one_size(cpu, verdict):
+    cells = [
+        cell("mlx-cpu", cpu, 64),
+        cell("mlx-gpu", 10.0, 64),
+        cell("mlx-cpu", 900.0, 256),
+        cell("mlx-gpu", 9.0, 256),
+    ]
+    assert outcome(claims.mlx_cpu_near_gpu, *cells) == verdict
+
+
+@pytest.mark.parametrize(
+    ("mlx", "numpy", "micros", "verdict"),
+    [(0.3, 0.0, 5.0, "supported"), (0.0, 0.0, 5.0, "refuted"), (0.3, 0.4, 5.0, "refuted"), (0.3, 0.0, 20.0, "refuted")],
+)
+def test_efficiency_cores(mlx, numpy, micros, verdict):
+    cells = [cell("mlx-cpu", micros, efficiency_share=mlx), cell("numpy-cpu", 10.0, efficiency_share=numpy)]
+    machine = make_machine(performance_cpus=4, efficiency_cpus=4)
+    assert outcome(claims.efficiency_cores, *cells, machine=machine) == verdict
+
+
+def test_efficiency_cores_that_are_not_there_or_not_read():
+    cells = [cell("mlx-cpu", 5.0), cell("numpy-cpu", 10.0)]
+    assert outcome(claims.efficiency_cores, *cells) == "not testable"
+    assert outcome(claims.efficiency_cores, *cells, machine=make_machine(efficiency_cpus=4)) == "not testable"
+
+
+def test_a_claim_without_its_backends_says_why():
+    absent = make_backend("mlx-gpu", status="unavailable", reason="no gpu device here")
+    finding = only(claims.mlx_gpu(view(cell("torch-gpu", 1.0), backends=[absent])))
+    assert finding.verdict == "not testable"
+    assert "mlx-gpu is unavailable: no gpu device here" in finding.text
+    assert "torch-gpu was not asked for" in only(claims.mlx_gpu(view(cell("numpy-cpu", 1.0)))).text
+
+
+def test_copies_saved_by_unified_memory():
+    finding = only(claims.unified_memory(view(cell("numpy-cpu", 1.0))))
+    assert finding.verdict == "not testable"
+
+
+# --- All of them ------------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_survives_a_run_in_which_nothing_was_measured():
+    for result in (make_result([]), make_result([make_cell("numpy-cpu", None, status="failed", reason="why")])):
+        found = derive(result)
+        assert {finding.verdict for finding in found} <= {"not testable"}
+
+
+def test_every_claim_is_always_said():
+    ids = {finding.id for finding in derive(make_result([cell("numpy-cpu", 1.0)]))}
+    assert {id_ for id_ in ids if id_.startswith("claim-")} == {
+        "claim-mlx-gpu", "claim-mlx-cpu-ahead", "claim-numpy-torch-alike", "claim-mlx-cpu-near-gpu",
+        "claim-efficiency-cores", "claim-unified-memory",
+    }  # fmt: skip
+
+
+def test_every_sentence_ends_and_names_no_nan():
+    run = mlx_calls((16, 1.0), (256, 1000.0))
+    for rule in RULES:
+        for finding in rule(run):
+            assert finding.text.endswith((".", ")."))
+            assert "nan" not in finding.text.split()
