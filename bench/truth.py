@@ -2,23 +2,28 @@
 
     python bench/truth.py run --short
     python bench/truth.py run --trials 100 --out truth.jsonl      # hours; go on with the same command
+    python bench/truth.py run --trials 100 --lanes 6              # on a machine with twelve processors or more
     python bench/truth.py table truth.jsonl
 
 A trial is one whole comparison by one method: gemmscope, a plain loop over the calls one after the other,
 torch.utils.benchmark, pyperf. Each compares np.matmul with itself and with copies of itself that are slower by 1, 2, 5
-and 10 %, with an idle machine or beside two noisy processes. Methods and conditions take turns in random order.
+and 10 %, with an idle machine or beside two noisy processes. Methods and conditions take turns in random order. With
+lanes several trials run side by side, each on two processors of its own, its noisy neighbours among them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
@@ -41,6 +46,8 @@ METHODS = ("gemmscope", "plain loop", "torch.utils.benchmark", "pyperf")
 CONDITIONS = ("idle", "noisy")
 NEIGHBOURS = 2
 MARGIN = 0.01
+# Processors of a lane: the one that works, and one for the harness and whatever else there is.
+LANE = 2
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -172,6 +179,8 @@ def main() -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("truth.jsonl"), show_default=True,
               help="A line for each trial; trials that it holds already are not made again.")  # fmt: skip
 @click.option("--stop-after", type=float, help="Begin no trial after so many seconds.")
+@click.option("--lanes", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Trials side by side, each on two processors of its own (Linux); 0 for one on all.")  # fmt: skip
 def run(
     short: bool,
     trials: int,
@@ -181,6 +190,7 @@ def run(
     conditions: str,
     out: Path,
     stop_after: float | None,
+    lanes: int,
 ) -> None:
     """Make trials, and print the table."""
     if short:
@@ -193,15 +203,71 @@ def run(
     there = {(t.method, t.condition, t.number) for t in read(out)} if out.exists() else set()
     missing = [case for case in wanted if case not in there]
     random.Random(len(missing)).shuffle(missing)
-    begin = perf_counter()
-    for i, (method, condition, number) in enumerate(missing, 1):
-        if stop_after is not None and perf_counter() - begin > stop_after:
-            break
-        made = trial(method, condition, number, size, seconds)
-        with out.open("ab") as file:
-            file.write(msgspec.json.encode(made) + b"\n")
-        click.echo(f"{i} of {len(missing)}: {method}, {condition}, {made.seconds:.1f} s", err=True)
+    make_trials(missing, out, size, seconds, stop_after or math.inf, processors_of(lanes))
     click.echo(table(read(out)))
+
+
+def processors_of(lanes: int) -> list[set[int] | None]:
+    """The processors of each lane; one lane without any of its own if none are asked for.
+
+    Raises:
+        UsageError: If there are not so many.
+    """
+    if lanes == 0:
+        return [None]
+    allowed = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    if len(allowed) < LANE * lanes:
+        raise click.UsageError(f"{lanes} lanes need {LANE * lanes} processors; this process may use {len(allowed)}")
+    return [set(allowed[LANE * i : LANE * (i + 1)]) for i in range(lanes)]
+
+
+def make_trials(
+    cases: list[tuple[str, str, int]],
+    out: Path,
+    size: int,
+    seconds: float,
+    stop_after: float,
+    lanes: list[set[int] | None],
+) -> None:
+    """Makes the trials in as many lanes; each is a line of the file as soon as it is done."""
+    begin = perf_counter()
+    waiting = iter(enumerate(cases, 1))
+    lock = threading.Lock()
+
+    def work(processors: set[int] | None) -> None:
+        while True:
+            with lock:
+                number, case = next(waiting, (0, None))
+            if case is None or perf_counter() - begin > stop_after:
+                return
+            made = trial_apart(case, size, seconds, processors)
+            with lock, out.open("ab") as file:
+                file.write(made + b"\n")
+            click.echo(f"{number} of {len(cases)}: {case[0]}, {case[1]}", err=True)
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for done in [pool.submit(work, processors) for processors in lanes]:
+            done.result()
+
+
+def trial_apart(case: tuple[str, str, int], size: int, seconds: float, processors: set[int] | None) -> bytes:
+    """A trial in a process of its own, on these processors, as JSON."""
+    method, condition, number = case
+    command = [sys.executable, __file__, "one", method, condition, str(number), str(size), str(seconds)]
+    if processors is not None:
+        command = ["taskset", "--cpu-list", ",".join(map(str, sorted(processors))), *command]
+    return subprocess.run(command, check=True, capture_output=True).stdout.strip()
+
+
+@main.command(hidden=True)
+@click.argument("method")
+@click.argument("condition")
+@click.argument("number", type=int)
+@click.argument("size", type=int)
+@click.argument("seconds", type=float)
+def one(method: str, condition: str, number: int, size: int, seconds: float) -> None:
+    """Make one trial, and print it as JSON."""
+    click.echo(msgspec.json.encode(trial(method, condition, number, size, seconds)))
 
 
 @main.command(name="table")
