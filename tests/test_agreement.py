@@ -49,7 +49,11 @@ def test_every_pair_of_backends_agrees(available, shape):
     pair = OperandPair(*matrices(*shape))
     products = {}
     for backend in available:
-        backend.prepare(Operands([pair]))
+        try:
+            backend.prepare(Operands([pair]))
+        except BackendUnavailable as absent:  # an empty product has no kernel
+            assert 0 in shape, absent.reason
+            continue
         products[backend.name] = backend.product(0).astype(np.float64)
     # Each is within the bound of the exact product, so any two are within twice of it of each other.
     bound = 2 * error_bound(*pair)

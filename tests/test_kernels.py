@@ -148,7 +148,7 @@ def test_fortrans_interface_is_passed_on_rightly(order):
     a, b = matrices(7, 4, 9, 0)
     out = np.full((7, 4), np.nan, np.float32, order=order)
     products = _kernels.Products([(np.array(a, order="F"), b)], out)
-    made._kernel.multiply(products, 0)
+    made._sgemm.multiply(products, 0)
     np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-6)
 
 
