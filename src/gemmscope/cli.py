@@ -220,6 +220,92 @@ def report(results: str, figures: str | None, as_json: bool) -> None:
             click.echo(f"Drawn: {path}", err=True)
 
 
+@main.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip  # noqa: E501
+@click.option("--margin", type=_Percent(), default=0.02, help="Smallest difference worth naming.  [default: 2%]")
+@click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip  # noqa: E501
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip  # noqa: E501
+@click.option("--figure", type=click.Path(dir_okay=False), metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip  # noqa: E501
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
+def compare(
+    results: tuple[str, ...],
+    limit: float | None,
+    margin: float,
+    fleet: bool | None,
+    markdown: str | None,
+    figure: str | None,
+    as_json: bool,
+) -> None:
+    r"""Compare runs: ratios with intervals and verdicts, and what differs between them.
+
+    RESULTS are results files, or the folders that hold them; each is compared with the first. A machine that changed
+    between the runs is told from a library that changed. Runs of different machines are put side by side.
+
+    \b
+    Examples:
+      gemmscope compare before/ after/
+      gemmscope compare main.json branch.json --fail-slower-than 5% --markdown summary.md
+      gemmscope compare node*/results.json --figure fleet.svg
+
+    Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be
+    compared.
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    import msgspec  # noqa: PLC0415
+
+    from gemmscope.between_runs.files import compare as compare_files  # noqa: PLC0415
+    from gemmscope.between_runs.model import Fleet  # noqa: PLC0415
+    from gemmscope.report import between_runs as pages  # noqa: PLC0415
+    from gemmscope.report import document  # noqa: PLC0415
+
+    found = compare_files(results, margin=margin, fail_slower_than=limit, fleet=fleet)
+    if isinstance(found, Fleet):
+        page = pages.fleet_page(found)
+        gates = []
+    else:
+        page = [block for one in found for block in pages.comparison_page(one)]
+        gates = [one.gate for one in found if one.gate is not None and one.gate.slower]
+    if figure is not None:
+        if not isinstance(found, Fleet):
+            raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
+        from gemmscope.report.fleet import draw_fleet  # noqa: PLC0415
+
+        draw_fleet(found, Path(figure))
+        click.echo(f"Drawn: {figure}", err=True)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    elif markdown != "-":
+        _say(document.plain(page))
+    if markdown is not None:
+        _write(markdown, document.markdown(page))
+    for gate in gates:
+        click.echo(f"gemmscope: {pages.gate_sentence(gate)}", err=True)
+    sys.exit(EXIT_FAILED if gates else EXIT_OK)
+
+
+def _say(text: str) -> None:
+    """Prints a text, in ASCII where standard output has no other characters."""
+    from gemmscope.report.text import in_ascii  # noqa: PLC0415
+
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    click.echo(text if encoding.startswith("utf") else in_ascii(text), nl=False)
+
+
+def _write(file: str, text: str) -> None:
+    """Writes a text to a file, whole or not at all; ``-`` is standard output."""
+    from pathlib import Path  # noqa: PLC0415
+
+    from gemmscope.results.store import write_whole  # noqa: PLC0415
+
+    if file == "-":
+        _say(text)
+        return
+    write_whole(Path(file), text.encode)
+    click.echo(f"Written: {file}", err=True)
+
+
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
         import msgspec  # noqa: PLC0415
