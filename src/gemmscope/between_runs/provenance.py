@@ -23,6 +23,9 @@ _WHEEL_FOLDER = re.compile(r"/(?:site|dist)-packages/([^/]+)")
 # Chance, and not choice: where memory happened to lie.
 _BY_CHANCE = frozenset({"alignment"})
 
+# What is said of the run as a whole: the harness's version, and the Python around the canary's C++ loop.
+_OF_THE_HARNESS = frozenset({"gemmscope", "python"})
+
 # What a machine may change without becoming another.
 _MACHINE_FACTS = ("system", "python", "memory_bytes", "memory_limit_bytes", "container", "virtual", "governor",
                   "max_frequency_hz", "power_source")  # fmt: skip
@@ -67,6 +70,8 @@ def _told(worker: WorkerRecord) -> Facts:
             # By their names alone: a wheel's libraries carry a hash in theirs, and a folder says only where they lie.
             images = [path for path in _texts(value) if _is_of(_image_owner(path), worker.library)]
             facts["libraries loaded"] = ", ".join(sorted({PurePath(path).name for path in images}))
+        elif key in _OF_THE_HARNESS and not worker.interpreter and (key == "gemmscope" or worker.worker == "canary"):
+            continue
         elif _is_of(_owner(key.partition(" ")[0]), worker.library):
             facts[key] = ", ".join(_texts(value))
     for backend, told in worker.backends.items():

@@ -98,13 +98,17 @@ class BackendRecord(Record, frozen=True, kw_only=True):
 
 
 class WorkerRecord(Record, frozen=True, kw_only=True):
-    """One worker process of one set: what it had loaded, and what each of its backends says of itself."""
+    """One worker process of one set: what it had loaded, and what each of its backends says of itself.
+
+    ``interpreter`` is the Python that a variant named; empty where it is that of the run.
+    """
 
     set: int
     worker: str
     library: str
     pid: int
     environment: dict[str, str] = {}
+    interpreter: str = ""
     provenance: dict[str, str | int | list[str]] = {}
     backends: dict[str, dict[str, str | int]] = {}
 
