@@ -199,18 +199,35 @@ def shapes(as_json: bool) -> None:
 @main.command()
 @click.argument("results", type=click.Path(exists=True))
 @click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Draw the figures into this folder.")
+@click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip  # noqa: E501
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip  # noqa: E501
+@click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(results: str, figures: str | None, as_json: bool) -> None:
+def report(
+    results: str, figures: str | None, csv: str | None, markdown: str | None, pyperf: str | None, as_json: bool
+) -> None:
     r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
-    Example:
+    Examples:
       gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
+      gemmscope report some-folder --csv cells.csv --markdown summary.md
+      gemmscope report some-folder --pyperf - > pyperf.json
     """
+    from gemmscope.report import document, exports, page  # noqa: PLC0415
     from gemmscope.results.store import load  # noqa: PLC0415
 
+    if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
+        raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results)
-    _print(result, as_json=as_json)
+    if "-" not in (csv, markdown, pyperf):
+        _print(result, as_json=as_json)
+    if csv is not None:
+        _write(csv, exports.to_csv(result))
+    if markdown is not None:
+        _write(markdown, document.markdown(page.result_page(result)))
+    if pyperf is not None:
+        _write(pyperf, exports.to_pyperf(result))
     if figures is not None:
         from pathlib import Path  # noqa: PLC0415
 

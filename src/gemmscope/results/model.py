@@ -6,9 +6,13 @@ History of the schema, newest first:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 SCHEMA = 1
 
@@ -285,7 +289,10 @@ class Account(Record, frozen=True, kw_only=True):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again."""
+    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again.
+
+    How a run looks is settled in :mod:`gemmscope.report`; the methods are the short way there, for a notebook.
+    """
 
     schema: int = SCHEMA
     gemmscope: str
@@ -303,3 +310,31 @@ class Result(Record, frozen=True, kw_only=True):
     canary: Canary | None = None
     account: Account = Account()
     warnings: list[str] = []
+
+    def table(self) -> str:
+        """The table that ``gemmscope run`` prints, as plain text."""
+        from gemmscope.report.notebook import table  # noqa: PLC0415  (what a result is is apart from how it looks)
+
+        return table(self)
+
+    def figure(self, kind: Literal["speed", "speedup"] = "speed") -> Figure:
+        """A picture of the run: ``"speed"`` by size, or ``"speedup"`` over the baseline. A notebook shows it."""
+        from gemmscope.report.figures import figure  # noqa: PLC0415  (as in table)
+
+        return figure(self, kind)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row for every cell, with the columns of ``gemmscope report --csv``.
+
+        Raises:
+            UsageError: If pandas is not installed.
+        """
+        from gemmscope.report.exports import to_pandas  # noqa: PLC0415  (as in table)
+
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows where a result is the value of a cell."""
+        from gemmscope.report.notebook import html  # noqa: PLC0415  (as in table)
+
+        return html(self)
