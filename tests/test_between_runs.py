@@ -24,9 +24,7 @@ def against(before, after, **given):
 
 
 def verdicts(comparison, backend=None):
-    return collections.Counter(
-        change.verdict for change in comparison.changes if backend in (None, change.backend)
-    )  # fmt: skip
+    return collections.Counter(change.verdict for change in comparison.changes if backend in (None, change.backend))
 
 
 def text_of(comparison):
@@ -189,7 +187,19 @@ def test_what_casts_doubt_is_a_warning():
     said = "\n".join(comparison.warnings)
     for words in ("seed is 0 and then 7", "pairs is 10 and then 2", "later run was cut off", "later run has 3 sets"):
         assert words in said
-    assert "torch-cpu at 64×64×64: only in the earlier run" in comparison.left_out
+    assert "torch-cpu at 64×64×64: only in the earlier run; not measured in the other" in comparison.left_out
+
+
+def test_a_backend_that_failed_in_one_run_is_left_out_with_its_reason():
+    import msgspec
+
+    after = World().run(2)
+    cells = [
+        msgspec.structs.replace(cell, status="failed", reason="it broke") if cell.backend == "cblas" else cell
+        for cell in after.cells
+    ]
+    comparison = against(World().run(1), msgspec.structs.replace(after, cells=cells))
+    assert "cblas at 64×64×64: only in the earlier run; in the other failed: it broke" in comparison.left_out
 
 
 def test_provenance_that_differs_is_shown_with_its_library():

@@ -311,15 +311,17 @@ def _say(text: str) -> None:
 
 
 def _write(file: str, text: str) -> None:
-    """Writes a text to a file, whole or not at all; ``-`` is standard output."""
+    """Writes a text to a file, or to standard output for ``-``."""
     from pathlib import Path  # noqa: PLC0415
-
-    from gemmscope.results.store import write_whole  # noqa: PLC0415
 
     if file == "-":
         _say(text)
         return
-    write_whole(Path(file), text.encode)
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written: {error.strerror}; name another file") from error
     click.echo(f"Written: {file}", err=True)
 
 

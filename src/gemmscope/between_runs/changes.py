@@ -13,26 +13,21 @@ from typing import TYPE_CHECKING
 
 from gemmscope import statistics
 from gemmscope.between_runs.comparable import common_cells, doubts, require_one_machine, set_count
-from gemmscope.between_runs.model import Change, Gate, MachineChange, Run, RunsComparison, Slowdown
+from gemmscope.between_runs.machine import machine_change
+from gemmscope.between_runs.model import Change, Gate, Run, RunsComparison, Slowdown
 from gemmscope.between_runs.provenance import differences, library_facts
-from gemmscope.report import text as words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.between_runs.model import Outcome
-    from gemmscope.results.model import Cell, Interval, Result, Sample
+    from gemmscope.between_runs.model import MachineChange, Outcome
+    from gemmscope.results.model import Cell, Result, Sample
     from gemmscope.statistics import Estimate
 
 # Between runs the smallest difference worth naming is larger than within one.
 MARGIN = 0.02
 
 _CANARY = "canary"
-_NOTABLE = 0.01
-# From this half-width of the canary's interval on the machine is said not to have been steady.
-_UNSTEADY = 0.1
-# The common baseline agrees with the canary if it moved at least this much of its way.
-_AGREES = 1 / 3
 
 
 def compare_runs(
@@ -55,7 +50,7 @@ def compare_runs(
     changed = {of for difference in found for of in difference.of}
     moves = _moves(pairs, before[1], after[1], changed)
     canary = None if _CANARY in changed else _canary_move(before[1], after[1])
-    machine = _machine_change(canary, [move for move in moves if not move.library_changed])
+    machine = machine_change(canary, [move.plain for move in moves if not move.library_changed])
     judged = [_judged(move, moves, canary, machine) for move in moves]
     held = statistics.holm([one.verdict_probability(margin) for one in judged], statistics.VERDICT_LEVEL)
     return RunsComparison(
@@ -213,9 +208,6 @@ def _gate(moves: Sequence[_Move], judged: Sequence[_Judged], limit: float) -> Ga
     return Gate(limit=limit, slower=slower)
 
 
-# --- The machine ------------------------------------------------------------------------------------------------------
-
-
 def _canary_move(before: Result, after: Result) -> Estimate | None:
     """By how much the canary's time moved: like any other cell it may move a little for reasons of its own."""
     if before.canary is None or after.canary is None or before.canary.shape != after.canary.shape:
@@ -223,49 +215,6 @@ def _canary_move(before: Result, after: Result) -> Estimate | None:
     if not before.canary.samples or not after.canary.samples:
         return None
     return statistics.between_runs(statistics.welch(_logs(before.canary.samples), _logs(after.canary.samples)), [])
-
-
-def _machine_change(canary: Estimate | None, unchanged: Sequence[_Move]) -> MachineChange:
-    """Whether the machine changed, by the canary and by what all unchanged libraries did together."""
-    mean, low, high = statistics.t_interval([move.plain.mean for move in unchanged]) if unchanged else (0.0, None, None)
-    common = statistics.Estimate(mean, 0.0, 0).interval() if unchanged else None
-    if common is not None and low is not None and high is not None:
-        common = type(common)(median=common.median, low=math.exp(low), high=math.exp(high))
-    sung = None if canary is None else canary.interval()
-    others = f"the libraries that are the same in both runs took {_times(common)}" if common is not None else ""
-    if sung is None or canary is None:
-        if common is None:
-            text = ("nothing that is the same in both runs was measured, not even a canary: a changed machine cannot "
-                    "be told from a changed library, so no change is named")  # fmt: skip
-            return MachineChange(status="unknown", text=text)
-        return MachineChange(
-            status="doubtful" if _moved(common) else "steady", common=common,
-            text=f"there is no canary that is the same in both runs; {others}",
-        )  # fmt: skip
-    sang = f"the canary, a fixed product, took {_times(sung)}"
-    if _moved(sung):
-        agrees = common is None or mean * math.copysign(1, canary.mean) >= _AGREES * abs(canary.mean)
-        if agrees:
-            word = "slower" if canary.mean > 0 else "faster"
-            text = f"the machine became {word} between the runs: {sang}" + (f", and {others}" if others else "")
-            return MachineChange(status="changed", canary=sung, common=common, text=text)
-        text = f"{sang}, but {others}: the machine may have changed"
-        return MachineChange(status="doubtful", canary=sung, common=common, text=text)
-    if statistics.half_width(sung) > _UNSTEADY:
-        text = f"the machine was not steady, so that only large changes can be told: {sang}"
-        return MachineChange(status="steady", canary=sung, common=common, text=text)
-    text = f"no sign that the machine changed: {sang}" + (f", {others}" if others else "")
-    if _moved(common):
-        text = f"{sang}, which shows no change, but {others}: what moved so far may be the machine's doing"
-    return MachineChange(status="steady", canary=sung, common=common, text=text)
-
-
-def _moved(ratio: Interval | None) -> bool:
-    return ratio is not None and statistics.verdict(ratio, _NOTABLE) in ("faster", "slower")
-
-
-def _times(ratio: Interval | None) -> str:
-    return f"{words.ratio(ratio)} times as long" if ratio is not None else words.UNKNOWN
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------

@@ -48,11 +48,11 @@ def common_cells(before: Result, after: Result) -> tuple[list[tuple[Cell, Cell]]
         )
     earlier, later = measured(before), measured(after)
     pairs: list[tuple[Cell, Cell]] = []
-    left_out = [f"{_name(key)}: only in the earlier run" for key in earlier if key not in later]
+    left_out = [f"{_name(key)}: only in the earlier run; {_absence(after, key)}" for key in earlier if key not in later]
     for key, cell in later.items():
         other = earlier.get(key)
         if other is None:
-            left_out.append(f"{_name(key)}: only in the later run")
+            left_out.append(f"{_name(key)}: only in the later run; {_absence(before, key)}")
         elif other.precision != cell.precision:
             left_out.append(f"{_name(key)}: precision {other.precision} and then {cell.precision}")
         else:
@@ -98,6 +98,16 @@ def measured(result: Result) -> dict[Key, Cell]:
         for cell in result.cells
         if cell.status == "ok" and cell.samples and cell.backend not in floor
     }
+
+
+def _absence(result: Result, key: Key) -> str:
+    """Why a cell has no samples in a run: a backend that failed there must not pass for one that was not asked for."""
+    cells = [cell for cell in result.cells if (cell.backend, cell.m, cell.n, cell.k, cell.mode) == key]
+    backends = [backend for backend in result.backends if backend.name == key[0]]
+    for status, reason in [(one.status, one.reason) for one in cells] + [(one.status, one.reason) for one in backends]:
+        if status != "ok":
+            return f"in the other {status}: {reason or 'no reason is known'}"
+    return "not measured in the other"
 
 
 def _name(key: Key) -> str:
