@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _MARKUP = re.compile(r"([\\`*_<>|~#&]|(?<=\])\()")
 
 
+_CELL = "padding:.1em .7em;white-space:nowrap"
+
+
 class Heading(NamedTuple):
     """A heading."""
 
@@ -104,19 +107,20 @@ def html(blocks: Sequence[Block]) -> str:
             case Table():
                 align = ["right" if i in block.right else "left" for i in range(len(block.headers))]
                 head = "".join(
-                    f'<th scope="col" style="text-align:{side}">{_text(cell)}</th>'
+                    f'<th scope="col" style="text-align:{side};{_CELL}">{_text(cell)}</th>'
                     for side, cell in zip(align, block.headers, strict=True)
                 )
                 body = "".join(
                     "<tr>"
                     + "".join(
-                        f'<td style="text-align:{side}">{_text(cell)}</td>'
+                        f'<td style="text-align:{side};{_CELL}">{_text(cell)}</td>'
                         for side, cell in zip(align, row, strict=True)
                     )
                     + "</tr>"
                     for row in block.rows
                 )
-                parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+                table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+                parts.append(f'<div style="overflow-x:auto">{table}</div>')
     return "\n".join(parts)
 
 

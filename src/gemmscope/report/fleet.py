@@ -23,6 +23,7 @@ _ROW = 0.42
 _AROUND = 0.9
 _MOST_LABEL = 40
 _REACH = 2.0
+_NARROW = 1000.0
 _INK = "#1f2328"
 _GREY = "#59636e"
 _GRID = "#eaedf0"
@@ -74,6 +75,8 @@ def fleet_figure(fleet: Fleet) -> Figure:
 
 
 def _draw_panel(axes: Axes, fleet: Fleet, cells: list[FleetCell], styles: dict[str, palette.Style]) -> None:
+    from matplotlib.ticker import LogLocator  # noqa: PLC0415  (as in fleet_figure)
+
     names = list(styles)
     for cell in cells:
         style = styles[cell.backend]
@@ -87,7 +90,9 @@ def _draw_panel(axes: Axes, fleet: Fleet, cells: list[FleetCell], styles: dict[s
     axes.set_xscale("log")
     rates = [cell.gflops for cell in cells if cell.gflops]
     # An interval of two sets can span twenty decades; the speeds themselves are what the axis is for.
-    axes.set_xlim(min(rates) / _REACH, max(rates) * _REACH)
+    low, high = min(rates) / _REACH, max(rates) * _REACH
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _NARROW else (1,)))
     axes.set_yticks(range(len(fleet.runs)), [_cut(run.label) for run in fleet.runs])
     axes.set_ylim(len(fleet.runs) - 0.5, -0.5)
     axes.grid(axis="x", color=_GRID)

@@ -9,6 +9,8 @@ from gemmscope.report import text as words
 from gemmscope.report.document import Heading, Items, Paragraph, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from gemmscope.report.document import Block
     from gemmscope.results.model import BackendRecord, Cell, Comparison, Result
 
@@ -35,8 +37,8 @@ def result_page(result: Result) -> list[Block]:
         if not timed:
             continue
         ranked = sorted(timed, key=lambda cell: (cell.mode, cell.seconds.median if cell.seconds else 0.0))
-        rows = [_row(cell, compared.get((cell.backend, *shape, cell.mode))) for cell in ranked]
         baselines = dict.fromkeys(compared[key].baseline for key in compared if key[1:4] == shape)
+        rows = [_row(cell, compared.get((cell.backend, *shape, cell.mode)), baselines) for cell in ranked]
         page += [Heading(words.TIMES.join(map(str, shape))), Table(_HEADERS, rows, _RIGHT)]
         if baselines:
             page.append(Paragraph(f"Ratios are of times, relative to {words.listed(list(baselines))}."))
@@ -53,14 +55,15 @@ def result_page(result: Result) -> list[Block]:
     return page
 
 
-def _row(cell: Cell, comparison: Comparison | None) -> list[str]:
+def _row(cell: Cell, comparison: Comparison | None, baselines: Container[str]) -> list[str]:
+    baseline = cell.backend in baselines
     reduced = f" {cell.precision}" if cell.precision not in (None, "float32") else ""
     return [
         _label(cell),
         words.interval(cell.seconds) if cell.seconds else "",
         words.rate_number(cell.gflops) if cell.gflops is not None else "",
-        words.ratio(comparison.ratio) if comparison else "",
-        comparison.verdict if comparison else "",
+        words.ratio(comparison.ratio) if comparison else "1" if baseline else "",
+        comparison.verdict if comparison else "baseline" if baseline else "",
         words.speedup(comparison.speedup) if comparison else "",
         words.error(cell.relative_error) + reduced if cell.relative_error is not None else "",
         f"{cell.threads:.1f}" if cell.threads is not None else "",
