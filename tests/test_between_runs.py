@@ -69,6 +69,14 @@ def test_a_planted_slow_down_of_a_tenth_is_found_and_named(drift):
     assert gated >= 0.9 * 20
 
 
+def test_a_library_that_changed_does_not_hide_what_the_others_did():
+    slower = {"torch-cpu": 4.0, "mlx-cpu": 1.2}
+    comparison = against(World().run(1), World(slower=slower).run(2))
+    assert verdicts(comparison, "torch-cpu") == verdicts(comparison, "mlx-cpu") == {"slower": 3}
+    for name in ("numpy-cpu", "cblas"):
+        assert not {"slower", "faster"} & set(verdicts(comparison, name))
+
+
 def test_a_ratio_is_later_over_earlier_and_turns_around():
     fast, slow = World().run(1), World(slower={"mlx-cpu": 1.5}).run(2)
     (later,) = {change.verdict for change in against(fast, slow).changes if change.backend == "mlx-cpu"}

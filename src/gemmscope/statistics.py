@@ -27,6 +27,10 @@ VERDICT_LEVEL = (1 - CONFIDENCE) / 2
 # standard deviation, and how many measured changes this guess weighs as much as.
 _GUESSED_DRIFT = 0.01
 _GUESS_WEIGHT = 3
+# Moves count as no larger than so many standard deviations (Huber, Robust Statistics, Proposal 2), and so do those that
+# are expected: the mean of min(z², 1.5²) over a standard normal z.
+_MOST_DEVIATIONS = 1.5
+_EXPECTED_SQUARE = 0.7785
 
 _FEWEST_FOR_MODES = 4
 _FEWEST_CELLS = 3
@@ -219,17 +223,19 @@ def drift_variance(unchanged: Sequence[Estimate]) -> float:
 
     What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
     share what the next run no longer has. The variance is the one with which those moves, about zero, are as large as
-    they should be (Paule and Mandel, J. Res. NBS 87, 1982), drawn towards a guess where there are few of them
-    (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004).
+    they should be (Paule and Mandel, J. Res. NBS 87, 1982). A few large ones among them count for little: a library
+    may have changed without any version that says so. Where there are few at all it is drawn towards a guess (Smyth,
+    Stat. Appl. Genet. Mol. Biol. 3, 2004).
 
     Args:
         unchanged: The changes of what is known not to have changed.
     """
     moves = [(move.mean**2, move.error**2) for move in unchanged if move.degrees > 0]
-    low, high = 0.0, max((square for square, _ in moves), default=0.0)
+    low, high = 0.0, max((square for square, _ in moves), default=0.0) / _EXPECTED_SQUARE
 
     def excess(variance: float) -> float:
-        return math.fsum(square / max(error + variance, 1e-300) for square, error in moves) - len(moves)
+        squares = (square / max(error + variance, 1e-300) for square, error in moves)
+        return math.fsum(min(square, _MOST_DEVIATIONS**2) - _EXPECTED_SQUARE for square in squares)
 
     if excess(low) <= 0:
         measured = 0.0
