@@ -220,3 +220,67 @@ def test_spreads():
     apart = [sample(s, r, 1 + 0.1 * (s % 2)) for s in range(4) for r in range(3)]
     assert statistics.spread_within(apart) == 0
     assert statistics.spread_between(statistics.set_medians(apart)) == pytest.approx(math.log(1.1) / math.sqrt(3))
+
+
+class TestBetweenRuns:
+    """What two runs differ by: Welch's t over sets, and what runs themselves are random by."""
+
+    def test_welch_is_that_of_scipy(self):
+        from scipy.stats import ttest_ind
+
+        before, after = [0.1, 0.2, 0.15, 0.3], [0.5, 0.42, 0.61, 0.3, 0.55]
+        told = ttest_ind(after, before, equal_var=False)
+        found = statistics.welch(before, after)
+        assert found.above(0.0) == pytest.approx(told.pvalue / 2)
+        low, high = told.confidence_interval(0.95)
+        interval = found.interval()
+        assert (interval.low, interval.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+    def test_runs_without_spread_or_without_sets_enough(self):
+        certain = statistics.welch([1.0, 1.0], [1.5, 1.5])
+        assert (certain.mean, certain.error) == (0.5, 0.0)
+        assert (certain.above(0.4), certain.above(0.6), certain.below(0.6)) == (0.0, 1.0, 0.0)
+        alone = statistics.welch([1.0], [1.5, 1.6])
+        assert alone.interval().low is None
+        assert alone.above(0.0) == alone.below(0.0) == alone.verdict_probability(0.01) == 1.0
+        assert statistics.between_runs(alone, []) == alone
+        with pytest.raises(ValueError, match="at least one set in each run"):
+            statistics.welch([], [1.0])
+
+    def test_drift_is_that_of_what_did_not_change(self):
+        chance = random.Random(0)
+        for true in (0.0, 0.03):
+            moves = [statistics.Estimate(chance.gauss(0, math.hypot(true, 0.01)), 0.01, 8) for _ in range(400)]
+            assert math.sqrt(statistics.drift_variance(moves)) == pytest.approx(true, abs=0.004)
+
+    def test_a_few_that_did_change_hardly_count(self):
+        chance = random.Random(1)
+        moves = [statistics.Estimate(chance.gauss(0, 0.014), 0.01, 8) for _ in range(40)]
+        quiet = math.sqrt(statistics.drift_variance(moves))
+        changed = [statistics.Estimate(1.5, 0.01, 8)] * 8
+        assert quiet < math.sqrt(statistics.drift_variance([*moves, *changed])) < 2 * quiet
+
+    def test_a_guess_stands_in_where_nothing_did_not_change(self):
+        guess = statistics.drift_variance([])
+        assert 0.005 < math.sqrt(guess) < 0.02
+        one_set = statistics.Estimate(5.0, math.inf, 0)
+        assert statistics.drift_variance([one_set]) == guess
+        moved = statistics.Estimate(0.1, 0.001, 8)
+        assert guess < statistics.drift_variance([moved]) < statistics.drift_variance([moved] * 20) < 1.3 * 0.1**2
+
+    def test_a_change_is_never_more_certain_than_its_sets(self):
+        change = statistics.Estimate(0.1, 0.01, 8)
+        quiet = [statistics.Estimate(0.0, 0.01, 8)] * 50
+        for unchanged in ([], quiet, [change]):
+            widened = statistics.between_runs(change, unchanged)
+            assert widened.mean == change.mean
+            assert widened.error > change.error
+        assert statistics.between_runs(change, quiet).error == pytest.approx(change.error, rel=0.05)
+
+    def test_the_nearest_of_a_reference_is_found_in_time_and_within_the_set(self):
+        def at(set_, start, seconds):
+            return Sample(set=set_, round=0, turn=0, start=start, first_pair=0, loops=1, seconds=seconds)
+
+        reference = [at(0, 0.0, 1.0), at(0, 10.0, 2.0), at(1, 20.0, 4.0)]
+        samples = [at(0, 9.0, 6.0), at(1, 11.0, 8.0), at(2, 21.0, 1.0)]
+        assert statistics.nearest_ratios(samples, reference) == {0: pytest.approx(3.0), 1: pytest.approx(2.0)}

@@ -31,9 +31,29 @@ def test_a_name_in_capitals_is_an_environment_variable():
     assert variant.settings == {"out": ""}
 
 
+@pytest.mark.parametrize("path", ["/old/bin/python", "/a+b/c:d=e/python", "/python=3/bin/python", "/my old/python"])
+def test_an_interpreter_is_named_by_its_path_and_comes_last(path):
+    variant = KNOWN.variant(f"torch-cpu:threads=2+out+python={path}")
+    assert variant.name == f"torch-cpu:out+threads=2+python={path}"
+    assert variant.python == path
+    assert variant.settings == {"threads": "2", "out": ""}
+    assert KNOWN.variant(f"mlx-cpu:python={path}").name == f"mlx-cpu:python={path}"
+
+
+def test_a_path_is_meant_from_here_and_from_home(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (tmp_path / "python").symlink_to("/usr/bin/env")
+    assert KNOWN.variant("mlx-cpu:python=python").python == str(tmp_path / "python"), "a link stays one"
+    assert KNOWN.variant("mlx-cpu:python=~/old/bin/python").python == "/home/somebody/old/bin/python"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("numpy-cpu:python", "python takes the path of an interpreter"),
+        ("numpy-cpu:python=", "python takes the path of an interpreter"),
+        ("numpy-cpu:out++python=/a", "'' is no option"),
         ("nampy-cpu", "did you mean numpy-cpu"),
         ("what", "no backend is called 'what'"),
         ("", "expected a name in lower case"),
@@ -112,6 +132,12 @@ class TestWorkers:
     def test_the_same_environment_is_the_same_worker(self):
         (spec,) = self.plan("torch-cpu:threads=1", "torch-cpu:threads=1+out")
         assert len(spec.variants) == 2
+
+    def test_another_interpreter_is_another_worker_and_only_one(self):
+        plain, old = self.plan("mlx-cpu", "mlx-cpu:python=/old/python", "mlx-cpp-cpu:python=/old/python")
+        assert (plain.name, plain.python) == ("mlx", "")
+        assert (old.name, old.python) == ("mlx-cpu:python=/old/python", "/old/python")
+        assert [variant.backend for variant in old.variants] == ["mlx-cpu", "mlx-cpp-cpu"]
 
     def test_a_variant_that_must_be_alone_is(self):
         assert [spec.name for spec in self.plan("torch-gpu", "torch-gpu:tf32")] == ["torch", "torch-gpu:tf32"]

@@ -1,6 +1,7 @@
 """Which library multiplies float32 matrices fastest on this machine, and is the time spent in the kernel or around it?
 
-``gemmscope.run(...)`` measures, ``gemmscope.load(file)`` reads results, and ``gemmscope.native`` calls the linked BLAS.
+``gemmscope.run(...)`` measures, ``gemmscope.load(file)`` reads results, ``gemmscope.compare(files)`` compares runs, and
+``gemmscope.native`` calls the linked BLAS.
 Importing the package imports no framework: each name is loaded when it is first used.
 """
 
@@ -11,16 +12,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmscope import native
+    from gemmscope.between_runs.files import compare
     from gemmscope.errors import GemmscopeError
     from gemmscope.job import run
     from gemmscope.results.model import Result
     from gemmscope.results.store import load
 
-__all__ = ["GemmscopeError", "Result", "__version__", "load", "native", "run"]
+__all__ = ["GemmscopeError", "Result", "__version__", "compare", "load", "native", "run"]
 
 _HOMES = {
     "GemmscopeError": "gemmscope.errors",
     "Result": "gemmscope.results.model",
+    "compare": "gemmscope.between_runs.files",
     "load": "gemmscope.results.store",
     "run": "gemmscope.job",
 }

@@ -199,18 +199,35 @@ def shapes(as_json: bool) -> None:
 @main.command()
 @click.argument("results", type=click.Path(exists=True))
 @click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Draw the figures into this folder.")
+@click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip  # noqa: E501
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip  # noqa: E501
+@click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(results: str, figures: str | None, as_json: bool) -> None:
+def report(
+    results: str, figures: str | None, csv: str | None, markdown: str | None, pyperf: str | None, as_json: bool
+) -> None:
     r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
-    Example:
+    Examples:
       gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
+      gemmscope report some-folder --csv cells.csv --markdown summary.md
+      gemmscope report some-folder --pyperf - > pyperf.json
     """
+    from gemmscope.report import document, exports, page  # noqa: PLC0415
     from gemmscope.results.store import load  # noqa: PLC0415
 
+    if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
+        raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results)
-    _print(result, as_json=as_json)
+    if "-" not in (csv, markdown, pyperf):
+        _print(result, as_json=as_json)
+    if csv is not None:
+        _write(csv, exports.to_csv(result))
+    if markdown is not None:
+        _write(markdown, document.markdown(page.result_page(result)))
+    if pyperf is not None:
+        _write(pyperf, exports.to_pyperf(result))
     if figures is not None:
         from pathlib import Path  # noqa: PLC0415
 
@@ -277,6 +294,94 @@ def blas_shim() -> None:
         click.echo(blas_library())
     except BackendUnavailable as absent:
         raise UsageError(f"{absent.reason}; {absent.remedy}") from absent
+
+
+@main.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip  # noqa: E501
+@click.option("--margin", type=_Percent(), default=0.02, help="Smallest difference worth naming.  [default: 2%]")
+@click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip  # noqa: E501
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip  # noqa: E501
+@click.option("--figure", type=click.Path(dir_okay=False), metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip  # noqa: E501
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
+def compare(
+    results: tuple[str, ...],
+    limit: float | None,
+    margin: float,
+    fleet: bool | None,
+    markdown: str | None,
+    figure: str | None,
+    as_json: bool,
+) -> None:
+    r"""Compare runs: ratios with intervals and verdicts, and what differs between them.
+
+    RESULTS are results files, or the folders that hold them; each is compared with the first. A machine that changed
+    between the runs is told from a library that changed. Runs of different machines are put side by side.
+
+    \b
+    Examples:
+      gemmscope compare before/ after/
+      gemmscope compare main.json branch.json --fail-slower-than 5% --markdown summary.md
+      gemmscope compare node*/results.json --figure fleet.svg
+
+    Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be
+    compared.
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    import msgspec  # noqa: PLC0415
+
+    from gemmscope.between_runs.files import compare as compare_files  # noqa: PLC0415
+    from gemmscope.between_runs.model import Fleet  # noqa: PLC0415
+    from gemmscope.report import between_runs as pages  # noqa: PLC0415
+    from gemmscope.report import document  # noqa: PLC0415
+
+    found = compare_files(results, margin=margin, fail_slower_than=limit, fleet=fleet)
+    if isinstance(found, Fleet):
+        page = pages.fleet_page(found)
+        gates = []
+    else:
+        page = [block for one in found for block in pages.comparison_page(one)]
+        gates = [one.gate for one in found if one.gate is not None and one.gate.slower]
+    if figure is not None:
+        if not isinstance(found, Fleet):
+            raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
+        from gemmscope.report.fleet import draw_fleet  # noqa: PLC0415
+
+        draw_fleet(found, Path(figure))
+        click.echo(f"Drawn: {figure}", err=True)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    elif markdown != "-":
+        _say(document.plain(page))
+    if markdown is not None:
+        _write(markdown, document.markdown(page))
+    for gate in gates:
+        click.echo(f"gemmscope: {pages.gate_sentence(gate)}", err=True)
+    sys.exit(EXIT_FAILED if gates else EXIT_OK)
+
+
+def _say(text: str) -> None:
+    """Prints a text, in ASCII where standard output has no other characters."""
+    from gemmscope.report.text import in_ascii  # noqa: PLC0415
+
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    click.echo(text if encoding.startswith("utf") else in_ascii(text), nl=False)
+
+
+def _write(file: str, text: str) -> None:
+    """Writes a text to a file, or to standard output for ``-``."""
+    from pathlib import Path  # noqa: PLC0415
+
+    if file == "-":
+        _say(text)
+        return
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written: {error.strerror}; name another file") from error
+    click.echo(f"Written: {file}", err=True)
 
 
 def _print(result: Result, *, as_json: bool) -> None:

@@ -27,6 +27,20 @@ class WorkerLost(GemmscopeError):  # noqa: N818  (as above)
     """A worker process ended, fell silent, or said something that is no message of ours."""
 
 
+class WorkerUnavailable(WorkerLost):
+    """A worker cannot run with the interpreter that it was asked for.
+
+    Args:
+        reason: What is missing or does not fit.
+        remedy: What a user does about it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
 class ResultsError(GemmscopeError):
     """A results file or a journal cannot be read, or does not say what its schema demands."""
 

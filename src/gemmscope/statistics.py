@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmscope.results.model import Interval, ProcessMode
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 # A verdict by a two-sided interval errs on either side with half of what the interval leaves.
 VERDICT_LEVEL = (1 - CONFIDENCE) / 2
+
+# What two runs of the same machine differ by, beyond what their sets tell, before anything was measured: a relative
+# standard deviation, and how many measured changes this guess weighs as much as.
+_GUESSED_DRIFT = 0.01
+_GUESS_WEIGHT = 3
+# Moves count as no larger than so many standard deviations (Huber, Robust Statistics, Proposal 2), and so do those that
+# are expected: the mean of min(z², 1.5²) over a standard normal z.
+_MOST_DEVIATIONS = 1.5
+_EXPECTED_SQUARE = 0.7785
 
 _FEWEST_FOR_MODES = 4
 _FEWEST_CELLS = 3
@@ -114,6 +124,22 @@ def _paired(samples: Sequence[Sample], others: Sequence[Sample]) -> tuple[dict[i
     return by_set, rounds
 
 
+def nearest_ratios(samples: Sequence[Sample], reference: Sequence[Sample]) -> dict[int, float]:
+    """For every set, the median of a cell's time relative to the reference's sample that is nearest to it in time.
+
+    For a reference such as the canary, whose turns belong to no one shape. Sets without the reference are left out.
+    """
+    sung: dict[int, list[Sample]] = {}
+    for sample in reference:
+        sung.setdefault(sample.set, []).append(sample)
+    by_set: dict[int, list[float]] = {}
+    for sample in samples:
+        if sample.set in sung:
+            nearest = min(sung[sample.set], key=lambda other: abs(other.start - sample.start))
+            by_set.setdefault(sample.set, []).append(math.log(per_call(sample) / per_call(nearest)))
+    return {set_: math.exp(statistics.median(logs)) for set_, logs in sorted(by_set.items())}
+
+
 def verdict(ratio: Interval, margin: float) -> Verdict:
     """What an interval of a ratio of times says, given the smallest relative difference worth naming.
 
@@ -144,24 +170,117 @@ def verdict_probability(log_ratios: Sequence[float], margin: float) -> float:
     """
     if len(log_ratios) < 2:  # noqa: PLR2004  (one process proves nothing)
         return 1.0
-    from scipy.special import stdtr  # noqa: PLC0415  (as in t_interval)
-
-    edge = math.log1p(margin)
     mean = math.fsum(log_ratios) / len(log_ratios)
     error = statistics.stdev(log_ratios) / math.sqrt(len(log_ratios))
+    return Estimate(mean, error, len(log_ratios) - 1).verdict_probability(margin)
 
-    def below(bound: float) -> float:
-        """The p-value of the claim that the mean lies below the bound."""
-        if error == 0.0:
-            return 0.0 if mean < bound else 1.0
-        return float(stdtr(len(log_ratios) - 1, (mean - bound) / error))
 
-    def above(bound: float) -> float:
-        if error == 0.0:
-            return 0.0 if mean > bound else 1.0
-        return float(stdtr(len(log_ratios) - 1, (bound - mean) / error))
+@dataclass(frozen=True)
+class Estimate:
+    """The logarithm of a ratio, with what is known of its error: Student's t with so many degrees of freedom.
 
-    return min(below(-edge), above(edge), max(above(-edge), below(edge)))
+    No degrees of freedom means that nothing is known of the error: no interval, and no claim holds.
+    """
+
+    mean: float
+    error: float
+    degrees: float
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """The ratio with its interval."""
+        if self.degrees <= 0:
+            return Interval(median=_exp(self.mean))
+        from scipy.special import stdtrit  # noqa: PLC0415  (as in t_interval)
+
+        half = float(stdtrit(self.degrees, 0.5 + confidence / 2)) * self.error
+        return Interval(median=_exp(self.mean), low=_exp(self.mean - half), high=_exp(self.mean + half))
+
+    def below(self, bound: float) -> float:
+        """The p-value of the claim that the logarithm lies below the bound."""
+        if self.degrees <= 0:
+            return 1.0
+        if self.error == 0.0:
+            return 0.0 if self.mean < bound else 1.0
+        from scipy.special import stdtr  # noqa: PLC0415  (as in t_interval)
+
+        return float(stdtr(self.degrees, (self.mean - bound) / self.error))
+
+    def above(self, bound: float) -> float:
+        """The p-value of the claim that the logarithm lies above the bound."""
+        return Estimate(-self.mean, self.error, self.degrees).below(-bound)
+
+    def verdict_probability(self, margin: float) -> float:
+        """As :func:`verdict_probability`."""
+        edge = math.log1p(margin)
+        return min(self.below(-edge), self.above(edge), max(self.above(-edge), self.below(edge)))
+
+
+def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
+    """By how much the mean has changed between two runs, from the logarithms of their sets' medians.
+
+    The sets of two runs are no pairs, and one run may scatter more than the other: Welch's t (Biometrika 34, 1947).
+
+    Raises:
+        ValueError: If a run has no set.
+    """
+    if not before or not after:
+        raise ValueError("a change needs at least one set in each run")
+    mean = statistics.fmean(after) - statistics.fmean(before)
+    if min(len(before), len(after)) < 2:  # noqa: PLR2004  (one value has no spread)
+        return Estimate(mean, math.inf, 0)
+    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
+    squared = math.fsum(part for part, _ in parts)
+    if squared == 0.0:
+        return Estimate(mean, 0.0, math.fsum(degrees for _, degrees in parts))
+    return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
+
+
+def drift_variance(unchanged: Sequence[Estimate]) -> float:
+    """How much runs differ from each other beyond what their sets tell: a variance of logarithms.
+
+    What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
+    share what the next run no longer has. The variance is the one with which those moves, about zero, are as large as
+    they should be (Paule and Mandel, J. Res. NBS 87, 1982). A few large ones among them count for little: a library
+    may have changed without any version that says so. Where there are few at all it is drawn towards a guess (Smyth,
+    Stat. Appl. Genet. Mol. Biol. 3, 2004).
+
+    Args:
+        unchanged: The changes of what is known not to have changed.
+    """
+    moves = [(move.mean**2, move.error**2) for move in unchanged if move.degrees > 0]
+    low, high = 0.0, max((square for square, _ in moves), default=0.0) / _EXPECTED_SQUARE
+
+    def excess(variance: float) -> float:
+        squares = (square / max(error + variance, 1e-300) for square, error in moves)
+        return math.fsum(min(square, _MOST_DEVIATIONS**2) - _EXPECTED_SQUARE for square in squares)
+
+    if excess(low) <= 0:
+        measured = 0.0
+    else:
+        for _ in range(60):  # halving an interval until it is as narrow as floats are
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+        measured = high
+    weight = _GUESS_WEIGHT + len(moves)
+    return (_GUESS_WEIGHT * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
+
+
+def between_runs(change: Estimate, unchanged: Sequence[Estimate]) -> Estimate:
+    """A change between two runs with the error that it has once runs, and not only sets, are taken as random.
+
+    Args:
+        change: By :func:`welch`.
+        unchanged: As for :func:`drift_variance`; none of them of the library in question, which would excuse itself.
+    """
+    if change.degrees <= 0:
+        return change
+    drift = drift_variance(unchanged)
+    weight = _GUESS_WEIGHT + sum(move.degrees > 0 for move in unchanged)
+    squared = change.error**2 + drift
+    # Welch and Satterthwaite once more: the degrees of freedom of a sum of two variances.
+    return Estimate(
+        change.mean, math.sqrt(squared), squared**2 / (change.error**4 / change.degrees + drift**2 / weight)
+    )
 
 
 def holm(probabilities: Sequence[float], level: float) -> list[bool]:

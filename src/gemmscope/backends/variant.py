@@ -2,10 +2,15 @@
 
 ``numpy-cpu:out``, ``torch-cpu:threads=1+out``, ``numpy-cpu:OPENBLAS_CORETYPE=Haswell``. A name in capitals is an
 environment variable; the variant then runs in a worker of its own.
+
+``mlx-cpu:python=old/bin/python`` is measured with the library of another interpreter, in which gemmscope is installed
+too. ``python=`` comes last: all that follows it is the path, which may hold ``+``, ``:`` and ``=``. On the command line
+a comma ends it, because commas are between backends.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_PYTHON = re.compile(r"(^|\+)python=(.*)", re.DOTALL)
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -30,6 +36,7 @@ class Variant(msgspec.Struct, frozen=True):
         settings: Option names with their values; flags have an empty one.
         environment: What the worker's environment must hold, from options and from names in capitals.
         own_worker: True where the variant shares its process with no other.
+        python: The interpreter whose libraries are measured, as an absolute path; empty for gemmscope's own.
     """
 
     name: str
@@ -37,10 +44,13 @@ class Variant(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}
     environment: dict[str, str] = {}
     own_worker: bool = False
+    python: str = ""
 
 
 def split(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Takes ``"torch-cpu:threads=1+out"`` apart, into its name and its options with their values.
+
+    A path of an interpreter is an option called ``python``, and the last.
 
     Raises:
         UsageError: If it is not written like a variant, or names an option twice.
@@ -51,15 +61,28 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
     if not colon:
         return name, []
     options: list[tuple[str, str]] = []
-    for part in rest.split("+"):
+    path = _PYTHON.search(rest)
+    if path is not None:
+        rest = rest[: path.start()]
+    for part in rest.split("+") if rest or path is None else ():
         key, equals, value = part.partition("=")
         if not (NAME.fullmatch(key) or _VARIABLE.fullmatch(key)) or (equals and not value):
             raise UsageError(
                 f"backend {text!r}: {part!r} is no option; write name, name=value or VARIABLE=value, joined by +"
             )
+        if key == "python":
+            raise UsageError(
+                f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
+            )
         if key in dict(options):
             raise UsageError(f"backend {text!r}: {key} is named twice")
         options.append((key, value))
+    if path is not None:
+        if not path[2].strip():
+            raise UsageError(
+                f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
+            )
+        options.append(("python", path[2]))
     return name, options
 
 
@@ -71,6 +94,7 @@ def resolve(text: str, backend: BackendInfo) -> Variant:
     """
     name, options = split(text)
     given = dict(options)
+    python = given.pop("python", "")
     settings: dict[str, str] = {}
     environment: dict[str, str] = {}
     words: list[str] = []
@@ -89,12 +113,16 @@ def resolve(text: str, backend: BackendInfo) -> Variant:
             raise UsageError(f"backend {text!r}: {name} has no option {variable!r}; it has: {known}")
         environment[variable] = given[variable]
         words.append(f"{variable}={given[variable]}")
+    if python:
+        words.append(f"python={python}")
     return Variant(
         name=f"{name}:{'+'.join(words)}" if words else name,
         backend=name,
         settings=settings,
         environment=environment,
         own_worker=own_worker,
+        # Not resolved: the interpreter of a virtual environment is a link, and is told by its place what it is.
+        python=os.path.abspath(os.path.expanduser(python)) if python else "",  # noqa: PTH100, PTH111
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from gemmscope.errors import WorkerLost
-from gemmscope.measure.protocol import Decoder, Refused, Reply, Request, frame, write_all
+from gemmscope import _build
+from gemmscope.errors import WorkerLost, WorkerUnavailable
+from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,19 +29,30 @@ if TYPE_CHECKING:
 # A user's own setting wins.
 _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 
+# python(1); the last is set by the launcher of macOS's framework builds. Never run on macOS.
+_OF_ONE_INTERPRETER = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
+
+_WORKER = "gemmscope.measure.worker"
+# What the interpreter says where gemmscope, or one that has workers, is not installed.
+_NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
+
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """One worker: its name, its library, its environment, the variants that it hosts, and their origin."""
+    """One worker: its name, its library, its environment, the variants that it hosts, and their origin.
+
+    ``python`` is the interpreter that it is started with, if it is not the orchestrator's own.
+    """
 
     name: str
     library: str
     environment: dict[str, str]
     variants: list[Variant]
     origin: str = ""
+    python: str = ""
 
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
@@ -67,6 +80,9 @@ class WorkerProcess:
     Args:
         spec: What the worker is.
         memory: The run's shared memory, which the worker inherits.
+
+    Raises:
+        WorkerUnavailable: If the interpreter that the worker asks for cannot be started.
     """
 
     def __init__(self, spec: WorkerSpec, memory: SharedMemory) -> None:
@@ -80,15 +96,25 @@ class WorkerProcess:
         try:
             self._process = subprocess.Popen(
                 # -P: a file in the current folder must not stand in for a library.
-                [sys.executable, "-P", "-m", "gemmscope.measure.worker", *map(str, inherited)],
+                [spec.python or sys.executable, "-P", "-m", _WORKER, str(PROTOCOL), *map(str, inherited)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=inherited,
-                env=worker_environment(spec.environment),
+                env=worker_environment(spec.environment, spec.python),
                 # Ctrl-C is for the orchestrator, which ends its workers itself.
                 start_new_session=True,
             )
+        except OSError as error:
+            os.close(self._requests)
+            os.close(self._replies)
+            os.close(self._lifeline)
+            if not spec.python:
+                raise
+            raise WorkerUnavailable(
+                f"{spec.python} cannot be started: {error.strerror}",
+                "name a Python interpreter, such as bin/python of a virtual environment, with gemmscope installed",
+            ) from None
         finally:
             for descriptor in inherited[:3]:
                 os.close(descriptor)
@@ -107,7 +133,7 @@ class WorkerProcess:
         try:
             write_all(self._requests, frame(request))
         except BrokenPipeError:
-            raise WorkerLost(self._ending()) from None
+            raise self._ending() from None
 
     def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
         """Waits for the reply to the request that was sent last.
@@ -135,7 +161,7 @@ class WorkerProcess:
                         if not self._listen():
                             selector.unregister(self._errors)
                     elif not self._read_replies():
-                        raise WorkerLost(self._ending())
+                        raise self._ending()
 
     def close(self) -> None:
         """Ends the worker: by the end of its pipe, or by force if it does not heed that. Safe to call twice."""
@@ -179,7 +205,7 @@ class WorkerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _ending(self) -> str:
+    def _ending(self) -> WorkerLost:
         """How the worker ended, in words, with the last line that it said."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
@@ -190,7 +216,13 @@ class WorkerProcess:
         code = self._process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         lines = b"".join(self._words)[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
-        return f"its process {how}" + (f"; its last words: {lines[-1].strip()}" if lines else "")
+        last = lines[-1].strip() if lines else ""
+        if self.spec.python and (code == OTHER_PROTOCOL or _NO_GEMMSCOPE.search(last)):
+            return WorkerUnavailable(
+                f"{self.spec.python}: {last}",
+                f"install the same gemmscope there: {self.spec.python} -m pip install gemmscope=={_build.VERSION}",
+            )
+        return WorkerLost(f"its process {how}" + (f"; its last words: {last}" if last else ""))
 
 
 def open_standard_descriptors() -> None:
@@ -202,6 +234,10 @@ def open_standard_descriptors() -> None:
             return
 
 
-def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: the user's, the harness's under it, and the variant's over it."""
-    return _HARNESS_ENVIRONMENT | dict(os.environ) | dict(own)
+def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, str]:
+    """The environment of a worker: the user's, the harness's under it, and the variant's over it.
+
+    What tells our own interpreter where its packages are is kept from another: it would find ours in place of its own.
+    """
+    users = {name: value for name, value in os.environ.items() if not python or name not in _OF_ONE_INTERPRETER}
+    return _HARNESS_ENVIRONMENT | users | dict(own)

@@ -18,6 +18,13 @@ from gemmscope.errors import WorkerLost
 from gemmscope.results.model import Ceilings, Precision, Status
 from gemmscope.workload import Block
 
+# Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
+# A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its
+# command line, before anything is read, so that even two protocols without a word in common can part in words.
+PROTOCOL = 1
+# The status of a worker that speaks another: EX_PROTOCOL of sysexits(3).
+OTHER_PROTOCOL = 76
+
 # A reply holds samples and error texts. Whatever is larger is not ours.
 MAX_FRAME = 64 * 2**20
 _LENGTH = struct.Struct("<I")

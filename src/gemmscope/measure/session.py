@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gemmscope.errors import RunInterrupted, WorkerLost
+from gemmscope.errors import RunInterrupted, WorkerLost, WorkerUnavailable
 from gemmscope.measure.pacing import RATE_SECONDS, CellPace, budget_for, divide, too_slow
 from gemmscope.measure.process import WorkerProcess, WorkerSpec
 from gemmscope.measure.protocol import (
@@ -309,7 +309,11 @@ class Session:
         self._team = _Team()
         self._opening = []
         for spec, variants in wanted:
-            handle = self._launch(spec, memory)
+            try:
+                handle = self._launch(spec, memory)
+            except WorkerUnavailable as absent:
+                self._miss_worker(set_, spec, absent)
+                continue
             self._opening.append((spec, handle))
             with contextlib.suppress(WorkerLost):  # receive says why
                 handle.send(Open(variants=variants, origin=spec.origin))
@@ -325,6 +329,10 @@ class Session:
     def _greet(self, set_: int, spec: WorkerSpec, handle: WorkerHandle) -> None:
         try:
             opened = handle.receive(Opened, _START_TIMEOUT)
+        except WorkerUnavailable as absent:
+            handle.close()
+            self._miss_worker(set_, spec, absent)
+            return
         except WorkerLost as lost:
             handle.close()
             self._lose_worker(set_, spec, f"its worker could not start: {lost}")
@@ -346,7 +354,8 @@ class Session:
         self._team.workers[spec.name] = handle
         self._team.ready[spec.name] = ready
         record = WorkerRecord(set=set_, worker=spec.name, library=spec.library, pid=handle.pid,
-                              environment=spec.environment, provenance=opened.provenance)  # fmt: skip
+                              environment=spec.environment, interpreter=spec.python,
+                              provenance=opened.provenance)  # fmt: skip
         self._observer(WorkerReady(worker=record))
 
     # --- A shape within a set -------------------------------------------------------------------------------------
@@ -527,6 +536,13 @@ class Session:
             handle.close()
             self._lose_worker(set_, handle.spec, str(lost))
             return None
+
+    def _miss_worker(self, set_: int, spec: WorkerSpec, absent: WorkerUnavailable) -> None:
+        """A worker whose interpreter does not serve is a result, like a library that is not there."""
+        for variant in spec.variants:
+            self._absent.add(variant.name)
+            self._observer(BackendProbed(set=set_, backend=variant.name, status="unavailable",
+                                         reason=absent.reason, remedy=absent.remedy))  # fmt: skip
 
     def _lose_worker(self, set_: int, spec: WorkerSpec, reason: str) -> None:
         self._team.workers.pop(spec.name, None)

@@ -1,6 +1,7 @@
 """The worker process: loads one library, hosts its backends, and does what it is asked, one request at a time.
 
-Started as ``python -m gemmscope.measure.worker`` with the numbers of the descriptors that it inherits.
+Started as ``python -m gemmscope.measure.worker`` with the protocol that the orchestrator speaks, and the numbers of the
+descriptors that it inherits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gemmscope import _build
 from gemmscope.backends import loading
 from gemmscope.backends.info import describe
 from gemmscope.errors import BackendUnavailable
@@ -21,6 +23,8 @@ from gemmscope.machine import ceilings
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import (
+    OTHER_PROTOCOL,
+    PROTOCOL,
     CeilingsMeasured,
     Decoder,
     Describe,
@@ -94,6 +98,11 @@ class Worker:
         self._classes = loading.load(request.origin)
         probed: list[Probed] = []
         for variant in request.variants:
+            if variant.backend not in self._classes:  # another interpreter may have another gemmscope
+                reason = f"gemmscope {_build.VERSION} of {sys.executable} has no backend {variant.backend}"
+                remedy = "install there the gemmscope that is installed here"
+                probed.append(Probed(backend=variant.name, status="unavailable", reason=reason, remedy=remedy))
+                continue
             try:
                 self._make(variant).probe()
             except BackendUnavailable as absent:
@@ -159,7 +168,11 @@ class Worker:
 
 
 def _provenance() -> dict[str, str | int | list[str]]:
-    facts: dict[str, str | int | list[str]] = {"python": sys.version.split()[0], "images": math_images()}
+    facts: dict[str, str | int | list[str]] = {
+        "gemmscope": _build.VERSION,
+        "python": sys.version.split()[0],
+        "images": math_images(),
+    }
     for name in _DISTRIBUTIONS:
         installed = version(name)
         if installed is not None:
@@ -188,7 +201,11 @@ def _end_with(lifeline: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Answers requests until the pipe ends."""
-    requests, replies, lifeline, operands = map(int, arguments)
+    protocol, *descriptors = arguments
+    if protocol != str(PROTOCOL):
+        sys.stderr.write(f"gemmscope {_build.VERSION} speaks protocol {PROTOCOL} with its workers, not {protocol}\n")
+        sys.exit(OTHER_PROTOCOL)
+    requests, replies, lifeline, operands = map(int, descriptors)
     # Whatever a library prints goes where it can do no harm: the orchestrator keeps the end of standard error.
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

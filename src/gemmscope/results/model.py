@@ -6,9 +6,13 @@ History of the schema, newest first:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 SCHEMA = 1
 
@@ -106,13 +110,17 @@ class BackendRecord(Record, frozen=True, kw_only=True):
 
 
 class WorkerRecord(Record, frozen=True, kw_only=True):
-    """One worker process of one set: what it had loaded, and what each of its backends says of itself."""
+    """One worker process of one set: what it had loaded, and what each of its backends says of itself.
+
+    ``interpreter`` is the Python that a variant named; empty where it is that of the run.
+    """
 
     set: int
     worker: str
     library: str
     pid: int
     environment: dict[str, str] = {}
+    interpreter: str = ""
     provenance: dict[str, str | int | list[str]] = {}
     backends: dict[str, dict[str, str | int]] = {}
 
@@ -293,7 +301,10 @@ class Account(Record, frozen=True, kw_only=True):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again."""
+    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again.
+
+    How a run looks is settled in :mod:`gemmscope.report`; the methods are the short way there, for a notebook.
+    """
 
     schema: int = SCHEMA
     gemmscope: str
@@ -311,3 +322,31 @@ class Result(Record, frozen=True, kw_only=True):
     canary: Canary | None = None
     account: Account = Account()
     warnings: list[str] = []
+
+    def table(self) -> str:
+        """The table that ``gemmscope run`` prints, as plain text."""
+        from gemmscope.report.notebook import table  # noqa: PLC0415  (what a result is is apart from how it looks)
+
+        return table(self)
+
+    def figure(self, kind: Literal["speed", "speedup"] = "speed") -> Figure:
+        """A picture of the run: ``"speed"`` by size, or ``"speedup"`` over the baseline. A notebook shows it."""
+        from gemmscope.report.figures import figure  # noqa: PLC0415  (as in table)
+
+        return figure(self, kind)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row for every cell, with the columns of ``gemmscope report --csv``.
+
+        Raises:
+            UsageError: If pandas is not installed.
+        """
+        from gemmscope.report.exports import to_pandas  # noqa: PLC0415  (as in table)
+
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows where a result is the value of a cell."""
+        from gemmscope.report.notebook import html  # noqa: PLC0415  (as in table)
+
+        return html(self)
