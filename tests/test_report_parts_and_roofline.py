@@ -63,7 +63,7 @@ def bars(drawn: Figure, panel: int) -> list[tuple[str, float, float]]:
     """Name, lower and upper end of each bar of a panel."""
     axes = drawn.axes[panel]
     return [
-        (container.get_label(), bar.get_y(), bar.get_y() + bar.get_height())
+        (str(container.get_label()), bar.get_y(), bar.get_y() + bar.get_height())
         for container in axes.containers
         for bar in container
     ]
