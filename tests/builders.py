@@ -7,12 +7,16 @@ from typing import Any
 from gemmscope.results.model import (
     Account,
     BackendRecord,
+    Ceilings,
     Cell,
     Comparison,
+    Finding,
     Interval,
     Machine,
+    Part,
     Result,
     Settings,
+    WorkerRecord,
 )
 
 
@@ -65,6 +69,36 @@ def make_comparison(
         "ratio": make_interval(ratio, spread), "speedup": 1 / ratio, "verdict": verdict, "sets": 5, "rounds": 40,
     }  # fmt: skip
     return Comparison(**fields | changes)
+
+
+def make_part(
+    backend: str, part: str, seconds: float | None, size: int = 64, spread: float | None = 0.02, **changes: Any
+) -> Part:
+    fields: dict[str, Any] = {"backend": backend, "m": size, "n": size, "k": size, "part": part}
+    if seconds is not None:
+        fields["seconds"] = make_interval(seconds, spread)
+    return Part(**fields | changes)
+
+
+def make_finding(text: str, **changes: Any) -> Finding:
+    return Finding(**{"id": "fastest", "verdict": "found", "text": text} | changes)
+
+
+def make_ceilings(**changes: Any) -> Ceilings:
+    fields: dict[str, Any] = {
+        "instructions": "AVX-512", "threads": 2, "peak_gflops": 212.0, "peak_gflops_one_thread": 106.0,
+        "bandwidth": 21e9, "bandwidth_one_thread": 17e9,
+    }  # fmt: skip
+    return Ceilings(**fields | changes)
+
+
+def make_worker(worker: str, **changes: Any) -> WorkerRecord:
+    fields: dict[str, Any] = {
+        "set": 1, "worker": worker, "library": worker, "pid": 4711,
+        "provenance": {"version": "2.4.6", "threads": 2, "images": ["libblas.so", "libm.so"]},
+        "backends": {f"{worker}-cpu": {"alignment": 64}},
+    }  # fmt: skip
+    return WorkerRecord(**fields | changes)
 
 
 def make_result(cells: list[Cell], comparisons: list[Comparison] | None = None, **changes: Any) -> Result:

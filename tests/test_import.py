@@ -26,6 +26,11 @@ def test_help_loads_nothing_heavy():
     assert not modules_after(code) & HEAVY
 
 
+def test_what_figures_show_is_made_without_matplotlib():
+    code = "from gemmscope.report.figures import roof, series, stacks"
+    assert not modules_after(code) & {"torch", "mlx", "matplotlib"}
+
+
 def test_the_registry_loads_no_framework():
     code = "from gemmscope.backends.registry import built_in; built_in()"
     assert not modules_after(code) & {"torch", "mlx", "matplotlib"}

@@ -96,6 +96,11 @@ def test_rate(gflops: float, expected: str) -> None:
     assert words.rate(gflops) == expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [(21.34e9, "21.3 GB/s"), (4.9e12, "4900 GB/s"), (math.nan, "unknown")])
+def test_bandwidth(value: float, expected: str) -> None:
+    assert words.bandwidth(value) == expected
+
+
 @pytest.mark.parametrize(("value", "expected"), [(3.14e-7, "3.1e-07"), (0.0, "0"), (math.inf, "unknown")])
 def test_error(value: float, expected: str) -> None:
     assert words.error(value) == expected

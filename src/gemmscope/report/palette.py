@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Text in these colours is read on white: WCAG 2.2, contrast (minimum).
+# What is no library's: text, what stands back, and the lines of a card.
+INK = "#1f2328"
+GREY = "#59636e"
+FAINT = "#8b949e"
+GRID = "#eaedf0"
+FRAME = "#d1d9e0"
+
+# Text in these colours is read on white, and lines on a dark page: WCAG 2.2, contrast (minimum).
 _READABLE = 4.5
+_WHITE = "#ffffff"
+_DARK_PAGE = "#10151c"
 
 _LIBRARIES = {
     "numpy": "#0072b2",
@@ -28,18 +37,24 @@ _LIBRARIES = {
 _OTHERS = ("#3d9bd4", "#000000", "#8a7f00", "#6a51a3")
 
 _SHADES = (0.0, 0.36, -0.3, 0.6)
+# Parts of a call, from the innermost: the darker the nearer to the arithmetic.
+_TINTS = (0.18, -0.28, -0.56, -0.78)
 _DASHES: tuple[tuple[float, ...], ...] = ((), (6, 1.6), (8, 1.6, 1.6, 1.6), (3.2, 1.4), (8, 1.6, 1.6, 1.6, 1.6, 1.6))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a backend's line is drawn. ``ink`` is the line's colour, dark enough for text; no dashes is a solid line."""
+    """How a backend's line is drawn. ``ink`` is the line's colour, dark enough for text; no dashes is a solid line.
+
+    ``on_dark`` is the colour of line and text on a dark page.
+    """
 
     colour: str
     ink: str
     dashes: tuple[float, ...]
     marker: str
+    on_dark: str = FAINT
 
 
 def colour(library: str) -> str:
@@ -59,11 +74,22 @@ def styles(backends: Iterable[tuple[str, str]]) -> dict[str, Style]:
         # Counted by hue: two unknown libraries can share one.
         position = used.setdefault(hue, 0)
         used[hue] += 1
-        shade = _shaded(hue, _SHADES[position % len(_SHADES)])
+        amount = _SHADES[position % len(_SHADES)]
+        shade = _shaded(hue, amount)
         chosen[name] = Style(
-            shade, readable(shade), _DASHES[position % len(_DASHES)], _MARKERS[position % len(_MARKERS)]
+            colour=shade,
+            ink=readable(shade),
+            dashes=_DASHES[position % len(_DASHES)],
+            marker=_MARKERS[position % len(_MARKERS)],
+            # What is darker on white is lighter on a dark page.
+            on_dark=_readable_on_dark(_shaded(_readable_on_dark(hue), -amount)),
         )
     return chosen
+
+
+def tint(library: str, position: int) -> str:
+    """The colour of a part of a library's call, counted from the innermost: of the library's hue, lighter outwards."""
+    return _shaded(colour(library), _TINTS[min(position, len(_TINTS) - 1)])
 
 
 def readable(colour: str) -> str:
@@ -76,13 +102,23 @@ def readable(colour: str) -> str:
     return darker
 
 
-def contrast(colour: str) -> float:
-    """The contrast of a colour with white, from 1 to 21, as WCAG 2.2 defines it."""
+def contrast(colour: str, ground: str = _WHITE) -> float:
+    """The contrast of a colour with what it stands on, white unless told, from 1 to 21, as WCAG 2.2 defines it."""
+    low, high = sorted((_luminance(colour), _luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _readable_on_dark(colour: str) -> str:
+    lighter = (_shaded(colour, -percent / 100) for percent in range(0, 100, 5))
+    return next((shade for shade in lighter if contrast(shade, _DARK_PAGE) >= _READABLE), _WHITE)
+
+
+def _luminance(colour: str) -> float:
     red, green, blue = (
         value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4  # noqa: PLR2004  (the curve of sRGB)
         for value in (channel / 255 for channel in _channels(colour))
     )
-    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _shaded(colour: str, amount: float) -> str:

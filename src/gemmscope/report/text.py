@@ -85,6 +85,11 @@ def rate_number(gflops: float) -> str:
     return _significant(gflops, 2 if gflops < 9.95 else _DIGITS)  # noqa: PLR2004  (rounds to 10 from here on)
 
 
+def bandwidth(bytes_per_second: float) -> str:
+    """``'21.3 GB/s'``."""
+    return f"{_significant(bytes_per_second / 1e9, _DIGITS)} GB/s" if math.isfinite(bytes_per_second) else UNKNOWN
+
+
 def error(relative_error: float) -> str:
     """``'3.1e-07'``, or ``'0'`` for a product that is exact."""
     if not math.isfinite(relative_error):
