@@ -29,6 +29,8 @@ _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
+# How often it is looked whether a silent worker is still there.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,10 @@ class WorkerProcess:
     Args:
         spec: What the worker is.
         memory: The run's shared memory, which the worker inherits.
+        more: Environment variables of the harness's own, over all others.
     """
 
-    def __init__(self, spec: WorkerSpec, memory: SharedMemory) -> None:
+    def __init__(self, spec: WorkerSpec, memory: SharedMemory, more: Mapping[str, str] | None = None) -> None:
         self.spec = spec
         self._decoder = Decoder("replies")
         self._words: collections.deque[bytes] = collections.deque(maxlen=64)
@@ -85,7 +88,7 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=inherited,
-                env=worker_environment(spec.environment),
+                env=worker_environment(spec.environment) | dict(more or {}),
                 # Ctrl-C is for the orchestrator, which ends its workers itself.
                 start_new_session=True,
             )
@@ -130,7 +133,11 @@ class WorkerProcess:
                 left = deadline - time.perf_counter()
                 if left <= 0:
                     raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
-                for key, _ in selector.select(left):
+                ready = selector.select(min(left, _LOOK_SECONDS))
+                if not ready and self._process.poll() is not None:
+                    # A child that it has forked holds the pipes, so that they have no end.
+                    raise WorkerLost(self._ending())
+                for key, _ in ready:
                     if key.fd == self._errors:
                         if not self._listen():
                             selector.unregister(self._errors)
