@@ -89,7 +89,7 @@ def main() -> None:
     show_default=True,
     help="Of operands and of the order.",
 )
-@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings.")  # fmt: skip  # noqa: E501
+@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip  # noqa: E501
 @click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(

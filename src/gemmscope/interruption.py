@@ -56,7 +56,8 @@ class Interruption:
         finally:
             self._holding = False
         if self._came:
-            raise RunInterrupted(self._came)
+            came, self._came = self._came, ""
+            raise RunInterrupted(came)
 
     def ignore(self) -> None:
         """From now on nothing is interrupted."""
@@ -65,6 +66,7 @@ class Interruption:
 
     def _interrupt(self, number: int, _frame: object) -> None:
         self.ignore()
-        self._came = f"ended by {signal.Signals(number).name}"
+        came = f"ended by {signal.Signals(number).name}"
         if not self._holding:
-            raise RunInterrupted(self._came)
+            raise RunInterrupted(came)
+        self._came = came
