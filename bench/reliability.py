@@ -75,7 +75,7 @@ def killed(kills: int, seed: int) -> tuple[str, bool]:
                 break
         done, runs, samples = done + hit, runs + 1, samples + sum(samples_in(result).values())
         click.echo(f"{done} of {kills} SIGKILLs", err=True)
-    happened = f"{runs} runs of {samples} samples, each complete after its last resumption"
+    happened = f"{runs} runs with {samples} samples in all, each complete after its last resumption"
     name = "SIGKILL for the orchestrator at random moments, over resumed runs"
     expected = "0 samples lost, 0 doubled, 0 processes or segments left"
     return row(name, done, expected, happened, "; ".join(broken) or "0, 0, 0"), not broken
