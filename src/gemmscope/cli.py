@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gemmscope.errors import GemmscopeError, UsageError
+from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
     from gemmscope.results.model import Result
@@ -51,7 +51,7 @@ class _Group(click.Group):
             ctx.exit(EXIT_USAGE)
         except GemmscopeError as error:
             _tell(f"gemmscope: {error}")
-            ctx.exit(EXIT_FAILED)
+            ctx.exit(EXIT_INTERRUPTED if isinstance(error, RunInterrupted) else EXIT_FAILED)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)

@@ -160,8 +160,9 @@ class Job:
         journal = Journal(path)
         try:
             earlier = read_journal(path)
-            start = _check_resumable(earlier[0] if earlier else None, folder)
-            job = cls._planned(start.settings, folder, describe(), earlier)
+            machine = describe()
+            start = _check_resumable(earlier[0] if earlier else None, folder, machine)
+            job = cls._planned(start.settings, folder, machine, earlier)
         except BaseException:
             journal.close()
             raise
@@ -203,7 +204,9 @@ class Job:
                 self._measure(events, observe, observer)
                 interruption.ignore()
             except RunInterrupted:
-                pass  # it came before the first set, or after the last: what was measured is written all the same
+                # It came before the first set, or after the last: what was measured is written all the same.
+                if not events:
+                    raise
             result = assemble(events)
             save(result, self.folder / RESULTS)
             with writing(self.folder / FIGURES):
@@ -372,7 +375,7 @@ def _claimed_folder(machine: Machine) -> Path:
     return folder
 
 
-def _check_resumable(start: Event | None, folder: Path) -> RunStarted:
+def _check_resumable(start: Event | None, folder: Path, here: Machine) -> RunStarted:
     """The start of a run that can go on here.
 
     Raises:
@@ -386,7 +389,6 @@ def _check_resumable(start: Event | None, folder: Path) -> RunStarted:
             f"{folder / JOURNAL}: it is of schema {start.schema}, and this gemmscope knows up to {SCHEMA}; "
             "pip install --upgrade gemmscope"
         )
-    here = describe()
     if _hardware(start.machine) != _hardware(here):
         raise UsageError(
             f"{folder} holds a run of another machine ({start.machine.name}; this is {here.name}), and samples of two "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gemmscope.errors import WorkerLost
-from gemmscope.measure.protocol import Decoder, Refused, Reply, Request, frame, write_all
+from gemmscope.measure.protocol import Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
+# A worker reads a request at once, unless it is still starting.
+_SEND_SECONDS = 120.0
 # How often it is looked whether a silent worker is still there.
 _LOOK_SECONDS = 1.0
 
@@ -98,19 +100,25 @@ class WorkerProcess:
         self.pid = self._process.pid
         assert self._process.stderr is not None  # noqa: S101  (PIPE was asked for)
         self._errors = self._process.stderr.fileno()
-        for descriptor in (self._replies, self._errors):
+        for descriptor in (self._requests, self._replies, self._errors):
             os.set_blocking(descriptor, False)
 
     def send(self, request: Request) -> None:
         """Sends a request without waiting for the reply.
 
         Raises:
-            WorkerLost: If the worker has ended.
+            WorkerLost: If the worker has ended, or does not take a request that is longer than its pipe.
         """
-        try:
-            write_all(self._requests, frame(request))
-        except BrokenPipeError:
-            raise WorkerLost(self._ending()) from None
+        view = memoryview(frame(request))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._requests, selectors.EVENT_WRITE)
+            while view:
+                if not selector.select(_SEND_SECONDS):
+                    raise self._lose(f"it took no request within {_SEND_SECONDS:.0f} s, so it was ended")
+                try:
+                    view = view[os.write(self._requests, view) :]
+                except BrokenPipeError:
+                    raise WorkerLost(self._ending()) from None
 
     def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
         """Waits for the reply to the request that was sent last.
