@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the extensions with AddressSanitizer and UndefinedBehaviorSanitizer, apart from what is installed, and runs the
-# native tests with them. Linux and gcc (clang names and links its sanitizer otherwise); needs an environment in which gemmscope[cpu,test] is installed.
+# native tests with them. Linux and gcc (clang names and links its sanitizers otherwise); needs an environment in which
+# gemmscope[cpu,test] is installed.
 # Arguments go to pip: ci/sanitize.sh --no-build-isolation
 #
 # Leaks are not looked for by the sanitizer: the interpreter keeps some of its memory to the end, and so do NumPy and

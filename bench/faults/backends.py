@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 from typing import TYPE_CHECKING
+
+import psutil
 
 from .program import PLAIN, QUICK, Fault, Program, events_in, nothing_lost, require, sampled, wait_for, worker_pids
 
@@ -13,25 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import psutil
-
     from gemmscope.results.model import Result
 
 BACKEND = """
-import ctypes, os, resource, signal, sys, time
+import ctypes, gc, os, resource, signal, sys, time
 import numpy as np
 from gemmscope.backends.base import Backend
 
 class Mine(Backend):
     name, library, device, entry, summary = "mine", "mine", "cpu", "python", "a product of mine"
-    turns = 0
+    timed = 0
 
     def probe(self): pass
     def prepare(self, operands): self.pairs = operands.pairs
     def product(self, pair): return self.pairs[pair].a @ self.pairs[pair].b
     def run(self, loops, first):
-        Mine.turns += loops > 20
-        if Mine.turns > 3: self.fault()
+        Mine.timed += not gc.isenabled()  # off during a turn, and only then
+        if Mine.timed > 3:
+            open(__file__ + ".injected", "w").close()
+            self.fault()
         start = time.perf_counter()
         for i in range(loops): Mine.right(self, (first + i) % len(self.pairs))
         return time.perf_counter() - start
@@ -45,7 +48,7 @@ LIMIT = (
 FORK = "if os.fork() == 0:\n        while True: time.sleep(1)"
 FORK_APART = (
     "if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            while True: time.sleep(1)\n"
-    "        os._exit(0)\n    os.wait()\n    Mine.turns = -10**9"
+    "        os._exit(0)\n    os.wait()\n    Mine.timed = -10**9"
 )
 
 
@@ -88,6 +91,7 @@ def _harmless(fault: str) -> Callable[[Path], str]:
     def inject(folder: Path) -> str:
         out, arguments = _with_backend(folder, fault)
         Program(folder, *arguments).finish(0)
+        require((folder / "mine.py.injected").exists(), "the fault was not injected")
         _measured(nothing_lost(out), "mine")
         return "it was measured like any other, and nothing is left running"
 
@@ -110,7 +114,9 @@ def children_of_a_killed_run(folder: Path) -> str:
 
 def _strays(program: Program) -> list[psutil.Process]:
     """Workers' descendants that are nobody's child any more."""
-    return [p for p in program.workers() if p.ppid() != program.process.pid]
+    with contextlib.suppress(psutil.Error):
+        return [p for p in program.workers() if p.ppid() != program.process.pid]
+    return []
 
 
 def worker_signalled(number: signal.Signals) -> Callable[[Path], str]:

@@ -66,7 +66,7 @@ def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int,
 
 
 def interrupted(number: signal.Signals) -> Callable[[Path], str]:
-    """The signal comes to the whole process group, twice, as from a terminal; then the run is resumed."""
+    """The signal comes to the whole process group, twice, as from a terminal."""
 
     def inject(folder: Path) -> str:
         out = folder / "out"
@@ -127,7 +127,8 @@ def two_at_once(folder: Path) -> str:
     for program in programs:
         program.process.communicate()
         require(program.process.returncode == 0, f"status {program.process.returncode}")
-    programs[0].leaves_nothing()
+    for program in programs:
+        program.leaves_nothing()
     outs = list((folder / "gemmscope-results").iterdir())
     require(len(outs) == len(programs), f"{len(outs)} folders for {len(programs)} runs")
     for out in outs:
