@@ -8,11 +8,6 @@
 namespace gemmscope {
 namespace {
 
-struct Layout {
-  bool by_rows = true;  // rows are contiguous; else columns are
-  BlasInt leading_dimension = 1;
-};
-
 std::string shape_of(std::int64_t rows, std::int64_t columns) {
   return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
 }
@@ -61,19 +56,17 @@ Layout layout_of(const MatrixView<Element>& view, const char* argument) {
 
 }  // namespace
 
-void check_operands(const Operand& a, const Operand& b) {
-  layout_of(a, "a");
-  layout_of(b, "b");
+Factors check_operands(const Operand& a, const Operand& b) {
+  const Factors factors{a, b, layout_of(a, "a"), layout_of(b, "b")};
   if (a.columns != b.rows) {
     throw std::invalid_argument("b: expected " + std::to_string(a.columns) + " rows, because a has shape " +
                                 shape_of(a.rows, a.columns) + ", got shape " + shape_of(b.rows, b.columns));
   }
+  return factors;
 }
 
-Gemm prepare(const Operand& a, const Operand& b, const Product& out) {
-  check_operands(a, b);
-  const Layout layout_a = layout_of(a, "a");
-  const Layout layout_b = layout_of(b, "b");
+Gemm prepare(const Factors& factors, const Product& out) {
+  const auto& [a, b, layout_a, layout_b] = factors;
   const Layout layout_out = layout_of(out, "out");
   if (out.rows != a.rows || out.columns != b.columns) {
     throw std::invalid_argument("out: expected shape " + shape_of(a.rows, b.columns) + ", got " +

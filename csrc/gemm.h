@@ -22,16 +22,29 @@ struct MatrixView {
 using Operand = MatrixView<const float>;
 using Product = MatrixView<float>;
 
-// Checks that a b is a product that the BLAS can compute: shapes that fit, dimensions within its integer, layouts that
-// it knows. Throws as prepare does.
-void check_operands(const Operand& a, const Operand& b);
+// How the BLAS is told where a matrix's elements lie.
+struct Layout {
+  bool by_rows = true;  // rows are contiguous; else columns are
+  BlasInt leading_dimension = 1;
+};
 
-// Prepares out = a b. A view whose columns are contiguous is passed as a transpose, rows or columns that lie further
-// apart than they are long as a leading dimension.
+// Two operands whose product the BLAS can compute, with the layouts that were worked out to know it.
+struct Factors {
+  Operand a;
+  Operand b;
+  Layout layout_a;
+  Layout layout_b;
+};
+
+// Checks that a b is a product that the BLAS can compute. A view whose columns are contiguous will be passed as a
+// transpose, rows or columns that lie further apart than they are long as a leading dimension.
 // Throws std::invalid_argument, naming the argument, if the shapes do not fit, if a dimension or a leading dimension is
 // beyond the BLAS's integer, or if neither the rows nor the columns of a view are contiguous.
+Factors check_operands(const Operand& a, const Operand& b);
+
+// Prepares out = a b. Throws as check_operands does, for out.
 // Whether out overlaps an operand is not looked at here: see may_overlap.
-Gemm prepare(const Operand& a, const Operand& b, const Product& out);
+Gemm prepare(const Factors& factors, const Product& out);
 
 // True if the stretches of memory between the first and the last element of the two views meet. Views can interleave
 // without sharing an element, so true means "look closer"; false is certain.

@@ -97,6 +97,22 @@ def test_planted_slow_downs_are_what_they_say():
     assert {member.name for member in classes} == {"planted-base", *(f"planted-{x}" for x in planted.SLOWDOWNS)}
 
 
+def test_reliability_writes_its_table_into_a_document(tmp_path):
+    path = tmp_path / "doc.md"
+    path.write_text("before\n<!-- made by bench/reliability.py -->\nold\n<!-- end -->\nafter\n")
+    printed = bench(
+        "reliability.py", "--only", "standard output is full", "--times", "2", "--kills", "0", "--write", path
+    )
+    (row,) = [line for line in printed.splitlines() if "/dev/full" in line]
+    assert "| 2 | status 1 with words |" in row
+    assert row.endswith("| nothing |")
+    text = path.read_text()
+    assert row in text
+    assert "old" not in text
+    assert text.startswith("before\n<!--")
+    assert text.endswith("<!-- end -->\nafter\n")
+
+
 def test_peers():
     arguments = ("peers.py", "--sizes", "16", "--rounds", "1", "--seconds", "3", "--peers", "timeit")
     (only,) = json.loads(bench(*arguments, "--json"))["rounds"]

@@ -407,6 +407,39 @@ def test_version_1_whose_mount_is_the_container(tree: Tree) -> None:
     assert limits.memory_limit_bytes(root) == 2**30
 
 
+def test_what_a_container_has_used_is_not_available(tree: Tree) -> None:
+    """A limit of 1 MiB, of which half is used, and a quarter of that by files that were only read."""
+    stat = "anon 1000\ninactive_file 131072\nactive_file 4096\n"
+    root = tree(
+        {
+            "proc/self/cgroup": "0::/a/b\n",
+            "sys/fs/cgroup/a/memory.max": "1048576\n",
+            "sys/fs/cgroup/a/memory.current": "524288\n",
+            "sys/fs/cgroup/a/memory.stat": stat,
+            "sys/fs/cgroup/a/b/memory.max": "max\n",
+            "sys/fs/cgroup/a/b/memory.current": "524288\n",
+        }
+    )
+    assert limits.available_bytes(root) == 2**20 - (2**19 - 2**17)
+
+
+def test_what_a_container_of_version_1_has_used_is_not_available(tree: Tree) -> None:
+    root = tree(
+        {
+            "proc/self/cgroup": "3:memory:/docker/abc\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "1048576\n",
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": "1048576\n",
+            "sys/fs/cgroup/memory/memory.stat": "inactive_file 1\ntotal_inactive_file 4096\n",
+        }
+    )
+    assert limits.available_bytes(root) == 4096
+
+
+def test_without_a_limit_all_that_is_free_is_available(tree: Tree) -> None:
+    root = tree({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"})
+    assert limits.available_bytes(root) > 2**20
+
+
 def test_unlimited(tree: Tree) -> None:
     root = tree(
         {

@@ -11,6 +11,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,7 +137,13 @@ BAD_OPERANDS = [
     pytest.param(None, TypeError, r"a: expected a 2-D array of float32 .*, got NoneType", id="None"),
     pytest.param("a", TypeError, r"a: expected a 2-D array of float32 .*, got str", id="str"),
     pytest.param(b"abcd", TypeError, r"a: expected float32, got elements of buffer format 'B'", id="bytes"),
-    pytest.param(np.ma.ones((3, 3), np.float64), TypeError, r"a: expected float32, got float64", id="masked"),
+    pytest.param(
+        np.ma.masked_less(GOOD, 2),
+        TypeError,
+        r"a: expected an array without a mask, .* got a masked array",
+        id="masked",
+    ),
+    pytest.param(np.ma.array(GOOD), TypeError, r"a: expected an array without a mask", id="masked nowhere"),
 ]
 
 
@@ -301,6 +308,53 @@ class TestPlan:
         gc.collect()
         assert operand() is None
 
+    @pytest.mark.parametrize("place", range(3))
+    def test_one_that_its_own_operand_refers_to_is_collected(self, place):
+        class Own(np.ndarray):
+            pass
+
+        arrays = [np.ones((2, 2), np.float32) for _ in range(3)]
+        arrays[place] = arrays[place].view(Own)
+        arrays[place].plan = native.Plan(*arrays)
+        gone = weakref.ref(arrays[place])
+        del arrays
+        gc.collect()
+        assert gone() is None
+
+    def test_one_in_use_survives_the_collector(self):
+        class Own(np.ndarray):
+            pass
+
+        a = np.ones((2, 2), np.float32).view(Own)
+        a.plan = native.Plan(a, GOOD[:2, :2].copy(), np.zeros((2, 2), np.float32))
+        plan = a.plan
+        del a
+        gc.collect()
+        plan()
+        assert (plan.out == 2).all()
+
+    def test_a_finalizer_may_call_a_plan_that_is_being_collected(self):
+        products = []
+
+        class Own(np.ndarray):
+            def __del__(self):
+                if hasattr(self, "plan"):
+                    self.plan()
+                    products.append(self.plan.out.copy())
+
+        a = np.ones((2, 2), np.float32).view(Own)
+        a.plan = native.Plan(a, GOOD[:2, :2].copy(), np.zeros((2, 2), np.float32))
+        del a
+        gc.collect()
+        assert [product.tolist() for product in products] == [[[2, 2], [2, 2]]]
+
+    def test_is_made_once(self):
+        plan = native.Plan(GOOD, GOOD, np.zeros((3, 3), np.float32))
+        with pytest.warns(RuntimeWarning, match="initialize"), pytest.raises(TypeError):
+            plan.__init__(GOOD, GOOD, np.zeros((3, 3), np.float32))
+        plan()
+        assert (plan.out == 3).all()
+
     def test_the_operands_cannot_be_given_other_memory(self):
         a = np.ones((2, 2), np.float32)
         plan = native.Plan(a, GOOD[:2, :2].copy(), np.zeros((2, 2), np.float32))
@@ -352,16 +406,51 @@ def test_many_threads_at_once():
             np.testing.assert_array_equal(product, expected)
 
 
-def test_references_stay_flat():
+def test_one_plan_in_many_threads():
+    """All write the same product into the same array, while others make and drop plans on the same operands."""
+    a, b = matrices(40, 30, 20)
+    out = np.zeros((40, 30), np.float32)
+    plan = native.Plan(a, b, out)
+
+    def work(i):
+        (plan if i % 2 else native.Plan(a, b, np.empty_like(out)))()
+        if i % 50 == 0:
+            gc.collect()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(400)))
+    np.testing.assert_array_equal(out, native.sgemm(a, b))
+
+
+def test_references_and_memory_stay_flat():
     a, b = matrices(2, 2, 2)
     out = np.zeros((2, 2), np.float32)
-    before = [sys.getrefcount(x) for x in (a, b, out)]
-    for _ in range(1000):
-        native.sgemm(a, b, out)
-        native.Plan(a, b, out)()
-        with pytest.raises(ValueError, match="out"):
-            native.sgemm(a, b, a)
-    assert [sys.getrefcount(x) for x in (a, b, out)] == before
+    viewed = memoryview(b)
+
+    def work(calls):
+        for _ in range(calls):
+            native.sgemm(a, b, out)
+            native.sgemm(a, viewed)
+            native.Plan(a, b, out)()
+
+    def refuse(calls):
+        for _ in range(calls):
+            for wrong in (a, out[:1], viewed.toreadonly(), None, np.ma.array(out)):
+                with pytest.raises((TypeError, ValueError)):
+                    native.Plan(a, b, wrong)
+
+    process = psutil.Process()
+    references = [sys.getrefcount(x) for x in (a, b, out, viewed, None)][:4]
+    work(1000)
+    refuse(100)
+    gc.collect()
+    before = process.memory_info().rss
+    work(100_000)
+    refuse(1000)
+    gc.collect()
+    # A leak of one small object a call would be some 10 MB. The interpreter keeps what it will.
+    assert process.memory_info().rss - before < 2 * 2**20
+    assert [sys.getrefcount(x) for x in (a, b, out, viewed)] == references
 
 
 def test_the_linked_blas_is_described():

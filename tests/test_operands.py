@@ -33,6 +33,17 @@ def test_uniform_is_the_same_everywhere_and_forever():
     assert hashlib.sha256(uniform(10_001, (7, 64, 64)).astype("<f4").tobytes()).hexdigest()[:16] == "dd48d7f5244d1841"
 
 
+def test_the_operands_of_a_seed_are_the_same_everywhere_and_forever():
+    """Figures of two machines are of the same numbers: whoever changes how operands are made changes all of them."""
+    blocks, memory = made([Shape(3, 5, 7), Shape(64, 64, 64)], pairs=3, seed=42)
+    digest = hashlib.sha256()
+    for block in blocks:
+        for pair in operands_in(memory, block).pairs:
+            for matrix in pair:
+                digest.update(matrix.astype("<f4").tobytes())
+    assert digest.hexdigest()[:16] == "2afbcdd255902c69"
+
+
 def test_uniform_fills_its_range():
     values = uniform(100_000, (1,))
     assert values.min() >= -1

@@ -11,16 +11,20 @@ import time
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
-from gemmscope.measure import stages
+from gemmscope.measure import process, stages
+from gemmscope.measure.guard import VARIABLE, Guard
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import WorkerProcess, WorkerSpec, worker_environment
 from gemmscope.measure.protocol import (
     Decoder,
     Done,
     MakeOperands,
+    Message,
     Open,
     Opened,
     Prepare,
@@ -159,6 +163,63 @@ def test_a_silent_worker_is_ended(memory):
         assert not psutil.pid_exists(worker.pid)
 
 
+def test_a_silent_worker_does_not_hold_up_a_long_request(memory, monkeypatch):
+    monkeypatch.setattr(process, "_SEND_SECONDS", 0.2)
+    with started(worker_for("cblas"), memory) as worker:
+        prepared(worker)
+        os.kill(worker.pid, signal.SIGSTOP)
+        with pytest.raises(WorkerLost, match="it took no request within 0 s, so it was ended"):
+            worker.send(MakeOperands(blocks=BLOCKS * 1000, seed=0))
+        assert not psutil.pid_exists(worker.pid)
+
+
+def test_a_worker_whose_child_holds_its_pipes_is_still_seen_to_end(memory):
+    """A child of its own inherits the pipe of replies, which so has no end."""
+    with started(worker_for("cblas"), memory) as worker:
+        prepared(worker)
+        descriptor = os.dup(worker._replies)
+        holder = os.open(f"/proc/{worker.pid}/fd/{reply_descriptor(worker.pid, worker._replies)}", os.O_WRONLY)
+        try:
+            os.kill(worker.pid, signal.SIGKILL)
+            with pytest.raises(WorkerLost, match="SIGKILL"):
+                worker.receive(Turned, 60)
+        finally:
+            os.close(descriptor)
+            os.close(holder)
+
+
+def reply_descriptor(pid, ours):
+    """The worker's number for the pipe whose other end is ours."""
+    pipe = os.readlink(f"/proc/self/fd/{ours}")
+    return next(number for number in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{number}") == pipe)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in its session", "in a session of its own"])
+def test_the_guard_ends_what_a_worker_has_started(memory, apart):
+    sleep = ["sleep", "100"]
+    with Guard() as guard, started_by(guard, memory) as worker:
+        child = subprocess.Popen(sleep, env=os.environ | {VARIABLE: guard._tag}, start_new_session=apart)
+        other = subprocess.Popen(sleep, env=os.environ | {VARIABLE: "another run's"})
+        prepared(worker)
+        psutil.Process(worker.pid).suspend()
+        guard.close()
+        assert child.wait(10) == -signal.SIGKILL
+        assert other.poll() is None, "another run's are let alone"
+        other.kill()
+        other.wait()
+        with pytest.raises(WorkerLost, match="SIGKILL"):
+            ask(worker, Open(variants=[]), Opened)
+
+
+@contextlib.contextmanager
+def started_by(guard, memory):
+    worker = guard.launch(worker_for("cblas"), memory)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
 def test_a_closed_worker_is_gone(memory):
     worker = WorkerProcess(worker_for("numpy-cpu"), memory)
     prepared(worker)
@@ -237,6 +298,22 @@ class TestFrames:
             while (message := decoder.next()) is not None:
                 arrived.append(message)
         assert arrived == requests
+
+    @given(
+        data=st.one_of(st.binary(max_size=200), st.binary(max_size=40).map(lambda b: len(b).to_bytes(4, "little") + b)),
+        cut=st.integers(1, 50),
+        direction=st.sampled_from(["requests", "replies"]),
+    )
+    def test_whatever_comes_is_a_message_or_is_refused(self, data, cut, direction):
+        decoder = Decoder(direction)
+        for start in range(0, len(data), cut):
+            decoder.feed(data[start : start + cut])
+            try:
+                while (message := decoder.next()) is not None:
+                    assert isinstance(message, Message)
+            except WorkerLost as error:
+                assert "something that is no message" in str(error)
+                return
 
     @pytest.mark.parametrize(
         "rubbish",

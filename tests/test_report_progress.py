@@ -6,6 +6,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from gemmscope.results.events import (
     CellPrepared,
     RunFinished,
     RunStarted,
+    SamplesTaken,
     SetFinished,
     SetStarted,
     ShapeStarted,
@@ -25,8 +27,8 @@ from gemmscope.results.events import (
     Warned,
     WorkerEnded,
 )
-from gemmscope.results.model import SCHEMA, Account
-from tests.builders import make_machine, make_settings
+from gemmscope.results.model import SCHEMA, Account, Sample
+from tests.builders import make_backend, make_machine, make_settings
 
 if TYPE_CHECKING:
     from gemmscope.results.events import Event
@@ -243,3 +245,45 @@ def test_it_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None
     out, err = capsys.readouterr()
     assert out == "result\n"
     assert "warning: w" in err
+
+
+class Broken(io.StringIO):
+    """A terminal that was closed after so many writes."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self.left = writes
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(5, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("writes", [2, 5, 20])
+def test_a_terminal_that_is_closed_does_not_cost_the_run(terminal: bool, writes: int) -> None:
+    file = Broken(writes)
+    console = Console(file=file, width=40, force_terminal=terminal, _environ={"TERM": "xterm"})
+    with Progress(console, Clock()) as progress:
+        progress(started(shapes=["64x64x64"]))
+        for i in range(30):
+            progress(SetStarted(set=i, workers=["numpy"]))
+    assert file.left < 0, "it was written to until it failed"
+
+
+def test_a_run_that_goes_on_begins_with_the_table_of_its_earlier_part() -> None:
+    def last_of(earlier: list[Event]) -> str:
+        file = io.StringIO()
+        console = Console(file=file, width=100, height=30, force_terminal=True, _environ={"TERM": "xterm"})
+        backends = [make_backend("numpy-cpu")]
+        start = msgspec.structs.replace(started(shapes=["64x64x64"]), backends=backends)
+        with Progress(console, Clock(), earlier=[start, *earlier]) as progress:
+            progress(start)
+        return file.getvalue()
+
+    sample = Sample(set=0, round=0, turn=0, start=0.0, first_pair=0, loops=1, seconds=125e-6, cpu_seconds=125e-6)
+    taken = SamplesTaken(backend="numpy-cpu", m=64, n=64, k=64, mode="latency", samples=[sample])
+    assert "125" in last_of([taken])
+    assert "125" not in last_of([])

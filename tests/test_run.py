@@ -32,13 +32,19 @@ def gemmscope_(*arguments, timeout=120, **more):
     )
 
 
+def heed_all_signals():
+    """Whoever runs the tests may ignore some signals, as nohup does; that is inherited."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """The program while it runs, in a process group of its own."""
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [*GEMMSCOPE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, env=environment(),
+            start_new_session=True, env=environment(), preexec_fn=heed_all_signals,  # noqa: PLW1509
         )  # fmt: skip
 
     def workers(self):

@@ -56,6 +56,34 @@ def test_every_worker_has_one_turn_a_round_in_random_order():
     assert len({tuple(names) for names in turns.values()}) > 2
 
 
+def order_of(events):
+    """Who was at work, sample by sample: what a results file has of the order."""
+    return [
+        (s.set, s.round, s.turn, e.backend, e.mode, s.first_pair, s.loops)
+        for e in of(events, SamplesTaken)
+        for s in e.samples
+    ]
+
+
+def test_the_same_seed_gives_the_same_order_and_another_one_another():
+    """With a clock that goes the same way, a run is replayed by its seed."""
+    first, again, other = (order_of(World().run(THREE, canary=True, sets=3, seed=seed)) for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+def test_the_order_can_be_read_from_the_samples():
+    """Set, round, turn and start are those of the samples, and agree: a results file says who came after whom."""
+    events = World().run(THREE, canary=True, sets=3)
+    samples = [(s.set, s.round, s.turn, s.start, e.backend) for e in of(events, SamplesTaken) for s in e.samples]
+    by_start = sorted(samples, key=lambda sample: sample[3])
+    assert [sample[:3] for sample in by_start] == sorted(sample[:3] for sample in samples)
+    workers = {"numpy-cpu": "numpy", "torch-cpu": "torch", "cblas": "cblas", "canary": CANARY}
+    told = [(e.set, e.round, e.worker) for e in of(events, TurnStarted)]
+    recorded = list(dict.fromkeys((s, r, workers[name]) for s, r, _, _, name in by_start))
+    assert recorded == told
+
+
 def test_samples_within_a_turn_are_in_blocks_of_random_order():
     world = World()
     world.run(("numpy-cpu", "numpy-cpu:out"), seconds=20.0)

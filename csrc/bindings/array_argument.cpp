@@ -55,6 +55,25 @@ void check_format(nb::handle array, const char* name, const char* format) {
   wrong_type(name, element_name(array, format), "float32");
 }
 
+nb::handle numpy_type() {
+  static const nb::handle ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
+  return ndarray;
+}
+
+// A masked array's buffer has the elements under the mask too, and nothing that tells them from the others. Its type is
+// looked for among the modules that are loaded: where numpy.ma is not, there is no masked array.
+void check_mask(nb::handle array, const char* name) {
+  const bool subclass =
+      PyType_IsSubtype(Py_TYPE(array.ptr()), reinterpret_cast<PyTypeObject*>(numpy_type().ptr())) != 0;
+  if (!subclass) {
+    return;
+  }
+  const nb::object masked = nb::module_::import_("sys").attr("modules").attr("get")("numpy.ma");
+  if (!masked.is_none() && nb::isinstance(array, masked.attr("MaskedArray"))) {
+    wrong_type(name, "a masked array", "an array without a mask, such as its filled(0)");
+  }
+}
+
 }  // namespace
 
 ArrayArgument::ArrayArgument(nb::handle array, const char* name, bool writable) {
@@ -63,17 +82,19 @@ ArrayArgument::ArrayArgument(nb::handle array, const char* name, bool writable) 
   }
 }
 
-ArrayArgument::~ArrayArgument() {
-  if (buffer_.obj != nullptr) {
-    PyBuffer_Release(&buffer_);
-  }
+ArrayArgument::~ArrayArgument() { release(); }
+
+void ArrayArgument::release() {
+  view_ = {};
+  PyBuffer_Release(&buffer_);  // nothing, where there is none
+  tensor_ = {};
+  read_only_tensor_ = {};
 }
 
 // Takes only what is right in every respect; all else falls through to the buffer protocol, which knows the words for
 // what is wrong with it.
 bool ArrayArgument::read_numpy(nb::handle array, const char* name, bool writable) {
-  static const nb::handle ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
-  if (!array.type().is(ndarray)) {
+  if (!array.type().is(numpy_type())) {
     return false;
   }
   const auto* numpy = reinterpret_cast<const PyArrayObject*>(array.ptr());
@@ -97,6 +118,7 @@ bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writabl
   if (PyObject_CheckBuffer(array.ptr()) == 0) {
     return false;
   }
+  check_mask(array, name);
   // Format and strides, but not PyBUF_WRITABLE: a read-only output is answered in our words, by the flag below.
   if (PyObject_GetBuffer(array.ptr(), &buffer_, PyBUF_RECORDS_RO) != 0) {
     // The exporter refuses: a dtype without a buffer format, say, or a layout without strides. DLPack may still do.

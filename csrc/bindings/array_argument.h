@@ -12,11 +12,11 @@ namespace gemmscope::bindings {
 //   NumPy's own arrays    from the fields of their C struct; the caller keeps the object alive
 //   the buffer protocol   NumPy's subclasses, memoryview, MLX arrays; about 40 ns more an array
 //   DLPack                PyTorch's tensors and others without a buffer, by nanobind's caster; microseconds
-// The last two keep what they were lent, and so the memory, for as long as this object lives.
+// The last two keep what they were lent, and so the memory, until release() or the end of this object.
 class ArrayArgument {
  public:
-  // Reads `array`. Throws nanobind::type_error if it is no array of native float32 in the processor's memory, and
-  // nanobind::value_error if it has not two dimensions, or is read-only where `writable` asks for an output.
+  // Reads `array`. Throws nanobind::type_error if it is no array of native float32 in the processor's memory or has a
+  // mask, and nanobind::value_error if it has not two dimensions, or is read-only where `writable` asks for an output.
   ArrayArgument(nanobind::handle array, const char* name, bool writable);
   ArrayArgument(const ArrayArgument&) = delete;
   ArrayArgument& operator=(const ArrayArgument&) = delete;
@@ -26,6 +26,12 @@ class ArrayArgument {
     return {view_.data, view_.rows, view_.columns, view_.row_stride, view_.column_stride};
   }
   [[nodiscard]] Product product() const { return view_; }
+
+  // Whose buffer is held, for the garbage collector; null where there is none.
+  [[nodiscard]] PyObject* exporter() const { return buffer_.obj; }
+
+  // Gives back what was lent. The views are not to be used any more.
+  void release();
 
  private:
   bool read_numpy(nanobind::handle array, const char* name, bool writable);

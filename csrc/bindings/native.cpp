@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <utility>
 #include <vector>
 
 #include "array_argument.h"
@@ -38,14 +39,14 @@ nb::object new_product(std::int64_t rows, std::int64_t columns) {
 nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
   const ArrayArgument operand_a(a, "a", false);
   const ArrayArgument operand_b(b, "b", false);
+  // Before a product is made: operands that do not fit could ask for any amount of memory.
+  const Factors factors = check_operands(operand_a.operand(), operand_b.operand());
   const bool fresh = out.is_none();
   if (fresh) {
-    // Before the product is made: operands that do not fit could ask for any amount of memory.
-    check_operands(operand_a.operand(), operand_b.operand());
     out = new_product(operand_a.operand().rows, operand_b.operand().columns);
   }
   const ArrayArgument product(out, "out", true);
-  const Gemm call = prepare(operand_a.operand(), operand_b.operand(), product.product());
+  const Gemm call = prepare(factors, product.product());
   if (!fresh) {
     check_overlap(operand_a, a, product, out, "a");
     check_overlap(operand_b, b, product, out, "b");
@@ -63,14 +64,35 @@ class Plan {
       : a_(a, "a", false),
         b_(b, "b", false),
         out_(out, "out", true),
-        call_(prepare(a_.operand(), b_.operand(), out_.product())),
+        call_(prepare(check_operands(a_.operand(), b_.operand()), out_.product())),
         objects_(nb::make_tuple(a, b, out)) {
     check_overlap(a_, a, out_, out, "a");
     check_overlap(b_, b, out_, out, "b");
   }
 
   [[nodiscard]] const Gemm& call() const { return call_; }
-  [[nodiscard]] nb::object object(std::size_t i) const { return objects_[i]; }
+  [[nodiscard]] nb::object object(std::size_t i) const {
+    return objects_.is_valid() ? nb::object(objects_[i]) : nb::none();
+  }
+
+  // For the garbage collector: calls `visit` for every reference that is held. A tensor that came by DLPack is held
+  // once more by its capsule's owner, which cannot be visited: a plan that such a tensor refers to is not collected.
+  int traverse(visitproc visit, void* arg) const {
+    Py_VISIT(objects_.ptr());
+    for (const ArrayArgument* argument : {&a_, &b_, &out_}) {
+      Py_VISIT(argument->exporter());
+    }
+    return 0;
+  }
+
+  // Lets go of everything. A plan that is called after this, by a finalizer, say, multiplies nothing.
+  void clear() {
+    call_ = {};
+    for (ArrayArgument* argument : {&a_, &b_, &out_}) {
+      argument->release();
+    }
+    const nb::tuple last = std::move(objects_);
+  }
 
  private:
   ArrayArgument a_;
@@ -99,7 +121,23 @@ PyObject* call_plan(PyObject* self, PyObject* args, PyObject* kwargs) {
   Py_RETURN_NONE;
 }
 
-PyType_Slot plan_slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_plan)}, {0, nullptr}};
+// The collector may look at an object that is still being made, whose C++ side is not there yet.
+int traverse_plan(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return nb::inst_ready(self) ? nb::inst_ptr<Plan>(self)->traverse(visit, arg) : 0;
+}
+
+int clear_plan(PyObject* self) {
+  if (nb::inst_ready(self)) {
+    nb::inst_ptr<Plan>(self)->clear();
+  }
+  return 0;
+}
+
+PyType_Slot plan_slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_plan)},
+                            {Py_tp_traverse, reinterpret_cast<void*>(traverse_plan)},
+                            {Py_tp_clear, reinterpret_cast<void*>(clear_plan)},
+                            {0, nullptr}};
 
 double time_plans(const nb::sequence& plans, std::size_t loops, std::size_t first) {
   std::vector<Gemm> calls;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from gemmscope.errors import GemmscopeError, UsageError
+from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
     from gemmscope.results.model import Result
@@ -46,11 +47,11 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            click.echo(f"gemmscope: {error}", err=True)
+            _tell(f"gemmscope: {error}")
             ctx.exit(EXIT_USAGE)
         except GemmscopeError as error:
-            click.echo(f"gemmscope: {error}", err=True)
-            ctx.exit(EXIT_FAILED)
+            _tell(f"gemmscope: {error}")
+            ctx.exit(EXIT_INTERRUPTED if isinstance(error, RunInterrupted) else EXIT_FAILED)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)
@@ -88,7 +89,7 @@ def main() -> None:
     show_default=True,
     help="Of operands and of the order.",
 )
-@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings.")  # fmt: skip  # noqa: E501
+@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip  # noqa: E501
 @click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(
@@ -137,15 +138,13 @@ def run(
             command=shlex.join(["gemmscope", *sys.argv[1:]]),
         )  # fmt: skip
         job = jobs.Job.new(settings, None if out is None else Path(out))
-    with Progress() as progress:
+    with Progress(earlier=job.earlier) as progress:
         result = job.execute(progress)
     # Before the table: whoever reads only its beginning should still learn where the rest is.
-    click.echo(f"Results: {job.folder / 'results.json'}", err=True)
+    _tell(f"Results: {job.folder / 'results.json'}")
     _print(result, as_json=as_json)
     if result.status == "partial":
-        click.echo(
-            f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}", err=True
-        )
+        _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}")
         sys.exit(EXIT_INTERRUPTED)
     failed = any(backend.status == "failed" for backend in result.backends)
     sys.exit(EXIT_FAILED if failed else EXIT_OK)
@@ -163,13 +162,15 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     """
     from pathlib import Path  # noqa: PLC0415
 
+    from gemmscope.report.output import printing  # noqa: PLC0415
     from gemmscope.survey import print_survey, survey, survey_json  # noqa: PLC0415
 
     found = survey([Path(file) for file in backend_files])
-    if as_json:
-        click.echo(survey_json(found))
-    else:
-        print_survey(found)
+    with printing():
+        if as_json:
+            click.echo(survey_json(found))
+        else:
+            print_survey(found)
 
 
 @main.command()
@@ -183,17 +184,19 @@ def shapes(as_json: bool) -> None:
       gemmscope run --shape gemv
     """
     from gemmscope.presets import PRESETS  # noqa: PLC0415
+    from gemmscope.report.output import printing  # noqa: PLC0415
 
-    if as_json:
-        import msgspec  # noqa: PLC0415
+    with printing():
+        if as_json:
+            import msgspec  # noqa: PLC0415
 
-        click.echo(msgspec.json.format(msgspec.json.encode(list(PRESETS.values())), indent=1).decode())
-        return
-    for preset in PRESETS.values():
-        click.echo(f"{preset.name:<17} {preset.what}")
-        click.echo(f"{'':<17} {' '.join(map(str, preset.shapes))}")
-        if preset.source:
-            click.echo(f"{'':<17} source: {preset.source}")
+            click.echo(msgspec.json.format(msgspec.json.encode(list(PRESETS.values())), indent=1).decode())
+            return
+        for preset in PRESETS.values():
+            click.echo(f"{preset.name:<17} {preset.what}")
+            click.echo(f"{'':<17} {' '.join(map(str, preset.shapes))}")
+            if preset.source:
+                click.echo(f"{'':<17} source: {preset.source}")
 
 
 @main.command()
@@ -214,7 +217,7 @@ def report(
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
-    from gemmscope.report import document, exports, page  # noqa: PLC0415
+    from gemmscope.report import document, exports, run_page  # noqa: PLC0415
     from gemmscope.results.store import load  # noqa: PLC0415
 
     if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
@@ -225,16 +228,19 @@ def report(
     if csv is not None:
         _write(csv, exports.to_csv(result))
     if markdown is not None:
-        _write(markdown, document.markdown(page.result_page(result)))
+        _write(markdown, document.markdown(run_page.result_page(result)))
     if pyperf is not None:
         _write(pyperf, exports.to_pyperf(result))
     if figures is not None:
         from pathlib import Path  # noqa: PLC0415
 
         from gemmscope.report.figures import draw  # noqa: PLC0415
+        from gemmscope.results.store import writing  # noqa: PLC0415
 
-        for path in draw(result, Path(figures)):
-            click.echo(f"Drawn: {path}", err=True)
+        with writing(Path(figures)):
+            drawn = draw(result, Path(figures))
+        for path in drawn:
+            _tell(f"Drawn: {path}")
 
 
 @main.command()
@@ -385,16 +391,25 @@ def _write(file: str, text: str) -> None:
 
 
 def _print(result: Result, *, as_json: bool) -> None:
+    from gemmscope.report.output import Console, printing  # noqa: PLC0415
+
     if as_json:
         import msgspec  # noqa: PLC0415
 
-        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=1).decode())
+        with printing():
+            click.echo(msgspec.json.format(msgspec.json.encode(result), indent=1).decode())
         return
-    from rich.console import Console  # noqa: PLC0415
 
     from gemmscope.report.terminal import print_result  # noqa: PLC0415
 
-    print_result(result, Console())
+    with printing():
+        print_result(result, Console())
+
+
+def _tell(text: str) -> None:
+    """Says something on standard error; that there is nobody to hear it changes nothing."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _comma_separated(text: str) -> list[str]:

@@ -45,5 +45,9 @@ class ResultsError(GemmscopeError):
     """A results file or a journal cannot be read, or does not say what its schema demands."""
 
 
+class OutputError(GemmscopeError):
+    """Standard output cannot be written: the disk behind it is full, say."""
+
+
 class RunInterrupted(GemmscopeError):  # noqa: N818  (as above)
     """Somebody asked the run to stop: Ctrl-C, or a signal to end."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
+import itertools
 import re
-import signal
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,10 @@ from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
 from gemmscope.backends.variant import split
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
+from gemmscope.interruption import Interruption
+from gemmscope.machine import describe
 from gemmscope.machine.limits import available_bytes
+from gemmscope.measure.guard import Guard
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.scout import Broken, discover
@@ -34,16 +35,17 @@ from gemmscope.results.events import (
     SamplesTaken,
     SetFinished,
     SetStarted,
+    Warned,
     WorkerEnded,
 )
-from gemmscope.results.journal import JOURNAL, Journal, read_journal
+from gemmscope.results.journal import JOURNAL, Journal, holds_run, read_journal
 from gemmscope.results.model import CANARY, SCHEMA, BackendRecord, Settings
-from gemmscope.results.store import DEFAULT_FOLDER, RESULTS, save
+from gemmscope.results.store import DEFAULT_FOLDER, RESULTS, save, writing
 from gemmscope.workload import layout, parse_shapes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from gemmscope.backends.registry import Registry
     from gemmscope.backends.variant import Variant
@@ -123,8 +125,9 @@ class Job:
     variants: list[Variant]
     workers: list[WorkerSpec]
     canary: WorkerSpec
-    machine: Machine | None
+    machine: Machine
     earlier: list[Event]
+    journal: Journal | None = None
 
     @classmethod
     def new(cls, settings: Settings, folder: Path | None) -> Job:
@@ -133,30 +136,39 @@ class Job:
         Raises:
             UsageError: If a backend is unknown, or the folder holds a run already.
         """
-        from gemmscope.machine import describe  # noqa: PLC0415  (reads many files: not for those who resume)
-
         machine = describe()
-        folder = folder or _default_folder(machine)
-        if (folder / JOURNAL).exists():
+        if folder is not None and holds_run(folder / JOURNAL):
             raise UsageError(f"{folder} holds a run already: name another folder with --out, or go on with --resume")
-        return cls._planned(settings, folder, machine, [])
+        job = cls._planned(settings, folder or Path(), machine, [])
+        # Not before it is known that there is something to put there.
+        return replace(job, folder=folder or _claimed_folder(machine))
 
     @classmethod
     def resumed(cls, folder: Path) -> Job:
         """What is left of a run that was cut off.
 
+        The journal is held from here on, before it is read: nobody else adds to what was read.
+
         Raises:
-            ResultsError: If there is no journal, or it cannot be read.
+            ResultsError: If there is no journal, it cannot be read, or it is of a newer gemmscope.
+            UsageError: If another run writes it, or it was begun on another machine.
         """
-        earlier = read_journal(folder / JOURNAL)
-        if not earlier or not isinstance(earlier[0], RunStarted):
-            raise ResultsError(
-                f"{folder / JOURNAL}: it does not begin with the start of a run, so it cannot be resumed"
-            )
-        return cls._planned(earlier[0].settings, folder, None, earlier)
+        path = folder / JOURNAL
+        if not path.is_file():
+            raise ResultsError(f"{path}: cannot be read: there is no such file; a run's folder has one")
+        journal = Journal(path)
+        try:
+            earlier = read_journal(path)
+            machine = describe()
+            start = _check_resumable(earlier[0] if earlier else None, folder, machine)
+            job = cls._planned(start.settings, folder, machine, earlier)
+        except BaseException:
+            journal.close()
+            raise
+        return replace(job, journal=journal)
 
     @classmethod
-    def _planned(cls, settings: Settings, folder: Path, machine: Machine | None, earlier: list[Event]) -> Job:
+    def _planned(cls, settings: Settings, folder: Path, machine: Machine, earlier: list[Event]) -> Job:
         registry, broken = discover([Path(file) for file in settings.backend_files])
         if not settings.backends and not earlier:
             others = [name for name, backend in registry.backends.items() if backend.origin]
@@ -176,30 +188,48 @@ class Job:
         """Measures what is not measured yet, and writes the results. See :func:`run`."""
         events = list(self.earlier)
         open_standard_descriptors()
-        with Journal(self.folder / JOURNAL) as journal, _signals_interrupt():
+        journal = self.journal or Journal(self.folder / JOURNAL, new=True)
+        with journal, Interruption() as interruption:
 
             def observe(event: Event) -> None:
-                journal(event)
-                events.append(event)
+                # In the journal and in the results, or in neither.
+                with interruption.held():
+                    journal(event)
+                    events.append(event)
                 if observer is not None:
                     observer(event)
 
-            if not self.earlier:
-                observe(self._start())
-            elif observer is not None:
-                observer(self.earlier[0])
-            shapes = parse_shapes([], self.settings.shapes)
-            Session(
-                self.settings, shapes, self.workers, observe, canary=self.canary, progress=self._progress(),
-                judge=lambda: open_cells(assemble(events).comparisons),
-            ).run()  # fmt: skip
+            try:
+                self._measure(events, observe, observer)
+                interruption.ignore()
+            except RunInterrupted:
+                # It came before the first set, or after the last: what was measured is written all the same.
+                if not events:
+                    raise
             result = assemble(events)
             save(result, self.folder / RESULTS)
-            draw(result, self.folder / FIGURES)
+            with writing(self.folder / FIGURES):
+                draw(result, self.folder / FIGURES)
         return result
 
+    def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
+        if not self.earlier:
+            observe(self._start())
+        else:
+            start = self.earlier[0]
+            assert isinstance(start, RunStarted)  # noqa: S101  (a resumed job was checked for it)
+            if observer is not None:
+                observer(start)
+            for change in _changes(start, _build.VERSION, self.machine):
+                observe(Warned(text=f"the run was cut off and went on: {change}"))
+        shapes = parse_shapes([], self.settings.shapes)
+        with Guard() as guard:
+            Session(
+                self.settings, shapes, self.workers, observe, canary=self.canary, progress=self._progress(),
+                judge=lambda: open_cells(assemble(events).comparisons), launch=guard.launch,
+            ).run()  # fmt: skip
+
     def _start(self) -> RunStarted:
-        assert self.machine is not None  # noqa: S101  (a new run has one)
         worker_of = {variant.name: worker.name for worker in self.workers for variant in worker.variants}
         records: list[BackendRecord] = []
         for variant in self.variants:
@@ -329,36 +359,55 @@ def _named(backends: Sequence[str]) -> list[str]:
     return list(backends)
 
 
-def _default_folder(machine: Machine) -> Path:
-    """A folder that sorts by date and names the machine; a number is added where two runs start within a second."""
+def _claimed_folder(machine: Machine) -> Path:
+    """A folder of its own that sorts by date and names the machine; a number tells runs of one second apart."""
     date = dt.datetime.now().astimezone().strftime("%Y-%m-%d_%H%M%S")
     name = re.sub(r"[^a-z0-9]+", "-", machine.cpu.lower()).strip("-") or "machine"
     folder = Path(DEFAULT_FOLDER) / f"{date}_{name}"
-    number = 2
-    while folder.exists():
-        folder = Path(DEFAULT_FOLDER) / f"{date}_{name}_{number}"
-        number += 1
+    for number in itertools.count(2):
+        with writing(folder):
+            try:
+                # Whoever makes it has it: of two runs that start at once, one goes on to the next number.
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                folder = Path(DEFAULT_FOLDER) / f"{date}_{name}_{number}"
+            else:
+                break
     return folder
 
 
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Signals that ask the process to end become an exception, so that partial results are still written."""
+def _check_resumable(start: Event | None, folder: Path, here: Machine) -> RunStarted:
+    """The start of a run that can go on here.
 
-    def interrupt(number: int, _frame: object) -> None:
-        # Once is enough: what comes while workers are being ended and results written must not cost the results.
-        for other in ends:
-            signal.signal(other, signal.SIG_IGN)
-        raise RunInterrupted(f"ended by {signal.Signals(number).name}")
+    Raises:
+        ResultsError: If there is none, or it was written by a newer gemmscope.
+        UsageError: If it was begun on another machine.
+    """
+    if not isinstance(start, RunStarted):
+        raise ResultsError(f"{folder / JOURNAL}: it does not begin with the start of a run, so it cannot be resumed")
+    if start.schema > SCHEMA:
+        raise ResultsError(
+            f"{folder / JOURNAL}: it is of schema {start.schema}, and this gemmscope knows up to {SCHEMA}; "
+            "pip install --upgrade gemmscope"
+        )
+    if _hardware(start.machine) != _hardware(here):
+        raise UsageError(
+            f"{folder} holds a run of another machine ({start.machine.name}; this is {here.name}), and samples of two "
+            "machines make no figure: start a run of its own, with another --out"
+        )
+    return start
 
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = {number: signal.signal(number, interrupt) for number in ends}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _hardware(machine: Machine) -> tuple[str, str, int]:
+    return machine.architecture, machine.cpu, machine.logical_cpus
+
+
+def _changes(start: RunStarted, version: str, machine: Machine) -> list[str]:
+    """What is different where a run goes on, and may show in its figures."""
+    pairs = {
+        "gemmscope": (start.gemmscope, version),
+        "Python": (start.machine.python, machine.python),
+        "the system": (start.machine.system, machine.system),
+        "the number of usable processors": (start.machine.usable_cpus, machine.usable_cpus),
+    }
+    return [f"{what} was {then} when it began, and is {now} now" for what, (then, now) in pairs.items() if then != now]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gemmscope.errors import WorkerLost
+from gemmscope.measure.guard import Guard
 from gemmscope.measure.plan import plan_workers
-from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.protocol import Open, Opened
 from gemmscope.measure.scout import discover
 from gemmscope.operands import SharedMemory
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmscope.measure.process import WorkerSpec
+    from gemmscope.measure.process import WorkerProcess, WorkerSpec
 
 _TIMEOUT = 120.0
 
@@ -49,14 +50,16 @@ def survey(backend_files: Sequence[Path] = ()) -> list[SurveyedBackend]:
     """
     registry, broken = discover(backend_files)
     specs = plan_workers(registry.variants(registry.backends), registry, {})
+    guard = Guard()
     memory = SharedMemory.create(1)
     workers: list[tuple[WorkerSpec, WorkerProcess]] = []
     found: dict[str, SurveyedBackend] = {}
     try:
         for spec in specs:
-            worker = WorkerProcess(spec, memory)
+            worker = guard.launch(spec, memory)
             workers.append((spec, worker))
-            worker.send(Open(variants=spec.variants, origin=spec.origin))
+            with contextlib.suppress(WorkerLost):  # receive says why
+                worker.send(Open(variants=spec.variants, origin=spec.origin))
         for spec, worker in workers:
             try:
                 told = {probed.backend: probed for probed in worker.receive(Opened, _TIMEOUT).backends}
@@ -82,6 +85,7 @@ def survey(backend_files: Sequence[Path] = ()) -> list[SurveyedBackend]:
         for _, worker in workers:
             worker.close()
         memory.close()
+        guard.close()
     for file in broken:
         record = BackendRecord(name=file.name, library=file.name, device="cpu", entry="python", status="failed",
                                reason=file.reason)  # fmt: skip
@@ -96,9 +100,10 @@ def survey_json(found: list[SurveyedBackend]) -> str:
 
 def print_survey(found: list[SurveyedBackend]) -> None:
     """The survey as plain lines, wrapped to the terminal."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.padding import Padding  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    from gemmscope.report.output import Console  # noqa: PLC0415
 
     console = Console()
     width = max(len(surveyed.backend.name) for surveyed in found) + 2

@@ -80,10 +80,24 @@ def memory_limit_bytes(root: Path = ROOT) -> int | None:
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Memory that can still be taken: what the system says is available, but no more than a container's limit."""
-    available = int(psutil.virtual_memory().available)
-    limit = memory_limit_bytes(root)
-    return available if limit is None else min(available, limit)
+    """Memory that can still be taken: what the system says is available, but no more than a container has left."""
+    left = (_room(folder) for folder in _cgroups(root, "memory"))
+    return min([int(psutil.virtual_memory().available), *(room for room in left if room is not None)])
+
+
+def _room(folder: Path) -> int | None:
+    """What a cgroup has left of its limit, in bytes. Files that were only read make room when it is needed."""
+    for limit_file, usage_file, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit = files.number(folder / limit_file)
+        if limit is not None and 0 < limit < _UNLIMITED_BYTES:
+            used = files.number(folder / usage_file) or 0
+            lines = (files.text(folder / "memory.stat") or "").splitlines()
+            cached = next((int(line.split()[1]) for line in lines if re.fullmatch(rf"{cache} \d+", line.strip())), 0)
+            return max(0, limit - max(0, used - cached))
+    return None
 
 
 def container(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gemmscope import _build
 from gemmscope.errors import WorkerLost, WorkerUnavailable
-from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame, write_all
+from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,10 @@ _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
 
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
+# A worker reads a request at once, unless it is still starting.
+_SEND_SECONDS = 120.0
+# How often it is looked whether a silent worker is still there.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,13 @@ class WorkerProcess:
     Args:
         spec: What the worker is.
         memory: The run's shared memory, which the worker inherits.
+        more: Environment variables of the harness's own, over all others.
 
     Raises:
         WorkerUnavailable: If the interpreter that the worker asks for cannot be started.
     """
 
-    def __init__(self, spec: WorkerSpec, memory: SharedMemory) -> None:
+    def __init__(self, spec: WorkerSpec, memory: SharedMemory, more: Mapping[str, str] | None = None) -> None:
         self.spec = spec
         self._decoder = Decoder("replies")
         self._words: collections.deque[bytes] = collections.deque(maxlen=64)
@@ -101,7 +106,7 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=inherited,
-                env=worker_environment(spec.environment, spec.python),
+                env=worker_environment(spec.environment, spec.python) | dict(more or {}),
                 # Ctrl-C is for the orchestrator, which ends its workers itself.
                 start_new_session=True,
             )
@@ -121,19 +126,25 @@ class WorkerProcess:
         self.pid = self._process.pid
         assert self._process.stderr is not None  # noqa: S101  (PIPE was asked for)
         self._errors = self._process.stderr.fileno()
-        for descriptor in (self._replies, self._errors):
+        for descriptor in (self._requests, self._replies, self._errors):
             os.set_blocking(descriptor, False)
 
     def send(self, request: Request) -> None:
         """Sends a request without waiting for the reply.
 
         Raises:
-            WorkerLost: If the worker has ended.
+            WorkerLost: If the worker has ended, or does not take a request that is longer than its pipe.
         """
-        try:
-            write_all(self._requests, frame(request))
-        except BrokenPipeError:
-            raise self._ending() from None
+        view = memoryview(frame(request))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._requests, selectors.EVENT_WRITE)
+            while view:
+                if not selector.select(_SEND_SECONDS):
+                    raise self._lose(f"it took no request within {_SEND_SECONDS:.0f} s, so it was ended")
+                try:
+                    view = view[os.write(self._requests, view) :]
+                except BrokenPipeError:
+                    raise self._ending() from None
 
     def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
         """Waits for the reply to the request that was sent last.
@@ -156,7 +167,11 @@ class WorkerProcess:
                 left = deadline - time.perf_counter()
                 if left <= 0:
                     raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
-                for key, _ in selector.select(left):
+                ready = selector.select(min(left, _LOOK_SECONDS))
+                if not ready and self._process.poll() is not None:
+                    # A child that it has forked holds the pipes, so that they have no end.
+                    raise self._ending()
+                for key, _ in ready:
                     if key.fd == self._errors:
                         if not self._listen():
                             selector.unregister(self._errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from gemmscope.backends import loading
 from gemmscope.backends.registry import Registry, built_in
 from gemmscope.errors import UsageError, WorkerLost
-from gemmscope.measure.process import WorkerProcess, WorkerSpec
+from gemmscope.measure.guard import Guard
+from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Describe, Described
 from gemmscope.operands import SharedMemory
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.backends.info import BackendInfo
+    from gemmscope.measure.process import WorkerProcess
 
 _TIMEOUT = 60.0
 
@@ -61,14 +64,18 @@ def discover(files: Sequence[Path]) -> tuple[Registry, list[Broken]]:
 
 def _ask_all(origins: Sequence[str]) -> list[list[BackendInfo] | str]:
     """For every origin its backends, or the reason why it could not be asked; all are asked at the same time."""
+    if not origins:
+        return []
+    guard = Guard()
     memory = SharedMemory.create(1)
     scouts: list[WorkerProcess] = []
     answers: list[list[BackendInfo] | str] = []
     try:
         for origin in origins:
-            scout = WorkerProcess(WorkerSpec("scout", "scout", {}, []), memory)
+            scout = guard.launch(WorkerSpec("scout", "scout", {}, []), memory)
             scouts.append(scout)
-            scout.send(Describe(origin=origin))
+            with contextlib.suppress(WorkerLost):  # receive says why
+                scout.send(Describe(origin=origin))
         for scout in scouts:
             try:
                 answers.append(scout.receive(Described, _TIMEOUT).backends)
@@ -78,6 +85,7 @@ def _ask_all(origins: Sequence[str]) -> list[list[BackendInfo] | str]:
         for scout in scouts:
             scout.close()
         memory.close()
+        guard.close()
     return answers
 
 

@@ -186,6 +186,19 @@ class Session:
         memory = SharedMemory.create(blocks[-1].end)
         status = "complete"
         try:
+            self._measure(memory, blocks, sets_left, start, end)
+        except (KeyboardInterrupt, RunInterrupted):
+            status = "partial"
+            self._close_all()  # again: it may have come while workers were being ended
+        finally:
+            memory.close()
+        self._account["total"] = self._clock() - start
+        self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
+
+    def _measure(self, memory: SharedMemory, blocks: list[Block], sets_left: int, start: float, end: float) -> None:
+        """All sets, planned and further ones; the workers are ended whatever happens."""
+        settings = self._settings
+        try:
             self._start_reference(memory, blocks)
             for done in range(sets_left):
                 set_ = self._progress.next_set + done
@@ -199,13 +212,8 @@ class Session:
                     self._observer(Warned(text=text))
                     break
             self._pursue(memory, self._progress.next_set + sets_left, end, (self._clock() - start) / max(sets_left, 1))
-        except (KeyboardInterrupt, RunInterrupted):
-            status = "partial"
         finally:
             self._close_all()
-            memory.close()
-        self._account["total"] = self._clock() - start
-        self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
 
     def _planned_end(self, end: float, left: int) -> float:
         """When a set ends that has just been started, if ``left`` sets are planned, itself among them.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gemmscope.report import text as words
 from gemmscope.report.live import LiveTable, Part
+from gemmscope.report.output import Console
 from gemmscope.results.events import (
     BackendProbed,
     CellFailed,
@@ -28,8 +29,10 @@ from gemmscope.results.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from rich.console import Console as RichConsole
 
     from gemmscope.results.events import Event
 
@@ -48,10 +51,17 @@ class Progress:
     Args:
         console: Where to; standard error unless told.
         clock: A steady clock, in seconds.
+        earlier: What has happened in a run that goes on: the table begins with it.
     """
 
-    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: RichConsole | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        earlier: Sequence[Event] = (),
+    ) -> None:
         self._console = console or Console(stderr=True)
+        self._earlier = earlier
         self._ascii = not self._console.encoding.startswith("utf")
         self._clock = clock
         self._live: Live | None = None
@@ -77,17 +87,31 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._live is not None:
+        if self._live is None:
+            return
+        with contextlib.suppress(OSError):
             self._unfold()
             self._live.stop()
-            self._live = None
+        self._live = None
 
     def __call__(self, event: Event) -> None:
         """Takes note of an event, and shows it if it is time to."""
+        if self._console.quiet:
+            return
+        try:
+            self._show(event)
+        except OSError:
+            # The terminal was closed, or the disk behind standard error is full. That must not cost the run.
+            self._console.quiet = True
+
+    def _show(self, event: Event) -> None:
         self._note(event)
         if self._live is None:
             return
         self._table.note(event)
+        if isinstance(event, RunStarted):
+            for past in self._earlier:
+                self._table.note(past)
         now = self._clock()
         # Workers take seconds to start: what is shown then must not be left from before.
         if now >= self._next or isinstance(event, SetStarted):

@@ -23,6 +23,7 @@ from gemmscope.results.events import (
     WorkerReady,
 )
 from gemmscope.results.model import BASELINE, CANARY, Account, Canary, Ceilings, Cell, Comparison, Result
+from gemmscope.results.threads import threads_warnings
 from gemmscope.workload import parse_shapes
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class _Gathered:
             account=self._account,
             warnings=[
                 *self._warnings,
+                *threads_warnings(self._start.settings, self._start.machine, self._workers),
                 *_drift_warning(canary),
                 *_modes_warnings(cells),
                 *_width_warning(comparisons, self._start.settings),

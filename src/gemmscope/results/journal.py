@@ -25,12 +25,13 @@ class Journal:
 
     Args:
         path: The file. It is made if it is not there.
+        new: Whether it must hold nothing yet.
 
     Raises:
-        UsageError: If it cannot be written, or another run writes it.
+        UsageError: If it cannot be written, another run writes it, or it holds a run and must not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool = False) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -43,6 +44,11 @@ class Journal:
         except OSError:
             os.close(self._descriptor)
             raise UsageError(f"another run is writing to {path.parent}; name another folder with --out") from None
+        if new and holds_run(path):
+            self.close()
+            raise UsageError(
+                f"{path.parent} holds a run already: name another folder with --out, or go on with --resume"
+            )
         self._mend(path)
 
     def _mend(self, path: Path) -> None:
@@ -84,6 +90,11 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def holds_run(path: Path) -> bool:
+    """Whether there is a journal with anything in it: a run that was killed before its first event has left none."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def read_journal(path: Path) -> list[Event]:

@@ -14,7 +14,7 @@ from gemmscope.errors import ResultsError, UsageError
 from gemmscope.results.model import SCHEMA, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RESULTS = "results.json"
 # Where runs go that no folder is named for.
@@ -85,19 +85,32 @@ def write_whole(path: Path, content: Callable[[], bytes]) -> None:
     Raises:
         UsageError: If it cannot be written.
     """
-    temporary = ""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # noqa: PTH101  (mkstemp's file is for its owner alone)
-        os.replace(temporary, path)  # noqa: PTH105
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content())
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # noqa: PTH101  (mkstemp's file is for its owner alone)
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Goes around whatever writes a file or a folder.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
         raise UsageError(f"{path}: cannot be written: {error.strerror}; name another folder with --out") from error
 
 

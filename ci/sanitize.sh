@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds the extensions with AddressSanitizer and UndefinedBehaviorSanitizer, apart from what is installed, and runs the
+# native tests with them. Linux and gcc (clang names and links its sanitizers otherwise); needs an environment in which
+# gemmscope[cpu,test] is installed.
+# Arguments go to pip: ci/sanitize.sh --no-build-isolation
+#
+# Leaks are not looked for by the sanitizer: the interpreter keeps some of its memory to the end, and so do NumPy and
+# OpenBLAS. tests/test_native.py counts references and memory over 100 000 calls instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+site=$(mktemp -d)
+trap 'rm -rf "$site"' EXIT
+compiler=${CXX:-c++}
+# Without MLX: libmlx is not instrumented, and what is ours in _native_mlx is a loop around its calls.
+python -m pip install -q --no-deps --target "$site" -Ccmake.build-type=RelWithDebInfo \
+  -Ccmake.define.GEMMSCOPE_SANITIZE=ON -Ccmake.define.GEMMSCOPE_WERROR=ON -Ccmake.define.GEMMSCOPE_MLX=OFF "$@" .
+
+# The sanitizer must be there before anything is allocated. libstdc++ comes with it, or it could not find __cxa_throw.
+preload=
+for library in libasan.so libubsan.so libstdc++.so.6; do
+  found=$("$compiler" -print-file-name=$library)
+  case $found in /*) preload="$preload $(readlink -f "$found")" ;; esac
+done
+
+# The extension finds OpenBLAS beside itself only where it is installed.
+openblas=$(python -c 'import scipy_openblas32; print(scipy_openblas32.get_lib_dir())')
+
+export PYTHONPATH=$site LD_LIBRARY_PATH=$openblas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+# Python's own allocator hides what happens to small objects.
+export PYTHONMALLOC=malloc
+export LD_PRELOAD=$preload
+
+python - <<'CHECK'
+# A test of the test: what runs must be the sanitized build, with the sanitizer at work.
+import pathlib
+from gemmscope import _build, _native
+maps = pathlib.Path("/proc/self/maps").read_text()
+assert "libasan" in maps and str(pathlib.Path(_native.__file__).parent) in maps, _native.__file__
+assert b"__asan_report_load4" in pathlib.Path(_native.__file__).read_bytes()
+CHECK
+python -m pytest -q -p no:cacheprovider tests/test_native.py tests/test_native_properties.py tests/test_native_level3.py
