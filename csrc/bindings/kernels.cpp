@@ -33,7 +33,7 @@ class Products {
       const nb::object b = pair[1];
       const auto& operand_a = *operands_.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
       const auto& operand_b = *operands_.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
-      calls_.push_back(prepare(operand_a.operand(), operand_b.operand(), out_.product()));
+      calls_.push_back(prepare(check_operands(operand_a.operand(), operand_b.operand()), out_.product()));
       held_.insert(held_.end(), {a, b});
     }
     if (calls_.empty()) {
