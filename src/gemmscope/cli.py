@@ -271,15 +271,14 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
         raise UsageError(f"no shape {wanted} in this run; it has: {', '.join(result.settings.shapes)}")
     found = selected(result.findings, backend, wanted)
     if as_json:
-        import msgspec  # noqa: PLC0415
-
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        _print_json(found)
         return
-    from rich.console import Console  # noqa: PLC0415
+    from gemmscope.report.output import Console, printing  # noqa: PLC0415
 
-    if not found:
-        click.echo("Nothing was found about that in this run.")
-    print_findings(found, Console())
+    with printing():
+        if not found:
+            click.echo("Nothing was found about that in this run.")
+        print_findings(found, Console())
 
 
 @main.command("blas-shim")
@@ -297,7 +296,7 @@ def blas_shim() -> None:
     from gemmscope.errors import BackendUnavailable  # noqa: PLC0415
 
     try:
-        click.echo(blas_library())
+        _say(f"{blas_library()}\n")
     except BackendUnavailable as absent:
         raise UsageError(f"{absent.reason}; {absent.remedy}") from absent
 
@@ -335,8 +334,6 @@ def compare(
     """
     from pathlib import Path  # noqa: PLC0415
 
-    import msgspec  # noqa: PLC0415
-
     from gemmscope.between_runs.files import compare as compare_files  # noqa: PLC0415
     from gemmscope.between_runs.model import Fleet  # noqa: PLC0415
     from gemmscope.report import between_runs as pages  # noqa: PLC0415
@@ -355,24 +352,26 @@ def compare(
         from gemmscope.report.fleet import draw_fleet  # noqa: PLC0415
 
         draw_fleet(found, Path(figure))
-        click.echo(f"Drawn: {figure}", err=True)
+        _tell(f"Drawn: {figure}")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        _print_json(found)
     elif markdown != "-":
         _say(document.plain(page))
     if markdown is not None:
         _write(markdown, document.markdown(page))
     for gate in gates:
-        click.echo(f"gemmscope: {pages.gate_sentence(gate)}", err=True)
+        _tell(f"gemmscope: {pages.gate_sentence(gate)}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
 
 
 def _say(text: str) -> None:
     """Prints a text, in ASCII where standard output has no other characters."""
+    from gemmscope.report.output import printing  # noqa: PLC0415
     from gemmscope.report.text import in_ascii  # noqa: PLC0415
 
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    click.echo(text if encoding.startswith("utf") else in_ascii(text), nl=False)
+    with printing():
+        click.echo(text if encoding.startswith("utf") else in_ascii(text), nl=False)
 
 
 def _write(file: str, text: str) -> None:
@@ -387,19 +386,23 @@ def _write(file: str, text: str) -> None:
         Path(file).write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}; name another file") from error
-    click.echo(f"Written: {file}", err=True)
+    _tell(f"Written: {file}")
+
+
+def _print_json(records: object) -> None:
+    import msgspec  # noqa: PLC0415
+
+    from gemmscope.report.output import printing  # noqa: PLC0415
+
+    with printing():
+        click.echo(msgspec.json.format(msgspec.json.encode(records), indent=1).decode())
 
 
 def _print(result: Result, *, as_json: bool) -> None:
-    from gemmscope.report.output import Console, printing  # noqa: PLC0415
-
     if as_json:
-        import msgspec  # noqa: PLC0415
-
-        with printing():
-            click.echo(msgspec.json.format(msgspec.json.encode(result), indent=1).decode())
+        _print_json(result)
         return
-
+    from gemmscope.report.output import Console, printing  # noqa: PLC0415
     from gemmscope.report.terminal import print_result  # noqa: PLC0415
 
     with printing():

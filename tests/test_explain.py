@@ -1,0 +1,89 @@
+"""``gemmscope explain``: a run's findings in words, for a backend, for a shape, and for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from gemmscope.cli import main
+from gemmscope.report.explain import grouped, selected
+from gemmscope.results.model import Finding
+from gemmscope.results.store import RESULTS, save
+from tests.builders import make_cell, make_result
+
+FINDINGS = [
+    Finding(id="fastest", verdict="found", text="Fastest at 64: numpy.", backends=["numpy-cpu"], shapes=["64x64x64"]),
+    Finding(id="overhead", verdict="found", text="Of a call.", backends=["mlx-cpu:threads=1"], shapes=["256x256x256"]),
+    Finding(id="drift", verdict="not found", text="The machine kept its speed."),
+    Finding(id="claim-mlx-gpu", verdict="not testable", text="A claim.", backends=["mlx-gpu"]),
+]
+
+
+@pytest.fixture
+def file(tmp_path):
+    result = make_result([make_cell("numpy-cpu", size=64), make_cell("mlx-cpu:threads=1", size=256)], findings=FINDINGS)
+    save(result, tmp_path / "run" / RESULTS)
+    return tmp_path / "run"
+
+
+def explain(*arguments):
+    return CliRunner().invoke(main, ["explain", *map(str, arguments)])
+
+
+def test_all_findings_stand_under_their_headings(file):
+    done = explain(file)
+    assert done.exit_code == 0
+    order = [done.output.index(text) for text in ("The answer", "Fastest at 64", "Why", "Of a call.", "How far to trust",
+                                                  "kept its speed", "The claims", "A claim.")]  # fmt: skip
+    assert order == sorted(order)
+
+
+def test_a_backend_stands_for_its_variants_and_general_findings_stay(file):
+    done = explain(file, "--backend", "mlx-cpu")
+    assert "Of a call." in done.output
+    assert "kept its speed" in done.output
+    assert "Fastest" not in done.output
+    assert "A claim." not in done.output
+
+
+def test_a_shape_is_written_as_a_user_writes_it(file):
+    assert "Fastest" in explain(file, "--shape", "64").output
+    assert "Fastest" not in explain(file, "--shape", "256x256x256").output
+
+
+def test_json_is_the_findings(file):
+    told = json.loads(explain(file, "--json").stdout)
+    assert [finding["id"] for finding in told] == [finding.id for finding in FINDINGS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--backend", "torch-cpu"], "no backend 'torch-cpu' in this run; it has: mlx-cpu"),
+     (["--shape", "65"], "no shape 65x65x65 in this run"),
+     (["--shape", "many"], "expected one size")],
+)  # fmt: skip
+def test_what_is_not_in_the_run_is_bad_usage(file, arguments, words):
+    done = explain(file, *arguments)
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_the_newest_run_is_explained_unless_another_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nothing = explain()
+    assert nothing.exit_code == 2
+    assert "there is no run under gemmscope-results" in nothing.output
+    for name in ("older", "newer"):
+        finding = Finding(id="fastest", verdict="found", text=f"The {name} run.")
+        save(make_result([make_cell("numpy-cpu")], findings=[finding]), tmp_path / "gemmscope-results" / name / RESULTS)
+    (tmp_path / "gemmscope-results" / "older" / RESULTS).touch()
+    assert "The older run." in explain().output
+
+
+def test_every_finding_is_under_one_heading():
+    groups = grouped(FINDINGS)
+    assert [finding for found in groups.values() for finding in found] == FINDINGS
+    assert "" not in groups
+    assert selected(FINDINGS, None, None) == FINDINGS
