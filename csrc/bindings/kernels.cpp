@@ -55,10 +55,9 @@ class Products {
   std::vector<nb::object> held_;
 };
 
-// Operand pairs as views of their memory, which is read before this returns to Python.
-std::unique_ptr<CublasProducts> cublas_products(const nb::sequence& pairs, bool tf32,
-                                                const std::vector<std::string>& runtimes,
-                                                const std::vector<std::string>& blases) {
+// Makes an object in the place that Python has for it; the operands' memory is read before this returns.
+void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool tf32,
+                          const std::vector<std::string>& runtimes, const std::vector<std::string>& blases) {
   std::vector<std::unique_ptr<ArrayArgument>> arguments;
   std::vector<std::pair<Operand, Operand>> operands;
   for (nb::handle pair : pairs) {
@@ -68,7 +67,7 @@ std::unique_ptr<CublasProducts> cublas_products(const nb::sequence& pairs, bool 
     const auto& operand_b = *arguments.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
     operands.emplace_back(operand_a.operand(), operand_b.operand());
   }
-  return std::make_unique<CublasProducts>(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtimes, blases);
+  new (self) CublasProducts(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtimes, blases);
 }
 
 void cublas_product(const CublasProducts& products, std::size_t pair, const nb::object& out) {
@@ -139,7 +138,7 @@ NB_MODULE(_kernels, module) {
            "Seconds for `loops` calls in a C++ loop.");
 
   nb::class_<CublasProducts>(module, "CublasProducts", "Operand pairs on a CUDA device, multiplied by cuBLAS.")
-      .def(nb::new_(&cublas_products), nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtimes"), nb::arg("blases"))
+      .def("__init__", &make_cublas_products, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtimes"), nb::arg("blases"))
       .def("latency", &CublasProducts::latency, nb::arg("loops"), nb::arg("first"),
            nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products, each waited for.")
       .def("throughput", &CublasProducts::throughput, nb::arg("loops"), nb::arg("first"),

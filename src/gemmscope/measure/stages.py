@@ -50,7 +50,7 @@ _SETTLE_AT_MOST = 1.0
 
 def bind(backend: Backend, mode: Mode) -> Run:
     """The backend's loop for a mode; with the option COLD, on operands that are in no cache."""
-    run = backend.run if mode == "latency" else backend.run_throughput
+    run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
     return evicting(run, backend.operand_arrays()) if "cold" in backend.settings else run
 
 
@@ -161,9 +161,12 @@ def prepare_cells(
         seconds: float | None = None
         status: Status = "ok"
         reason = ""
-        if mode == "throughput" and latency >= SLOW_CALL:
+        if missing := backend.why_not(mode):
+            status, reason = "skipped", missing
+        elif mode != "latency" and latency >= SLOW_CALL:
             status = "skipped"
-            reason = f"a product takes {latency:.3g} s, so one wait after many is no different: see latency"
+            what = "one wait after many" if mode == "throughput" else "the device's own time"
+            reason = f"a product takes {latency:.3g} s, so {what} is no different: see latency"
         else:
             seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
