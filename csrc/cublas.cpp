@@ -293,6 +293,10 @@ void CublasProducts::product(std::size_t pair, std::span<float> out) const {
   if (out.empty()) {
     return;
   }
+  if (k_ == 0) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    return;
+  }
   enqueue(pair);
   wait();
   api_->check(api_->copy(out.data(), out_, out.size_bytes(), device_to_host), "cudaMemcpy");
@@ -317,12 +321,14 @@ int CublasProducts::blas_version() const {
 void CublasProducts::enqueue(std::size_t i) const {
   static constexpr float one = 1.0F;
   static constexpr float zero = 0.0F;
+  if (m_ == 0 || n_ == 0 || k_ == 0) {
+    return;  // there is nothing to ask cuBLAS for
+  }
   // cuBLAS is column-major: read so, row-major operands are their transposes, and C^T = B^T A^T.
   const auto& [a, b] = pairs_[i];
-  const std::int32_t n = std::max(n_, 1);
-  api_->check_blas(api_->sgemm(handle_.get(), not_transposed, not_transposed, n_, m_, k_, &one, b, n, a,
-                               std::max(k_, 1), &zero, out_, n),
-                   "cublasSgemm");
+  api_->check_blas(
+      api_->sgemm(handle_.get(), not_transposed, not_transposed, n_, m_, k_, &one, b, n_, a, k_, &zero, out_, n_),
+      "cublasSgemm");
 }
 
 void CublasProducts::wait() const { api_->check(api_->wait(stream_.get()), "cudaStreamSynchronize"); }
