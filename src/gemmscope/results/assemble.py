@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope import findings, parts, statistics
+from gemmscope import findings, gpu_parts, parts, statistics
 from gemmscope.errors import ResultsError
 from gemmscope.results.events import (
     BackendProbed,
@@ -121,7 +121,7 @@ class _Gathered:
             workers=self._workers,
             cells=cells,
             comparisons=comparisons,
-            parts=parts.derive(cells, self._backends),
+            parts=[*parts.derive(cells, self._backends), *gpu_parts.derive(cells, self._backends)],
             ceilings=self._ceilings,
             canary=canary,
             account=self._account,
