@@ -80,6 +80,23 @@ double MlxProducts::throughput(std::size_t loops, std::size_t first) const {
   return elapsed.count();
 }
 
+double MlxProducts::chain(std::size_t length, std::size_t first, float factor) const {
+  const auto& [a, b] = pairs_[first % pairs_.size()];
+  if (b.shape(0) != b.shape(1)) {
+    throw std::invalid_argument("pairs: a chain needs a square b");
+  }
+  mx::array link = mx::multiply(b, mx::array(factor), device_);
+  mx::eval(link);
+  const auto start = std::chrono::steady_clock::now();
+  mx::array product = a;
+  for (std::size_t i = 0; i < length; ++i) {
+    product = mx::matmul(product, link, device_);
+  }
+  mx::eval(product);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return elapsed.count();
+}
+
 void MlxProducts::product(std::size_t pair, std::span<float> out) const {
   const auto& [a, b] = pairs_.at(pair);
   if (out.size() != product_size()) {

@@ -26,6 +26,10 @@ class MlxProducts {
   // Seconds for `loops` independent products and one wait after all of them. The products live until then.
   [[nodiscard]] double throughput(std::size_t loops, std::size_t first) const;
 
+  // Seconds for `length` chained products and one wait: C = A B, then C = C B and so on, with `factor` on B. Each needs
+  // the one before, so that no two can overlap. Throws std::invalid_argument if B is not square.
+  [[nodiscard]] double chain(std::size_t length, std::size_t first, float factor) const;
+
   // Writes product `pair`, row-major, to `out`. Throws std::out_of_range if there is no such pair.
   void product(std::size_t pair, std::span<float> out) const;
 

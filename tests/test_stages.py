@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import time
 
@@ -179,3 +180,30 @@ def test_a_number_of_numpys_is_a_number():
 def test_errors_become_one_line():
     assert stages.describe(ValueError("two\n  lines")) == "ValueError: two lines"
     assert stages.describe(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_gpu_is_warm_when_three_timings_agree():
+    times = iter([9.0, 5.0, 3.0, 2.02, 2.01, 2.0, 1.0, 1.0])
+    seen = []
+
+    def run(loops, first):
+        seen.append((loops, first))
+        return next(times)
+
+    stages.until_steady(run, 7, 2)
+    assert seen == [(7, 2)] * 6
+
+
+def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(monkeypatch):
+    monkeypatch.setattr(stages, "_STEADY_AT_MOST", 0.01)
+    times = itertools.cycle([1.0, 2.0])
+    begin = time.perf_counter()
+    stages.until_steady(lambda loops, first: next(times), 1, 0)
+    assert time.perf_counter() - begin >= 0.01
+
+
+@pytest.mark.parametrize(("device", "more"), [("cpu", False), ("gpu", True)])
+def test_only_gpus_are_warmed_up_until_steady(device, more):
+    backend = made(Plain, device=device, modes=("latency", "throughput"))
+    taken(backend, mode="throughput", loops=10, samples=1)
+    assert (len(backend.calls) > 2) is more

@@ -1,9 +1,10 @@
-// gemmscope._kernels: the kernels that other libraries have loaded, ATen from C++, caches, and the processor's
-// ceilings. It is linked with no BLAS, so that a library's worker keeps the one that the library brought.
+// gemmscope._kernels: the kernels that other libraries have loaded, ATen and cuBLAS from C++, caches, and the
+// processor's ceilings. It is linked with no BLAS, so that a library's worker keeps the one that the library brought.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "array_argument.h"
 #include "caches.h"
 #include "ceilings.h"
+#include "cublas.h"
 #include "gemm.h"
 #include "kernel.h"
 #include "symbols.h"
@@ -52,6 +54,30 @@ class Products {
   std::vector<Gemm> calls_;
   std::vector<nb::object> held_;
 };
+
+// Makes an object in the place that Python has for it; the operands' memory is read before this returns.
+void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool tf32,
+                          const std::vector<std::string>& runtimes, const std::vector<std::string>& blases) {
+  std::vector<std::unique_ptr<ArrayArgument>> arguments;
+  std::vector<std::pair<Operand, Operand>> operands;
+  for (nb::handle pair : pairs) {
+    const nb::object a = pair[0];
+    const nb::object b = pair[1];
+    const auto& operand_a = *arguments.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
+    const auto& operand_b = *arguments.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
+    operands.emplace_back(operand_a.operand(), operand_b.operand());
+  }
+  new (self) CublasProducts(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtimes, blases);
+}
+
+void cublas_product(const CublasProducts& products, std::size_t pair, const nb::object& out) {
+  const ArrayArgument argument(out, "out", true);
+  const Product view = argument.product();
+  if (!view.empty() && (view.column_stride != 1 || view.row_stride != view.columns)) {
+    throw nb::value_error("out: expected a C-contiguous matrix");
+  }
+  products.product(pair, {view.data, static_cast<std::size_t>(view.rows * view.columns)});
+}
 
 void evict_array(nb::handle array) {
   const ArrayArgument argument(array, "array", false);
@@ -110,6 +136,21 @@ NB_MODULE(_kernels, module) {
           nb::arg("image"), nb::arg("products"), nb::keep_alive<1, 3>())
       .def("time", &TorchProducts::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
            "Seconds for `loops` calls in a C++ loop.");
+
+  nb::class_<CublasProducts>(module, "CublasProducts", "Operand pairs on a CUDA device, multiplied by cuBLAS.")
+      .def("__init__", &make_cublas_products, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtimes"), nb::arg("blases"))
+      .def("latency", &CublasProducts::latency, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products, each waited for.")
+      .def("throughput", &CublasProducts::throughput, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products and one wait after all of them.")
+      .def("event_seconds", &CublasProducts::event_seconds, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products by the device's own clock.")
+      .def("product", &cublas_product, nb::arg("pair"), nb::arg("out"), "Computes a pair's product into `out`.")
+      .def_prop_ro("runtime_image", &CublasProducts::runtime_image, "The file of CUDA's runtime.")
+      .def_prop_ro("blas_image", &CublasProducts::blas_image, "The file of cuBLAS.")
+      .def_prop_ro("runtime_version", &CublasProducts::runtime_version, "13000 is 13.0.")
+      .def_prop_ro("blas_version", &CublasProducts::blas_version, "As cuBLAS numbers itself.");
+  module.def("cuda_devices", &cuda_devices, nb::arg("runtimes"), nb::arg("blases"), "The number of CUDA devices.");
 
   module.def("evict", &evict_array, nb::arg("array"), "Puts an array out of all of the processor's caches.");
   module.def("can_evict", &can_evict, "True if memory can be put out of the processor's caches here.");

@@ -45,6 +45,8 @@ NB_MODULE(_native_mlx, module) {
            nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products, each waited for.")
       .def("throughput", &MlxProducts::throughput, nb::arg("loops"), nb::arg("first"),
            nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products and one wait after all of them.")
+      .def("chain", &MlxProducts::chain, nb::arg("length"), nb::arg("first"), nb::arg("factor"),
+           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `length` chained products and one wait.")
       .def(
           "product",
           [](const MlxProducts& self, std::size_t pair, const Output& out) {

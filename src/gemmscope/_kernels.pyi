@@ -1,4 +1,4 @@
-"""The kernels that libraries have loaded, ATen from C++, caches, and ceilings. Linked with no BLAS of its own."""
+"""The kernels that libraries have loaded, ATen and cuBLAS from C++, caches, and ceilings. Linked with no BLAS of its own."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -62,6 +62,45 @@ class TorchProducts:
     def __init__(self, image: str, products: Products) -> None: ...
     def time(self, loops: int, first: int) -> float:
         """Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads)."""
+
+@final
+class CublasProducts:
+    """Operand pairs, C-contiguous and of one shape, in a CUDA device's memory, multiplied by cuBLAS.
+
+    Args:
+        pairs: The operands; they are copied.
+        tf32: Whether TF32 is allowed. Without it the products are IEEE float32.
+        runtimes: Names or paths under which CUDA's runtime is looked for, in that order.
+        blases: The same for cuBLAS.
+
+    Raises:
+        RuntimeError: If a library, a device or its memory is not there, with CUDA's name for the error. Every method
+            raises it where CUDA reports one.
+        TypeError, ValueError: If the operands do not fit together.
+    """
+
+    def __init__(
+        self, pairs: Sequence[tuple[Array | Any, Array | Any]], tf32: bool, runtimes: list[str], blases: list[str]
+    ) -> None: ...
+    def latency(self, loops: int, first: int) -> float:
+        """Seconds for ``loops`` products, each waited for, going round from ``first``."""
+    def throughput(self, loops: int, first: int) -> float:
+        """Seconds for ``loops`` products and one wait after all of them."""
+    def event_seconds(self, loops: int, first: int) -> float:
+        """Seconds for ``loops`` products by the device's own clock, around queues that were full before it ran."""
+    def product(self, pair: int, out: Array | Any) -> None:
+        """Computes a pair's product into a C-contiguous array of shape (m, n)."""
+    @property
+    def runtime_image(self) -> str: ...
+    @property
+    def blas_image(self) -> str: ...
+    @property
+    def runtime_version(self) -> int: ...
+    @property
+    def blas_version(self) -> int: ...
+
+def cuda_devices(runtimes: list[str], blases: list[str]) -> int:
+    """The number of CUDA devices. Raises RuntimeError if CUDA's runtime or cuBLAS cannot be loaded or reports one."""
 
 def evict(array: Array | Any) -> None:
     """Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "gpu"]
 Entry = Literal["python", "native"]
-Mode = Literal["latency", "throughput"]
+Mode = Literal["latency", "throughput", "device"]
 Part = Literal["kernel", "runtime", "binding", "allocation"]
 
 T = TypeVar("T")
@@ -67,7 +67,10 @@ def thread_environment(count: str) -> dict[str, str]:
 
 THREADS = Option("threads", "ask the library for this many threads", "count", thread_environment("{value}"))
 OUT = Option("out", "write every product into one array that is there already")
-# These two the worker sees to; a backend that offers COLD must have operand_arrays.
+# The next two the worker sees to; a backend that offers COLD must have operand_arrays.
+FROM_HOST = Option(
+    "from-host", "from operands in host memory to a product in host memory, copies included", ("pageable", "pinned")
+)
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
 TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
@@ -86,7 +89,7 @@ class Backend(ABC):
        ``operands.converted(place, function)``, and leave nothing for the first call to do.
     3. :meth:`product`, for some pairs. The product is compared with float64 before anything is timed; one that is
        wrong is never timed.
-    4. :meth:`run` (and :meth:`run_throughput`, if ``modes`` names it), many times. **You own the loop and the
+    4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own the loop and the
        synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and return the seconds
        that took by ``time.perf_counter`` or a steady clock of your own. Bind what you need before the clock starts;
        do nothing but the multiplications while it runs. What a call returns may be dropped at once.
@@ -103,7 +106,8 @@ class Backend(ABC):
         options: What variants may change; ``self.settings`` holds what this one was given.
         environment: Variables that the worker's environment must hold before the library is loaded.
         modes: ``("latency",)``, where every product is complete when its call returns or is waited for. Add
-            ``"throughput"`` where the library computes in the background and one wait after many calls is different.
+            ``"throughput"`` where the library computes in the background and one wait after many calls is different,
+            and ``"device"`` where a GPU's own time can be had.
         multiplies: False only for backends that measure the harness's own floor, and have no product.
         layers: What a call consists of, from the outside in: each :class:`Layer` names a part and the backend that is
             left without it; the innermost backend is the kernel. A variant begins behind the layer that names it.
@@ -143,6 +147,21 @@ class Backend(ABC):
     def run_throughput(self, loops: int, first: int) -> float:
         """Multiplies ``loops`` times with one wait after all of them; returns the seconds. For ``"throughput"``."""
         raise NotImplementedError(f"{self.name} has no throughput mode")
+
+    def run_device(self, loops: int, first: int) -> float:
+        """Multiplies, and returns the seconds that the device itself was at work for ``loops`` products.
+
+        By the device's own clock, or by the slope of the time over chained products (:mod:`~gemmscope.backends.slope`):
+        without launches and waits, and so shorter than the call. For ``"device"``.
+        """
+        raise NotImplementedError(f"{self.name} has no device mode")
+
+    def why_not(self, mode: Mode) -> str:  # noqa: ARG002  (for those that override it)
+        """Why there is no figure in one of ``modes`` at this shape with these settings; empty if there is one.
+
+        Called after ``prepare``.
+        """
+        return ""
 
     @abstractmethod
     def product(self, pair: int) -> NDArray[np.float32]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gemmscope import _build
-from gemmscope.backends import preload
+from gemmscope.backends import preload, slope
 from gemmscope.backends.base import (
     COLD,
+    FROM_HOST,
     REUSED,
     THREADS,
     TRANSPOSED,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Device
+    from gemmscope.backends.base import Device, Mode
     from gemmscope.operands import Operands
 
 _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip install gemmscope on Apple silicon"
@@ -75,6 +76,41 @@ def _import_mlx() -> Any:
     except ImportError as error:
         raise BackendUnavailable(f"MLX cannot be imported: {error}", _INSTALL) from error
     return mx
+
+
+# What MLX says of a device's memory, the most telling first: CUDA's names, then Metal's. The cpu has none of these.
+_MEMORY = ("free_memory", "max_recommended_working_set_size", "total_memory", "memory_size")
+
+
+def _gpu_memory(mx: Any) -> int | None:
+    """Bytes that the GPU has for arrays, as far as MLX knows."""
+    info = mx.device_info(mx.gpu)
+    return next((int(info[name]) for name in _MEMORY if info.get(name)), None)
+
+
+def _check_room(mx: Any, operands: Operands) -> None:
+    """Sees to it that operands and a few products fit, before any memory is taken.
+
+    MLX takes managed memory on CUDA for what the host reads or writes: more of it than the card has is no error there,
+    but can stop the whole GPU.
+
+    Raises:
+        MemoryError: If they do not fit.
+    """
+    room = _gpu_memory(mx)
+    m, n, k = operands.m, operands.n, operands.k
+    needed = 4 * (len(operands) * (m * k + k * n) + 3 * m * n)
+    if room is not None and needed > room:
+        raise MemoryError(
+            f"the GPU has {room >> 20} MiB for arrays, and {len(operands)} operand pairs and their products need "
+            f"{needed >> 20} MiB: ask for smaller shapes or fewer pairs"
+        )
+
+
+def _longest_chain(mx: Any, operands: Operands) -> int:
+    """Products of a chain that fit into a quarter of the memory, should MLX keep them all until the end."""
+    room = _gpu_memory(mx)
+    return 256 if room is None else max(3, room // 4 // max(4 * operands.m * operands.n, 1))
 
 
 class MlxCpu(Backend):
@@ -158,13 +194,108 @@ class MlxCpu(Backend):
 
 
 class MlxGpu(MlxCpu):
-    """``mx.matmul(a, b)`` and ``mx.eval`` on the GPU: Metal, or CUDA."""
+    """``mx.matmul(a, b)`` and ``mx.eval`` on the GPU: Metal, or CUDA.
+
+    With ``:from-host`` each call makes MLX's arrays of NumPy's and ends with the product as an array of NumPy's.
+    """
 
     name = "mlx-gpu"
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
-    options: ClassVar[tuple[Option, ...]] = (TF32,)
+    # MLX pins no memory, so there is one way from the host.
+    options: ClassVar[tuple[Option, ...]] = (
+        TF32,
+        Option(FROM_HOST.name, FROM_HOST.help, tuple(value for value in FROM_HOST.values if value == "pageable")),
+    )
+    modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands into MLX's memory; with ``:from-host`` into NumPy's.
+
+        Raises:
+            MemoryError: If the GPU has no room for them.
+        """
+        _check_room(self._mx, operands)
+        self._square_behind = operands.k == operands.n
+        self._longest = _longest_chain(self._mx, operands)
+        self._link: Any = None
+        if "from-host" in self.settings:
+            self._pairs = operands.converted("host", np.array)
+            return
+        super().prepare(operands)
+
+    def run(self, loops: int, first: int) -> float:
+        """Evaluates every product before the next is asked for; with ``:from-host`` reads it too."""
+        if "from-host" not in self.settings:
+            return super().run(loops, first)
+        through = self._through_device
+        pairs = rotation(self._pairs, loops, first)
+        self._mx.set_default_device(self._device)
+        start = perf_counter()
+        for a, b in pairs:
+            through(a, b)
+        elapsed = perf_counter() - start
+        # What was read on CUDA is managed memory for good; it must not come back for somebody else's product.
+        self._mx.clear_cache()
+        return elapsed
+
+    def run_device(self, loops: int, first: int) -> float:
+        """Seconds by the slope over chained products: MLX has no clock of the device's."""
+        mx = self._mx
+        mx.set_default_device(self._device)
+        a = self._pairs[first % len(self._pairs)][0]
+        link = self._linked()
+
+        def chain(length: int) -> float:
+            matmul = mx.matmul
+            start = perf_counter()
+            product = a
+            for _ in range(length):
+                product = matmul(product, link)
+            mx.eval(product)
+            return perf_counter() - start
+
+        return loops * slope.product_seconds(chain, loops, self._longest)
+
+    def why_not(self, mode: Mode) -> str:
+        """Copies have no throughput or device time of their own; a chain needs K = N."""
+        if mode == "latency":
+            return ""
+        if "from-host" in self.settings:
+            return "from host memory to host memory every product is waited for: see latency"
+        return slope.NO_CHAIN if mode == "device" and not self._square_behind else ""
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once, copied to NumPy."""
+        if "from-host" not in self.settings:
+            return super().product(pair)
+        self._mx.set_default_device(self._device)
+        product = self._through_device(*self._pairs[pair])
+        self._mx.clear_cache()
+        return product
+
+    def provenance(self) -> dict[str, str | int]:
+        """Adds what the device is timed by, and what Metal says of itself."""
+        facts = super().provenance()
+        facts["device clock"] = "slope over chained products"
+        facts["metal"] = int(self._mx.metal.is_available())
+        memory = _gpu_memory(self._mx)
+        return facts if memory is None else facts | {"device memory": memory}
+
+    def _through_device(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        mx = self._mx
+        product = mx.matmul(mx.array(a), mx.array(b))
+        mx.eval(product)
+        return np.array(product)
+
+    def _linked(self) -> Any:
+        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
+        if self._link is None:
+            b = self._pairs[0][1]
+            self._link = b * slope.scale(b.shape[0])
+            self._mx.eval(self._link)
+        return self._link
 
 
 class MlxCppCpu(Backend):
@@ -249,7 +380,36 @@ class MlxCppGpu(MlxCppCpu):
     device = "gpu"
     summary = "a C++ loop on mlx::core::matmul and eval on the gpu"
     options: ClassVar[tuple[Option, ...]] = (TF32,)
+    modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = ()
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands into MLX's memory.
+
+        Raises:
+            MemoryError: If the GPU has no room for them.
+        """
+        mx = _import_mlx()
+        _check_room(mx, operands)
+        self._longest = _longest_chain(mx, operands)
+        self._behind = (operands.k, operands.n)
+        super().prepare(operands)
+
+    def run_device(self, loops: int, first: int) -> float:
+        """Seconds by the slope over chained products, by a clock in C++."""
+        factor = slope.scale(self._behind[0])
+        return loops * slope.product_seconds(
+            lambda length: self._products.chain(length, first, factor), loops, self._longest
+        )
+
+    def why_not(self, mode: Mode) -> str:
+        """A chain needs K = N."""
+        k, n = self._behind
+        return slope.NO_CHAIN if mode == "device" and k != n else ""
+
+    def provenance(self) -> dict[str, str | int]:
+        """Adds what the device is timed by."""
+        return super().provenance() | {"device clock": "slope over chained products"}
 
 
 class KernelMlx(KernelBackend):

@@ -33,6 +33,7 @@ DEFAULT = (
     "mlx-gpu",
     "mlx-cpp-cpu",
     "mlx-cpp-gpu",
+    "cublas",
     "kernel-numpy",
     "kernel-torch",
     "kernel-mlx",

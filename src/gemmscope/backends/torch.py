@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from gemmscope.backends import slope
 from gemmscope.backends.base import (
     COLD,
+    FROM_HOST,
     OUT,
     REUSED,
     THREADS,
@@ -29,12 +31,17 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Device, Entry
+    from gemmscope.backends.base import Device, Entry, Mode
     from gemmscope.operands import Operands
 
 _INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
 # torch.accelerator, which serves mps and cuda alike, came with 2.6.
 _MINIMUM = (2, 6)
+
+# A queue of CUDA's holds about a thousand entries, and a product can be several.
+_MOST_QUEUED = 128
+# Longer than Python takes to launch a product: about 15 µs at 2 GHz.
+_CYCLES_TO_LAUNCH = 30_000
 
 TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products", own_worker=True)
 
@@ -195,21 +202,50 @@ class KernelTorch(KernelBackend):
 
 
 class TorchGpu(TorchCpu):
-    """``torch.mm`` on the accelerator, synchronised after each product, or once after all of them."""
+    """``torch.mm`` on the accelerator, synchronised after each product, or once after all of them.
+
+    With ``:from-host`` each call begins with operands in host memory and ends with the product in host memory.
+    """
 
     name = "torch-gpu"
     device = "gpu"
     summary = "torch.mm(a, b) on mps or cuda, synchronised"
-    options: ClassVar[tuple[Option, ...]] = (OUT, TF32)
+    options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST)
     layers: ClassVar[tuple[Layer, ...]] = ()
-    modes = ("latency", "throughput")
+    modes = ("latency", "throughput", "device")
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands into tensors on the device; with ``:from-host`` into tensors of the host."""
+        self._square_behind = operands.k == operands.n
+        self._link: torch.Tensor | None = None
+        if "from-host" not in self.settings:
+            super().prepare(operands)
+            return
+        torch, pinned = self._torch, self.settings["from-host"] == "pinned"
+        if pinned and self._device.type != "cuda":
+            raise BackendUnavailable(f"memory is pinned for cuda, not for {self._device.type}", "from-host=pageable")
+
+        def on_host(matrix: NDArray[np.float32]) -> torch.Tensor:
+            tensor = torch.from_numpy(np.array(matrix))
+            return tensor.pin_memory() if pinned else tensor.clone()
+
+        self._pairs = operands.converted(f"host {self.settings['from-host']}", on_host)
+        self._out = torch.empty((operands.m, operands.n), dtype=torch.float32, device=self._device)
+        self._on_host = torch.empty((operands.m, operands.n), dtype=torch.float32, pin_memory=pinned)
 
     def run(self, loops: int, first: int) -> float:
         """Waits for the device after every product."""
-        mm, synchronize, out = self._torch.mm, self._torch.accelerator.synchronize, self._out
+        synchronize, out = self._torch.accelerator.synchronize, self._out
         pairs = rotation(self._pairs, loops, first)
         with self._torch.inference_mode():
             synchronize()
+            if "from-host" in self.settings:
+                through = self._through_device
+                start = perf_counter()
+                for a, b in pairs:
+                    through(a, b)
+                return perf_counter() - start
+            mm = self._torch.mm
             if "out" in self.settings:
                 start = perf_counter()
                 for a, b in pairs:
@@ -232,14 +268,92 @@ class TorchGpu(TorchCpu):
             synchronize()
             return perf_counter() - start
 
-    def provenance(self) -> dict[str, str | int]:
-        """Adds the device's name and the precision that was asked for."""
-        facts = super().provenance()
+    def run_device(self, loops: int, first: int) -> float:
+        """Seconds by CUDA events around full queues; elsewhere by the slope over chained products."""
         if self._device.type == "cuda":
+            return self._event_seconds(loops, first)
+        return self.slope_seconds(loops, first)
+
+    def slope_seconds(self, loops: int, first: int) -> float:
+        """Seconds by the slope over chained products, on any accelerator. The shape must have K = N."""
+        a = self._pairs[first % len(self._pairs)][0]
+        link = self._linked()
+        mm, synchronize = self._torch.mm, self._torch.accelerator.synchronize
+
+        def chain(length: int) -> float:
+            synchronize()
+            start = perf_counter()
+            product = a
+            for _ in range(length):
+                product = mm(product, link)
+            synchronize()
+            return perf_counter() - start
+
+        with self._torch.inference_mode():
+            # Each link's product is free for the allocator when the next one's is there: two are alive at a time.
+            return loops * slope.product_seconds(chain, loops)
+
+    def why_not(self, mode: Mode) -> str:
+        """Copies have no throughput or device time of their own; a chain needs K = N."""
+        if mode == "latency":
+            return ""
+        if "from-host" in self.settings:
+            return "from host memory to host memory every product is waited for: see latency"
+        if mode == "device" and self._device.type != "cuda" and not self._square_behind:
+            return slope.NO_CHAIN
+        return ""
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once, copied to the host."""
+        if "from-host" not in self.settings:
+            return super().product(pair)
+        with self._torch.inference_mode():
+            self._through_device(*self._pairs[pair])
+        return self._on_host.numpy().copy()
+
+    def provenance(self) -> dict[str, str | int]:
+        """Adds the device's name, the precision that was asked for, and what the device is timed by."""
+        facts = super().provenance()
+        cuda = self._device.type == "cuda"
+        facts["device clock"] = "events" if cuda else "slope over chained products"
+        if cuda:
             facts["device name"] = self._torch.cuda.get_device_name(self._device)
             facts["cuda"] = str(self._torch.version.cuda)
             facts["fp32 precision"] = "tf32" if "tf32" in self.settings else "ieee"
         return facts
+
+    def _through_device(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """To the device, multiplied, and back. Pinned memory is copied while the processor goes on; both end here."""
+        device = self._device
+        product = self._torch.mm(a.to(device, non_blocking=True), b.to(device, non_blocking=True))
+        self._on_host.copy_(product, non_blocking=True)
+        self._torch.accelerator.synchronize()
+
+    def _event_seconds(self, loops: int, first: int) -> float:
+        cuda, mm, out = self._torch.cuda, self._torch.mm, self._out
+        begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+        seconds = 0.0
+        with self._torch.inference_mode():
+            for done in range(0, loops, _MOST_QUEUED):
+                count = min(_MOST_QUEUED, loops - done)
+                pairs = list(rotation(self._pairs, count, first + done))
+                cuda.synchronize()
+                # The device is kept busy while the queue fills, so that it does not wait for Python between products.
+                cuda._sleep(count * _CYCLES_TO_LAUNCH)  # noqa: SLF001  (there is no public one; torch's own tests use it)
+                begin.record()
+                for a, b in pairs:
+                    mm(a, b, out=out)
+                end.record()
+                cuda.synchronize()
+                seconds += begin.elapsed_time(end) * 1e-3
+        return seconds
+
+    def _linked(self) -> torch.Tensor:
+        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
+        if self._link is None:
+            b = self._pairs[0][1]
+            self._link = b * slope.scale(b.shape[0])
+        return self._link
 
     def _find_device(self) -> torch.device:
         if not self._torch.accelerator.is_available():

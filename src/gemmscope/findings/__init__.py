@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.findings import claims, kernels, overhead, quality, speed
+from gemmscope.findings import claims, gpu, kernels, overhead, quality, speed
 from gemmscope.findings.view import View
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     overhead.share,
     overhead.python_against_native,
     overhead.allocation,
+    gpu.tf32_as_cause,
+    gpu.gpu_equal_precision,
+    gpu.gpu_threshold,
+    gpu.gpu_launch_bound,
     quality.unequal_precision,
     quality.unequal_threads,
     quality.drift,

@@ -6,6 +6,7 @@ import gc
 import math
 import numbers
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import BackendUnavailable
@@ -33,6 +34,13 @@ _COMPARE_SECONDS = 0.1
 _WARM_AT_LEAST = 1e-3
 _WARM_AT_MOST = 20e-3
 
+# A GPU's clocks fall while others have their turn, and come back within some 100 ms of work: it is warm when as many
+# timings in a row agree.
+_STEADY_TIMINGS = 3
+_STEADY_WITHIN = 0.02
+_STEADY_AT_MOST = 0.2
+_STEADY_BLOCK = 2e-3
+
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
 
@@ -50,7 +58,7 @@ _SETTLE_AT_MOST = 1.0
 
 def bind(backend: Backend, mode: Mode) -> Run:
     """The backend's loop for a mode; with the option COLD, on operands that are in no cache."""
-    run = backend.run if mode == "latency" else backend.run_throughput
+    run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
     return evicting(run, backend.operand_arrays()) if "cold" in backend.settings else run
 
 
@@ -104,6 +112,16 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
         elapsed = time.perf_counter() - start
         if elapsed > _WARM_AT_MOST or (calls >= pairs and elapsed > _WARM_AT_LEAST):
             return elapsed / calls
+
+
+def until_steady(run: Run, loops: int, first: int) -> None:
+    """Calls untimed until three timings in a row agree within 2 %, or 200 ms have passed. For GPUs."""
+    stop = time.perf_counter() + _STEADY_AT_MOST
+    recent: deque[float] = deque(maxlen=_STEADY_TIMINGS)
+    while time.perf_counter() < stop:
+        recent.append(run(loops, first))
+        if len(recent) == _STEADY_TIMINGS and max(recent) <= (1 + _STEADY_WITHIN) * min(recent):
+            return
 
 
 def calibrate(run: Run, pairs: int) -> float:
@@ -161,9 +179,12 @@ def prepare_cells(
         seconds: float | None = None
         status: Status = "ok"
         reason = ""
-        if mode == "throughput" and latency >= SLOW_CALL:
+        if missing := backend.why_not(mode):
+            status, reason = "skipped", missing
+        elif mode != "latency" and latency >= SLOW_CALL:
             status = "skipped"
-            reason = f"a product takes {latency:.3g} s, so one wait after many is no different: see latency"
+            what = "one wait after many" if mode == "throughput" else "the device's own time"
+            reason = f"a product takes {latency:.3g} s, so {what} is no different: see latency"
         else:
             seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
@@ -194,9 +215,13 @@ def take_turn(
             try:
                 if cells[i].mode == "throughput":
                     # One call at a time would warm up another path than the one that is timed.
-                    run(min(cells[i].loops, pairs), first[i])
+                    loops = min(cells[i].loops, pairs)
+                    run(loops, first[i])
                 else:
-                    warm_up(run, pairs, first[i])
+                    # Blocks of some length: one short product's time scatters by more than clocks do.
+                    loops = min(cells[i].loops, math.ceil(_STEADY_BLOCK / max(warm_up(run, pairs, first[i]), 1e-9)))
+                if backends[cells[i].backend].device == "gpu":
+                    until_steady(run, loops, first[i])
             except ANY_ERROR as error:  # a backend may raise anything, and it costs only itself
                 reasons[i] = describe(error)
         sample_start = time.perf_counter()

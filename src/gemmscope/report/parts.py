@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.gpu_parts import ORDER as GPU_ORDER
 from gemmscope.parts import KERNEL, ORDER
 from gemmscope.report import text as words
 from gemmscope.report.page import Column, Table, aligned
@@ -16,7 +17,8 @@ _Call = tuple[str, int, int, int]
 
 # What is inside a table whose rows are told with their intervals, where they fit.
 _TOLD = (
-    "Parts of a call, by differences inside one process; the kernel is isolated: a loop of its own on the same symbol."
+    "Parts of a call, by differences inside one process; the kernel is isolated: a loop of its own on the same symbol. "
+    "On a GPU the device's time is its own clock's, or a slope's; the binding is a share of the launch."
 )
 
 
@@ -52,7 +54,7 @@ def _table(calls: dict[_Call, dict[str, Part]], times: dict[_Call, float], *, bo
     add("call", [words.line(name) for name, *_ in order], right=False)
     add("shape", [words.TIMES.join(map(str, shape)) for _, *shape in order], right=True)
     add("time", [words.duration(times[call]) if call in times else "" for call in order], right=True)
-    for part in ORDER:
+    for part in dict.fromkeys((*ORDER, *GPU_ORDER)):
         fields = [_fields(calls[call].get(part), bounds=bounds) for call in order]
         add(part, aligned(fields), right=False)
     add("around the kernel", [_around(calls[call], times.get(call)) for call in order], right=True)

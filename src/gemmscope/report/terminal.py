@@ -26,6 +26,9 @@ _TIME_BOUNDS, _RATIO_BOUNDS = _CUTS[-2:]
 _VERDICT_STYLES = {"faster": "green", "slower": "red", "unclear": "yellow", "same": "dim", "baseline": "dim"}
 _GIB = 2**30
 
+# In the order in which a shape's table has them: the device's own time is no call's.
+_MODES = ("latency", "throughput", "device")
+
 
 def print_result(result: Result, console: Console) -> None:
     """Prints a whole run: a table for each shape, what is missing and why, and how far the figures can be trusted.
@@ -80,7 +83,7 @@ def _shapes(result: Result) -> list[_Shape]:
             shapes[_shape_of(comparison)].comparisons[comparison.backend, comparison.mode] = comparison
     for shape in shapes.values():
         # A NaN compares with nothing: it would leave the order to chance.
-        shape.timed.sort(key=lambda cell: (cell.mode != "latency", not math.isfinite(_median(cell)), _median(cell)))
+        shape.timed.sort(key=lambda cell: (_MODES.index(cell.mode), not math.isfinite(_median(cell)), _median(cell)))
     return list(shapes.values())
 
 
@@ -326,7 +329,7 @@ def _account(result: Result) -> str:
 
 def _label(cell: Cell) -> str:
     name = words.line(cell.backend)
-    return name if cell.mode == "latency" else f"{name}, throughput"
+    return name if cell.mode == "latency" else f"{name}, {cell.mode}"
 
 
 def _lost_word(cell: Cell) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope import findings, parts, statistics
+from gemmscope import findings, gpu_parts, parts, statistics
 from gemmscope.errors import ResultsError
 from gemmscope.results.events import (
     BackendProbed,
@@ -122,7 +122,7 @@ class _Gathered:
             workers=self._workers,
             cells=cells,
             comparisons=comparisons,
-            parts=parts.derive(cells, self._backends),
+            parts=[*parts.derive(cells, self._backends), *gpu_parts.derive(cells, self._backends)],
             ceilings=self._ceilings,
             canary=canary,
             account=self._account,
@@ -227,11 +227,13 @@ def compare(cells: Sequence[Cell], settings: Settings, backends: dict[str, Backe
     """Every cell against the baseline at the same shape: ``numpy-cpu``, or the first backend that was measured.
 
     A throughput cell is compared with the baseline's own throughput, or with its latency if, like NumPy, it has no
-    other: a product that is complete when its call returns gains nothing from a common wait.
+    other: a product that is complete when its call returns gains nothing from a common wait. A device's own time is no
+    call's, and is compared with none.
     """
     measured = [
         cell for cell in cells
-        if cell.status == "ok" and cell.samples and (cell.backend not in backends or backends[cell.backend].multiplies)
+        if cell.status == "ok" and cell.samples and cell.mode != "device"
+        and (cell.backend not in backends or backends[cell.backend].multiplies)
     ]  # fmt: skip
     comparisons: list[Comparison] = []
     probabilities: list[float] = []

@@ -67,7 +67,7 @@ class CellPrepared(Record, frozen=True, kw_only=True, tag="cell prepared"):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     status: Status
     reason: str = ""
     relative_error: float | None = None
@@ -86,7 +86,7 @@ class CellFailed(Record, frozen=True, kw_only=True, tag="cell failed"):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     reason: str
 
 
@@ -97,7 +97,7 @@ class SamplesTaken(Record, frozen=True, kw_only=True, tag="samples"):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     samples: list[Sample]
 
 

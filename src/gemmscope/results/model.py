@@ -151,6 +151,8 @@ class ProcessMode(Record, frozen=True, kw_only=True):
 class Cell(Record, frozen=True, kw_only=True):
     """One backend on one shape in one mode.
 
+    ``mode`` is ``"latency"``, each product waited for; ``"throughput"``, one wait after all of them; or ``"device"``,
+    the seconds that a GPU itself was at work, without launches and waits, which are compared with no other backend's.
     ``seconds`` is the time of one product, ``gflops`` 2·M·N·K / seconds / 10⁹ at the median. ``relative_error`` is the
     largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
@@ -165,7 +167,7 @@ class Cell(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"] = "latency"
+    mode: Literal["latency", "throughput", "device"] = "latency"
     status: Status = "ok"
     reason: str = ""
     seconds: Interval | None = None
@@ -197,7 +199,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"] = "latency"
+    mode: Literal["latency", "throughput", "device"] = "latency"
     ratio: Interval
     speedup: float
     verdict: Verdict
@@ -221,7 +223,7 @@ class Part(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"] = "latency"
+    mode: Literal["latency", "throughput", "device"] = "latency"
     part: str
     seconds: Interval | None = None
     status: PartStatus = "ok"

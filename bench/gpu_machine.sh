@@ -1,0 +1,102 @@
+#!/bin/bash
+# The whole comparison on an NVIDIA machine without a package index: builds from the working tree, measures, and runs the
+# tests that need a GPU, in under eight minutes. Each step has a time limit of its own and costs no other.
+#
+#   bench/gpu_machine.sh OUTDIR
+#
+# Python 3.11 or later with torch, mlx and one of mlx-cuda-12 and -13, and gemmscope's other needs (pyproject.toml), a C++
+# compiler, cmake and ninja must be there. OUTDIR holds eight files at most when it is done, and no folders.
+set -uo pipefail
+[ $# -eq 1 ] || { echo "usage: $0 OUTDIR" >&2; exit 2; }
+mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
+tree=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Seconds from the start at which no step may still run.
+last=470
+
+# step NAME SECONDS COMMAND...: runs a command, at most so long, and notes how it ended.
+step() {
+  local name=$1 limit=$2 left=$((last - SECONDS)) begun=$SECONDS status
+  shift 2
+  [ "$left" -lt "$limit" ] && limit=$left
+  if [ "$limit" -lt 5 ]; then
+    return 1
+  fi
+  echo "== $name (at $SECONDS s, at most $limit s)"
+  timeout --kill-after=5 "$limit" "$@"
+  status=$?
+  echo "== $name ended with $status after $((SECONDS - begun)) s"
+  return "$status"
+}
+
+environment() {
+  nvidia-smi
+  python3 --version
+  cmake --version | head -n 1
+  c++ --version | head -n 1
+  python3 -m pip list 2>/dev/null |
+    grep -iE '^(click|cmake|hypothesis|jsonschema|matplotlib|mlx|msgspec|nanobind|ninja|numpy|nvidia|psutil|pytest|rich|scikit|scipy|torch|triton)'
+  python3 -c 'import mlx.core as mx; print("mlx", mx.__version__, mx.default_device(), mx.device_info(mx.gpu))'
+  python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda, torch.cuda.get_device_name())'
+}
+
+build() {
+  cd "$work" && python3 -m pip install --no-build-isolation --no-deps --no-index --force-reinstall "$tree" &&
+    python3 -c 'from gemmscope import _build, _kernels, _native
+print("built against MLX", _build.MLX_VERSION or "not at all")' &&
+    python3 -c 'import mlx.core, gemmscope._native_mlx as n; print("the MLX extension runs on libmlx", n.version())'
+}
+
+measure() {
+  cd "$work" && gemmscope run --sizes 256,1024,4096,8192 --pairs 3 --seconds 200 --out "$work/run" --backends "$(
+    IFS=,
+    backends=(numpy-cpu torch-cpu torch-gpu mlx-cpu mlx-gpu mlx-cpp-cpu mlx-cpp-gpu cublas torch-gpu:tf32 mlx-gpu:tf32
+      cublas:tf32 torch-gpu:from-host=pinned torch-gpu:from-host=pageable mlx-gpu:from-host=pageable)
+    echo "${backends[*]}"
+  )"
+}
+
+# Away from the tree, so that what is imported is what was installed.
+tests() {
+  cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q -p no:cacheprovider "$tree/tests/test_gpu.py"
+}
+
+# The contract of every backend on a GPU. A process for each library: two frameworks in one are another thing to test.
+contract() {
+  local status=0 name
+  cd "$work" || return
+  for name in torch-gpu mlx-gpu mlx-cpp-gpu cublas; do
+    MLX_ENABLE_TF32=0 timeout 40 python3 -m pytest -q -p no:cacheprovider --timeout 30 -k "$name" \
+      "$tree/tests/test_contract.py" || status=$?
+  done
+  return "$status"
+}
+
+export PYTHONUNBUFFERED=1
+export -f environment build measure tests contract
+export tree work
+step environment 60 bash -c environment 2>&1 | tee "$out/environment.txt"
+step build 150 bash -c build 2>&1 | tee "$out/build.txt"
+step measure 280 bash -c measure 2>&1 | tee "$out/measure.txt"
+# What was measured is brought home before anything else can go wrong.
+if [ -f "$work/run/results.json" ]; then
+  cp "$work/run/results.json" "$out/"
+elif [ -f "$work/run/journal.jsonl" ]; then
+  gzip -c "$work/run/journal.jsonl" >"$out/journal.jsonl.gz"
+fi
+[ -f "$work/run/report.html" ] && cp "$work/run/report.html" "$out/"
+[ -d "$work/run/figures" ] && tar -C "$work/run" -czf "$out/figures.tar.gz" figures
+step explain 20 gemmscope explain "$work/run" >"$out/explain.txt" 2>&1
+cat "$out/explain.txt"
+{
+  step tests 170 bash -c tests
+  step contract 100 bash -c contract
+} 2>&1 | tee "$out/tests.txt"
+if [ -f "$out/results.json" ] && [ "$(wc -c <"$out/results.json")" -gt 15000000 ]; then
+  gzip "$out/results.json"
+fi
+ls -la "$out"
+grep -h '^== .* ended with' "$out"/*.txt
+# Every step but the last ran in a pipe, whose list of failures ended with it.
+! grep -hq '^== .* ended with [^0]' "$out"/*.txt && [ -e "$out/results.json" ]

@@ -1,0 +1,117 @@
+"""cuBLAS from C++: the GPU's own kernel with no framework around it, on NVIDIA's devices."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gemmscope.backends.base import Backend, Option
+from gemmscope.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gemmscope.operands import Operands
+
+# The major versions that are looked for. The functions that are called are the same in both.
+_MAJORS = (13, 12)
+
+TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products")
+
+
+def candidates(name: str) -> list[str]:
+    """Where a library of CUDA may be, such as ``"cudart"``: the wheels beside us, ``CUDA_HOME``, the loader's paths."""
+    files = [f"lib{name}.so.{major}" for major in _MAJORS]
+    paths = [folder / file for folder in _folders() for file in files]
+    return [*(str(path) for path in paths if path.is_file()), *files]
+
+
+def _folders() -> list[Path]:
+    folders: list[Path] = []
+    # nvidia is a namespace of many wheels: nvidia/cu13/lib for CUDA 13, nvidia/cublas/lib and the like for 12.
+    spec = importlib.util.find_spec("nvidia")
+    for root in spec.submodule_search_locations or () if spec is not None else ():
+        folders += sorted(Path(root).glob("*/lib"), reverse=True)
+    for variable in ("CUDA_HOME", "CUDA_PATH"):
+        if os.environ.get(variable):
+            folders += [Path(os.environ[variable], "lib64"), Path(os.environ[variable], "lib")]
+    return [*folders, Path("/usr/local/cuda/lib64")]
+
+
+class Cublas(Backend):
+    """A C++ loop on ``cublasSgemm``, with operands and product in the device's memory."""
+
+    name = "cublas"
+    library = "cublas"
+    device = "gpu"
+    entry = "native"
+    summary = "a C++ loop on cublasSgemm, synchronised"
+    options = (TF32,)
+    modes = ("latency", "throughput", "device")
+
+    def probe(self) -> None:
+        """Looks for CUDA's libraries and a device.
+
+        Raises:
+            BackendUnavailable: If one is missing.
+        """
+        if sys.platform == "darwin":
+            raise BackendUnavailable("CUDA does not run on macOS")
+        try:
+            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+        except ImportError as error:
+            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
+        self._native = _kernels
+        self._runtimes, self._blases = candidates("cudart"), candidates("cublas")
+        remedy = "run on a machine with an NVIDIA GPU, its driver, and CUDA's libcudart and libcublas (12 or 13)"
+        try:
+            devices = _kernels.cuda_devices(self._runtimes, self._blases)
+        except RuntimeError as error:
+            raise BackendUnavailable(str(error), remedy) from error
+        if devices == 0:
+            raise BackendUnavailable("CUDA finds no device", remedy)
+
+    def prepare(self, operands: Operands) -> None:
+        """Copies the operands to the device.
+
+        Raises:
+            RuntimeError: If they do not fit into what it has free.
+        """
+        self._shape = (operands.m, operands.n)
+        self._products = self._native.CublasProducts(
+            operands.pairs, "tf32" in self.settings, self._runtimes, self._blases
+        )
+
+    def run(self, loops: int, first: int) -> float:
+        """Synchronises the stream after every product, by a clock in C++."""
+        return self._products.latency(loops, first)
+
+    def run_throughput(self, loops: int, first: int) -> float:
+        """Synchronises the stream once, by a clock in C++."""
+        return self._products.throughput(loops, first)
+
+    def run_device(self, loops: int, first: int) -> float:
+        """Seconds between two CUDA events around queues that were full before the device began."""
+        return self._products.event_seconds(loops, first)
+
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """The same call once, copied to NumPy."""
+        product = np.empty(self._shape, np.float32)
+        self._products.product(pair, product)
+        return product
+
+    def provenance(self) -> dict[str, str | int]:
+        """The libraries' files and versions, the precision, and what the device is timed by."""
+        return {
+            "cudart image": self._products.runtime_image,
+            "cudart": self._products.runtime_version,
+            "cublas image": self._products.blas_image,
+            "cublas": self._products.blas_version,
+            "fp32 precision": "tf32" if "tf32" in self.settings else "ieee",
+            "device clock": "events",
+        }

@@ -1,0 +1,187 @@
+"""What needs a GPU: precision, clocks that agree, host memory, and too little memory. Each library in its own process.
+
+Skipped where a backend cannot run; with GEMMSCOPE_NEEDS_GPU=1, for machines that have one, that is a failure instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gemmscope.backends import loading, registry
+from gemmscope.errors import BackendUnavailable
+from gemmscope.measure.verify import Comparison, precision_class
+from gemmscope.operands import OperandPair, Operands, uniform
+
+pytestmark = pytest.mark.timeout(150)
+
+PLAIN = ("torch-gpu", "mlx-gpu", "mlx-cpp-gpu", "cublas")
+REDUCED = ("torch-gpu:tf32", "mlx-gpu:tf32", "mlx-cpp-gpu:tf32", "cublas:tf32")
+# torch pins no memory but CUDA's; a probe of its own says where there is none.
+FROM_HOST = ("torch-gpu:from-host=pageable", "torch-gpu:from-host=pinned", "mlx-gpu:from-host=pageable")
+
+
+def operands(m, n, k, pairs=2):
+    return Operands(
+        [
+            OperandPair(uniform(m * k, (pair, 0)).reshape(m, k), uniform(k * n, (pair, 1)).reshape(k, n))
+            for pair in range(pairs)
+        ]
+    )
+
+
+@functools.cache
+def asked(variant, task):
+    """What a task says in a process of its own, with the environment that the variant needs."""
+    known = registry.built_in().variant(variant)
+    backend = registry.built_in().backend(known.backend)
+    environment = {**os.environ, **backend.environment, **known.environment}
+    done = subprocess.run(
+        [sys.executable, __file__, variant, task], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{variant}, {task}: {done.stderr[-2000:]}"
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "unavailable" in answer:
+        if os.environ.get("GEMMSCOPE_NEEDS_GPU"):
+            pytest.fail(f"{variant}: {answer['unavailable']}")
+        pytest.skip(f"{variant}: {answer['unavailable']}; run this on a machine with a GPU for it")
+    return answer
+
+
+@pytest.mark.parametrize("variant", PLAIN)
+def test_float32_is_ieee(variant):
+    answer = asked(variant, "error")
+    assert answer["precision"] == "float32"
+    assert 1e-8 < answer["error"] < 5e-6
+
+
+@pytest.mark.parametrize("variant", REDUCED)
+def test_tf32_is_labelled(variant):
+    answer = asked(variant, "error")
+    assert answer["precision"] == "tf32"
+    assert 1e-4 < answer["error"] < 1e-3
+
+
+@pytest.mark.parametrize("variant", FROM_HOST)
+def test_products_from_host_memory_are_right(variant):
+    answer = asked(variant, "error")
+    assert answer["precision"] == "float32"
+    assert answer["seconds"] > 0
+
+
+@pytest.mark.parametrize("variant", PLAIN)
+def test_odd_shapes_are_right(variant):
+    assert asked(variant, "shapes")["worst"] < 5e-6
+
+
+def test_events_and_slope_agree_where_arithmetic_is_the_time():
+    answer = asked("torch-gpu", "clocks")
+    if "slope" not in answer:
+        pytest.skip("no events here to compare with: run this on a machine with CUDA")
+    assert answer["device"] == pytest.approx(answer["slope"], rel=0.10)
+
+
+@pytest.mark.parametrize("variant", PLAIN)
+def test_the_devices_time_is_within_the_calls(variant):
+    """At 4096 a call is the device's time and little besides."""
+    answer = asked(variant, "clocks")
+    assert 0.5 * answer["latency"] < answer["device"] < 1.10 * answer["latency"]
+
+
+@pytest.mark.parametrize("variant", PLAIN)
+def test_too_little_memory_is_an_error_in_words(variant):
+    text = asked(variant, "memory")["error"]
+    assert any(word in text for word in ("memory", "MiB"))
+    assert "no error" not in text
+
+
+# --- In the process of a variant ------------------------------------------------------------------------------------
+
+
+def made(variant):
+    known = registry.built_in().variant(variant)
+    backend = loading.load("")[known.backend](known.settings)
+    backend.probe()
+    return backend
+
+
+def error_of(backend, given, rows):
+    exact = given.pairs[1].a[rows].astype(np.float64) @ given.pairs[1].b.astype(np.float64)
+    return Comparison(given.pairs[1], rows, exact).relative_error(backend.product(1))
+
+
+def error(variant):
+    backend, given = made(variant), operands(2048, 2048, 2048)
+    backend.prepare(given)
+    seconds = backend.run(3, 0)
+    found = error_of(backend, given, np.arange(0, 2048, 32))
+    return {"error": found, "precision": precision_class(found, 2048), "seconds": seconds}
+
+
+def shapes(variant):
+    errors = []
+    for shape in [(1, 1, 1), (5, 7, 3), (1, 300, 64), (300, 1, 64), (513, 129, 255)]:
+        backend, given = made(variant), operands(*shape)
+        backend.prepare(given)
+        errors.append(error_of(backend, given, np.arange(shape[0])))
+    return {"worst": max(errors)}
+
+
+def clocks(variant):
+    backend = made(variant)
+    backend.prepare(operands(4096, 4096, 4096))
+    stop = time.perf_counter() + 0.5
+    while time.perf_counter() < stop:
+        backend.run(10, 0)
+    ways = {"device": backend.run_device, "latency": backend.run}
+    if backend.name == "torch-gpu" and backend.provenance()["device clock"] == "events":
+        ways["slope"] = backend.slope_seconds
+    seconds = {way: [] for way in ways}
+    for _ in range(7):
+        for way, run in ways.items():
+            seconds[way].append(run(16, 0) / 16)
+    return {way: statistics.median(values) for way, values in seconds.items()}
+
+
+def memory(variant):
+    backend = made(variant)
+    if backend.name == "torch-gpu":
+        import torch
+
+        if torch.accelerator.current_accelerator().type != "cuda":
+            return {"error": "memory of this accelerator is the machine's own, which no test fills"}
+        free, _ = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(0.01)
+        given = operands(4096, 4096, 4096)
+        given = Operands(given.pairs * max(16, int(0.02 * free / 2**27)))
+    else:
+        # One pair that is named very often: what it would take is known before any of it is taken.
+        if backend.library == "mlx":
+            import mlx.core
+
+            from gemmscope.backends.mlx import _gpu_memory
+
+            if _gpu_memory(mlx.core) is None:
+                raise RuntimeError(f"MLX does not say how much memory there is: {mlx.core.device_info(mlx.core.gpu)}")
+        given = Operands(operands(4096, 4096, 4096, pairs=1).pairs * 10_000)
+    try:
+        backend.prepare(given)
+    except (RuntimeError, MemoryError) as short:
+        return {"error": f"{type(short).__name__}: {short}"}
+    return {"error": "no error"}
+
+
+if __name__ == "__main__":
+    try:
+        said = {"error": error, "shapes": shapes, "clocks": clocks, "memory": memory}[sys.argv[2]](sys.argv[1])
+    except BackendUnavailable as absent:
+        said = {"unavailable": absent.reason}
+    print(json.dumps(said))
