@@ -57,7 +57,7 @@ class Change(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     library: str
     worker: str
     library_changed: bool
@@ -74,7 +74,7 @@ class Slowdown(Record, frozen=True, kw_only=True):
 
     backend: str
     shape: str
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     ratio: Interval
 
 
@@ -108,7 +108,7 @@ class FleetCell(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     seconds: Interval
     gflops: float | None
 

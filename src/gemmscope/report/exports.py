@@ -38,7 +38,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput"]
+    mode: Literal["latency", "throughput", "device"]
     status: Status
     reason: str
     seconds: float | None = None
