@@ -15,13 +15,14 @@ trap 'rm -rf "$work"' EXIT
 # Seconds from the start at which no step may still run.
 last=470
 
-# step NAME SECONDS COMMAND...: runs a command, at most so long, and notes how it ended.
+# step NAME SECONDS COMMAND...: runs a command, at most so long, and says how it ended.
 step() {
   local name=$1 limit=$2 left=$((last - SECONDS)) begun=$SECONDS status
   shift 2
   [ "$left" -lt "$limit" ] && limit=$left
   if [ "$limit" -lt 5 ]; then
-    return 1
+    echo "== $name ended with 124 before it began: no time was left for it"
+    return 124
   fi
   echo "== $name (at $SECONDS s, at most $limit s)"
   timeout --kill-after=5 "$limit" "$@"

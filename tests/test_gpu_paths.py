@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def operands(m, n, k, pairs=3):
 
 
 class MlxInPlace(MlxGpu):
-    device = "cpu"
+    device = "cpu"  # type: ignore[assignment]
 
 
 class TorchInPlace(TorchGpu):
@@ -117,7 +118,7 @@ def test_torch_times_the_device_by_events_on_cuda(monkeypatch):
         device.now += 1000.0
 
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda: None)
-    backend = TorchInPlace({})
+    backend: Any = TorchInPlace({})
     backend.probe()
     backend.prepare(operands(4, 4, 4))
     backend._torch = types.SimpleNamespace(
@@ -141,7 +142,7 @@ def test_mlx_says_before_it_takes_memory_that_there_is_too_little(monkeypatch):
     monkeypatch.setattr("gemmscope.backends.mlx._gpu_memory", lambda mx: 2**20)
     backend = MlxInPlace({})
     backend.probe()
-    with pytest.raises(MemoryError, match="the GPU has 1 MiB for arrays, and 3 operand pairs .* 9 MiB"):
+    with pytest.raises(MemoryError, match=r"the GPU has 1 MiB for arrays, and 3 operand pairs .* 9 MiB"):
         backend.prepare(operands(512, 512, 512))
 
 

@@ -1,4 +1,4 @@
-"""The kernels that libraries have loaded, ATen and cuBLAS from C++, caches, and ceilings. Linked with no BLAS of its own."""
+"""Kernels that libraries have loaded, ATen and cuBLAS from C++, caches, ceilings. Linked with no BLAS of its own."""
 
 from collections.abc import Sequence
 from typing import Any, final

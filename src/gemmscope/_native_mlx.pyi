@@ -25,7 +25,11 @@ class MlxProducts:
     def throughput(self, loops: int, first: int) -> float:
         """Seconds for ``loops`` products and one wait after all of them."""
     def chain(self, length: int, first: int, factor: float) -> float:
-        """Seconds for ``length`` chained products and one wait: C = A·B, then C = C·B, with ``factor`` on a square B."""
+        """Seconds for ``length`` chained products and one wait: C = A·B, then C = C·B, with ``factor`` on B.
+
+        Raises:
+            ValueError: If B is not square.
+        """
     def product(self, pair: int, out: NDArray[float32]) -> None:
         """Writes the product of a pair to a C-contiguous array of shape (m, n)."""
     @property

@@ -45,7 +45,7 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
         that of the same call on operands in the device's memory. What the time on the device cannot be told for has a
         status ``"unknown"``; where it does not grow with the arithmetic its ``reason`` says that it is an upper bound.
     """
-    measured = {
+    measured: dict[_Key, Cell] = {
         (cell.backend, (cell.m, cell.n, cell.k), cell.mode): cell
         for cell in cells
         if cell.backend in backends and backends[cell.backend].device == "gpu"

@@ -89,10 +89,10 @@ class Backend(ABC):
        ``operands.converted(place, function)``, and leave nothing for the first call to do.
     3. :meth:`product`, for some pairs. The product is compared with float64 before anything is timed; one that is
        wrong is never timed.
-    4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own the loop and the
-       synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and return the seconds
-       that took by ``time.perf_counter`` or a steady clock of your own. Bind what you need before the clock starts;
-       do nothing but the multiplications while it runs. What a call returns may be dropped at once.
+    4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own
+       the loop and the synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and
+       return the seconds that took by ``time.perf_counter`` or a steady clock of your own. Bind what you need before
+       the clock starts; do nothing but the multiplications while it runs. What a call returns may be dropped at once.
 
     Garbage collection is off while ``run`` is timed. Anything may raise: an exception costs this backend's cells, with
     its text as the reason, and nothing else.

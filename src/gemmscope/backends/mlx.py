@@ -123,7 +123,7 @@ class MlxCpu(Backend):
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
     options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
-    modes = ("latency", "throughput")
+    modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
 
     def probe(self) -> None:
@@ -308,7 +308,7 @@ class MlxCppCpu(Backend):
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
     options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS)
     environment = _IEEE
-    modes = ("latency", "throughput")
+    modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
 
     def probe(self) -> None:

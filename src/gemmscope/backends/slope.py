@@ -45,8 +45,8 @@ def least_squares(xs: Sequence[float], ys: Sequence[float]) -> float:
 def seconds_of(chains: Sequence[int], seconds: Sequence[float]) -> float:
     """Seconds of one product, from the seconds that chains of several lengths took.
 
-    A slope that is not above 0, or steeper than a product of the longest chain with all that it costs besides, is noise;
-    that product's time is then what is known: an upper bound.
+    A slope that is not above 0, or steeper than a product of the longest chain with all that it costs besides, is
+    noise; that product's time is then what is known: an upper bound.
     """
     bound = seconds[-1] / chains[-1]
     slope = least_squares(chains, seconds)

@@ -213,25 +213,28 @@ class TorchGpu(TorchCpu):
     options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST)
     layers: ClassVar[tuple[Layer, ...]] = ()
     modes = ("latency", "throughput", "device")
+    _link: torch.Tensor | None = None
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device; with ``:from-host`` into tensors of the host."""
         self._square_behind = operands.k == operands.n
-        self._link: torch.Tensor | None = None
+        self._link = None
         if "from-host" not in self.settings:
             super().prepare(operands)
             return
-        torch, pinned = self._torch, self.settings["from-host"] == "pinned"
+        pinned = self.settings["from-host"] == "pinned"
         if pinned and self._device.type != "cuda":
             raise BackendUnavailable(f"memory is pinned for cuda, not for {self._device.type}", "from-host=pageable")
 
+        library = self._torch
+
         def on_host(matrix: NDArray[np.float32]) -> torch.Tensor:
-            tensor = torch.from_numpy(np.array(matrix))
+            tensor: torch.Tensor = library.from_numpy(np.array(matrix))
             return tensor.pin_memory() if pinned else tensor.clone()
 
         self._pairs = operands.converted(f"host {self.settings['from-host']}", on_host)
-        self._out = torch.empty((operands.m, operands.n), dtype=torch.float32, device=self._device)
-        self._on_host = torch.empty((operands.m, operands.n), dtype=torch.float32, pin_memory=pinned)
+        self._out = library.empty((operands.m, operands.n), dtype=library.float32, device=self._device)
+        self._on_host = library.empty((operands.m, operands.n), dtype=library.float32, pin_memory=pinned)
 
     def run(self, loops: int, first: int) -> float:
         """Waits for the device after every product."""
@@ -309,7 +312,8 @@ class TorchGpu(TorchCpu):
             return super().product(pair)
         with self._torch.inference_mode():
             self._through_device(*self._pairs[pair])
-        return self._on_host.numpy().copy()
+        product: NDArray[np.float32] = self._on_host.numpy().copy()
+        return product
 
     def provenance(self) -> dict[str, str | int]:
         """Adds the device's name, the precision that was asked for, and what the device is timed by."""

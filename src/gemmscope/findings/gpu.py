@@ -36,16 +36,17 @@ def tf32_as_cause(view: View) -> list[Finding]:
         cell, full = view.cell(reduced, duel.shape), view.cell(plain, duel.shape)
         if cell is None or full is None:
             continue
-        errors = f"relative error {words.error(cell.relative_error or 0.0)} against {words.error(full.relative_error or 0.0)}"
+        errors = " against ".join(words.error(one.relative_error or 0.0) for one in (cell, full))
         found = duel.verdict == "faster" and cell.precision == _TF32
         if found:
             text = (
-                f"{reduced} is faster than {plain} because of TF32, not of the library: at {title(duel.shape)} it takes "
-                f"{words.ratio(duel.ratio)} of the time for a product of less precision ({errors})."
+                f"{reduced} is faster than {plain} because of TF32, not of the library: at {title(duel.shape)} it "
+                f"takes {words.ratio(duel.ratio)} of the time, for a product of less precision (relative error "
+                f"{errors})."
                 f"{_mistaken(view, reduced, plain, duel.shape)}"
             )
         else:
-            text = f"Allowing TF32 gains {plain} nothing that could be told at {title(duel.shape)}: {errors}."
+            text = f"Allowing TF32 gains {plain} nothing that could be told at {title(duel.shape)}: relative error {errors}."
         findings.append(
             Finding(
                 id="tf32-as-cause",
@@ -183,8 +184,8 @@ def _mistaken(view: View, reduced: str, plain: str, shape: Shape) -> str:
         wrong, right = view.duel(other, reduced, shape), view.duel(other, plain, shape)
         if wrong is not None and right is not None:
             return (
-                f" Held against {other} in full precision it looks {words.speedup(wrong.ratio.median)} as fast; at equal "
-                f"precision it is {words.speedup(right.ratio.median)}."
+                f" Held against {other} in full precision it looks {words.speedup(wrong.ratio.median)} as fast; at "
+                f"equal precision it is {words.speedup(right.ratio.median)}."
             )
     return ""
 
