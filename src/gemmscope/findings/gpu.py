@@ -46,7 +46,10 @@ def tf32_as_cause(view: View) -> list[Finding]:
                 f"{_mistaken(view, reduced, plain, duel.shape)}"
             )
         else:
-            text = f"Allowing TF32 gains {plain} nothing that could be told at {title(duel.shape)}: relative error {errors}."
+            text = (
+                f"Allowing TF32 gains {plain} nothing that could be told at {title(duel.shape)} (relative error "
+                f"{errors})."
+            )
         findings.append(
             Finding(
                 id="tf32-as-cause",
