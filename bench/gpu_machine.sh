@@ -50,7 +50,7 @@ print("built against MLX", _build.MLX_VERSION or "not at all")' &&
 }
 
 measure() {
-  cd "$work" && gemmscope run --sizes 256,1024,4096,8192 --pairs 3 --seconds 200 --out "$work/run" --backends "$(
+  cd "$work" && gemmscope run --sizes 256,1024,4096,8192 --pairs 2 --seconds 290 --out "$work/run" --backends "$(
     IFS=,
     backends=(numpy-cpu torch-cpu torch-gpu mlx-cpu mlx-gpu mlx-cpp-cpu mlx-cpp-gpu cublas torch-gpu:tf32 mlx-gpu:tf32
       cublas:tf32 torch-gpu:from-host=pinned torch-gpu:from-host=pageable mlx-gpu:from-host=pageable)
@@ -79,7 +79,7 @@ export -f environment build measure tests contract
 export tree work
 step environment 60 bash -c environment 2>&1 | tee "$out/environment.txt"
 step build 150 bash -c build 2>&1 | tee "$out/build.txt"
-step measure 280 bash -c measure 2>&1 | tee "$out/measure.txt"
+step measure 330 bash -c measure 2>&1 | tee "$out/measure.txt"
 # What was measured is brought home before anything else can go wrong.
 if [ -f "$work/run/results.json" ]; then
   cp "$work/run/results.json" "$out/"
