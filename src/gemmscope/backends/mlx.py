@@ -113,6 +113,13 @@ def _longest_chain(mx: Any, operands: Operands) -> int:
     return 256 if room is None else max(3, room // 4 // max(4 * operands.m * operands.n, 1))
 
 
+def _read(product: Any) -> NDArray[np.float32]:
+    """A copy of an array that was evaluated."""
+    if product.size == 0:  # on CUDA, MLX 0.32.4, reading an empty array ends the process
+        return np.empty(product.shape, np.float32)
+    return np.array(product)
+
+
 class MlxCpu(Backend):
     """``mx.matmul(a, b)`` and ``mx.eval`` on the processor. MLX is lazy: without ``eval`` nothing is computed."""
 
@@ -169,9 +176,7 @@ class MlxCpu(Backend):
         a, b = self._pairs[pair]
         product = self._mx.matmul(a, b)
         self._mx.eval(product)
-        if product.size == 0:  # on CUDA reading an empty array ends the process
-            return np.empty(product.shape, np.float32)
-        copy = np.array(product)
+        copy = _read(product)
         # On CUDA reading moves the buffer to managed memory for good; it must not come back out of MLX's cache.
         del product
         self._mx.clear_cache()
@@ -289,7 +294,7 @@ class MlxGpu(MlxCpu):
         mx = self._mx
         product = mx.matmul(mx.array(a), mx.array(b))
         mx.eval(product)
-        return np.array(product)
+        return _read(product)
 
     def _linked(self) -> Any:
         """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
