@@ -11,6 +11,7 @@ from gemmscope import _build
 from gemmscope.backends import preload
 from gemmscope.backends.base import (
     COLD,
+    QOS,
     REUSED,
     THREADS,
     TRANSPOSED,
@@ -85,7 +86,7 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
     modes = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
@@ -175,7 +176,7 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS)
     environment = _IEEE
     modes = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
@@ -261,7 +262,7 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

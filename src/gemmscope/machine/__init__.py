@@ -53,6 +53,8 @@ def describe() -> Machine:
         virtual=_fact(limits.virtual),
         load_average=_fact(os.getloadavg),
         power_source=_fact(power.source),
+        low_power_mode=_fact(power.low_power_mode),
+        thermal_state=_fact(power.thermal_state),
         gpus=_fact(gpu.names) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
     )

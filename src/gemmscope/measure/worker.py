@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gemmscope.backends import loading
 from gemmscope.backends.info import describe
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine import ceilings
+from gemmscope.machine import background, ceilings
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import (
@@ -95,6 +95,8 @@ class Worker:
         probed: list[Probed] = []
         for variant in request.variants:
             try:
+                if variant.settings.get("qos") == "background":
+                    background.enter()  # before the library is loaded and starts threads
                 self._make(variant).probe()
             except BackendUnavailable as absent:
                 probed.append(
