@@ -1,6 +1,6 @@
-// gemmscope._kernels: the kernels that other libraries have loaded, ATen from C++, caches, the processor's ceilings, and
-// what macOS says of a process. It is linked with no BLAS, so that a library's worker keeps the one that the library
-// brought.
+// gemmscope._kernels: the kernels that other libraries have loaded, ATen from C++, caches, the processor's ceilings,
+// and what macOS says of a process. It is linked with no BLAS, so that a library's worker keeps the one that the
+// library brought.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>

@@ -71,7 +71,7 @@ def clock_resolution_seconds(clock: Callable[[], float] = time.perf_counter, rea
     return min((step for step in steps if step > 0), default=None)
 
 
-def _fact(read: Callable[[], T]) -> T | None:
+def _fact(read: Callable[[], T | None]) -> T | None:
     """What a reader says, or None: an odd machine's odd file must not stop a measurement that does not need it."""
     try:
         return read()
