@@ -1,5 +1,6 @@
-// Stands in for Apple's Accelerate/Accelerate.h while cross-compiling: the one prototype that gemmscope calls, written
-// from Apple's documentation. The name that it is linked by is the one that MLX's macOS library imports.
+// Stands in for Apple's Accelerate/Accelerate.h while cross-compiling, and in tests on Linux: the one prototype that
+// gemmscope calls, written from Apple's documentation. The name that it is linked by is the one that MLX's macOS library
+// imports.
 #pragma once
 
 #ifndef ACCELERATE_NEW_LAPACK
@@ -18,7 +19,10 @@ void cblas_sgemm(const enum CBLAS_ORDER ORDER, const enum CBLAS_TRANSPOSE TRANSA
                  const __LAPACK_int M, const __LAPACK_int N, const __LAPACK_int K, const float ALPHA, const float* A,
                  const __LAPACK_int LDA, const float* B, const __LAPACK_int LDB, const float BETA, float* C,
                  const __LAPACK_int LDC) __asm("_cblas_sgemm$NEWLAPACK")
-    __attribute__((availability(macos, introduced = 13.3)));
+#ifdef __APPLE__
+    __attribute__((availability(macos, introduced = 13.3)))
+#endif
+    ;
 
 #ifdef __cplusplus
 }
