@@ -1,14 +1,18 @@
-// gemmscope._kernels: the kernels that other libraries have loaded, ATen and cuBLAS from C++, caches, and the
-// processor's ceilings. It is linked with no BLAS, so that a library's worker keeps the one that the library brought.
+// gemmscope._kernels: the kernels that other libraries have loaded, ATen and cuBLAS from C++, caches, the processor's
+// ceilings, and what macOS says of a process. It is linked with no BLAS, so that a library's worker keeps the one that
+// the library brought.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,6 +22,7 @@
 #include "cublas.h"
 #include "gemm.h"
 #include "kernel.h"
+#include "macos.h"
 #include "symbols.h"
 #include "torch_mm.h"
 
@@ -96,6 +101,14 @@ std::optional<std::pair<std::string, std::string>> find(const std::string& image
   return std::pair(found->image, description_of(found->image));
 }
 
+std::optional<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>> process_use_tuple() {
+  const auto use = process_use();
+  if (!use) {
+    return std::nullopt;
+  }
+  return std::tuple(use->ticks, use->performance_ticks, use->nanojoules);
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, module) {
@@ -159,6 +172,14 @@ NB_MODULE(_kernels, module) {
              "Float32 operations per second, from registers.");
   module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
              nb::call_guard<nb::gil_scoped_release>(), "Bytes per second of STREAM's triad.");
+
+  module.def("process_use", &process_use_tuple,
+             "macOS: (ticks, ticks on performance cores, nanojoules) of this process; elsewhere None.");
+  module.def("tick_seconds", &tick_seconds, "macOS: seconds of a tick; elsewhere None.");
+  module.def("thermal_state", &thermal_state, "macOS: 0 nominal to 3 critical; elsewhere None.");
+  module.def("low_power_mode", &low_power_mode, "macOS: whether low-power mode is on; elsewhere None.");
+  module.def("run_in_background", &run_in_background,
+             "macOS: keeps this process on efficiency cores, if there are any; False where that cannot be.");
 }
 
 }  // namespace gemmscope::bindings

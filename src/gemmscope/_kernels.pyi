@@ -1,4 +1,4 @@
-"""Kernels that libraries have loaded, ATen and cuBLAS from C++, caches, ceilings. Linked with no BLAS of its own."""
+"""Kernels that libraries have loaded, ATen and cuBLAS, caches, ceilings, macOS. Linked with no BLAS of its own."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -116,3 +116,18 @@ def peak_flops(threads: int) -> float:
 
 def triad_bandwidth(threads: int, size: int) -> float:
     """Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together."""
+
+def process_use() -> tuple[int, int, int] | None:
+    """macOS: this process's ticks on all cores, those on performance cores, and nanojoules (0 where not counted)."""
+
+def tick_seconds() -> float | None:
+    """macOS: seconds of one tick."""
+
+def thermal_state() -> int | None:
+    """macOS: 0 nominal, 1 fair, 2 serious, 3 critical."""
+
+def low_power_mode() -> bool | None:
+    """macOS: whether low-power mode is on."""
+
+def run_in_background() -> bool:
+    """macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused."""

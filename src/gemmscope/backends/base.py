@@ -66,6 +66,10 @@ def thread_environment(count: str) -> dict[str, str]:
 
 
 THREADS = Option("threads", "ask the library for this many threads", "count", thread_environment("{value}"))
+# An environment, so that all of a library's backends that run so share a process. The worker acts on the setting.
+QOS = Option(
+    "qos", "as background work: on efficiency cores alone (macOS)", ("background",), {"GEMMSCOPE_QOS": "{value}"}
+)
 OUT = Option("out", "write every product into one array that is there already")
 # The next two the worker sees to; a backend that offers COLD must have operand_arrays.
 FROM_HOST = Option(

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gemmscope.backends.base import COLD, REUSED, THREADS, TRANSPOSED, Backend, Layer, alignment, in_order, rotation
+from gemmscope.backends.base import (
+    COLD,
+    QOS,
+    REUSED,
+    THREADS,
+    TRANSPOSED,
+    Backend,
+    Layer,
+    alignment,
+    in_order,
+    rotation,
+)
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -25,7 +36,7 @@ class Cblas(Backend):
     device = "cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on the linked cblas_sgemm"
-    options = (THREADS, TRANSPOSED, COLD, REUSED)
+    options = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
 
     def probe(self) -> None:
         """Loads the extension.

@@ -12,6 +12,7 @@ from gemmscope.backends import preload, slope
 from gemmscope.backends.base import (
     COLD,
     FROM_HOST,
+    QOS,
     REUSED,
     THREADS,
     TRANSPOSED,
@@ -128,7 +129,7 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
@@ -313,7 +314,7 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
@@ -428,7 +429,7 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, BLAS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

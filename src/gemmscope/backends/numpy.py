@@ -10,6 +10,7 @@ import numpy as np
 from gemmscope.backends.base import (
     COLD,
     OUT,
+    QOS,
     REUSED,
     THREADS,
     TRANSPOSED,
@@ -35,7 +36,7 @@ class NumpyCpu(Backend):
     device = "cpu"
     entry = "python"
     summary = "np.matmul(a, b)"
-    options = (OUT, THREADS, TRANSPOSED, COLD, REUSED)
+    options = (OUT, THREADS, QOS, TRANSPOSED, COLD, REUSED)
     layers = (Layer("allocation", "numpy-cpu:out"), Layer("binding", "kernel-numpy"))
 
     def probe(self) -> None:
@@ -90,7 +91,7 @@ class KernelNumpy(KernelBackend):
     name = "kernel-numpy"
     library = "numpy"
     summary = "a C++ loop on the sgemm that NumPy has loaded"
-    options = (THREADS, TRANSPOSED, COLD, REUSED)
+    options = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     of = NumpyCpu
     caller = r"^_multiarray_umath"
     candidates = (

@@ -12,6 +12,7 @@ from gemmscope.backends.base import (
     COLD,
     FROM_HOST,
     OUT,
+    QOS,
     REUSED,
     THREADS,
     TRANSPOSED,
@@ -54,7 +55,7 @@ class TorchCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry: ClassVar[Entry] = "python"
     summary = "torch.mm(a, b) under inference_mode"
-    options: ClassVar[tuple[Option, ...]] = (OUT, THREADS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (OUT, THREADS, QOS, TRANSPOSED, COLD, REUSED)
     layers: ClassVar[tuple[Layer, ...]] = (
         Layer("allocation", "torch-cpu:out"),
         Layer("binding", "torch-cpp-cpu"),
@@ -147,7 +148,7 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:
@@ -195,7 +196,7 @@ class KernelTorch(KernelBackend):
     name = "kernel-torch"
     library = "torch"
     summary = "a C++ loop on the sgemm that PyTorch has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     of = TorchCpu
     caller = r"^libtorch_cpu"
     candidates = (Candidate("sgemm_", "fortran-lp64"),)

@@ -53,6 +53,8 @@ def describe() -> Machine:
         virtual=_fact(limits.virtual),
         load_average=_fact(os.getloadavg),
         power_source=_fact(power.source),
+        low_power_mode=_fact(power.low_power_mode),
+        thermal_state=_fact(power.thermal_state),
         gpus=_fact(gpu.names) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
     )
@@ -69,7 +71,7 @@ def clock_resolution_seconds(clock: Callable[[], float] = time.perf_counter, rea
     return min((step for step in steps if step > 0), default=None)
 
 
-def _fact(read: Callable[[], T]) -> T | None:
+def _fact(read: Callable[[], T | None]) -> T | None:
     """What a reader says, or None: an odd machine's odd file must not stop a measurement that does not need it."""
     try:
         return read()

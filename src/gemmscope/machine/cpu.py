@@ -103,9 +103,7 @@ def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKi
     on a die of their own, ``cpu_lowpower``. macOS has performance levels, of which level 0 is the fastest; all others
     count as efficiency cores.
     """
-    devices = root / "sys/devices"
-    fast = cpu_list_size(files.text(devices / "cpu_core/cpus") or "")
-    slow = sum(cpu_list_size(files.text(devices / kind / "cpus") or "") for kind in ("cpu_atom", "cpu_lowpower"))
+    fast, slow = map(len, cpus_by_kind(root))
     if not (fast or slow):
         levels = range(sysctl.number(reader, "hw.nperflevels") or 0)
         sizes = [sysctl.number(reader, f"hw.perflevel{level}.logicalcpu") or 0 for level in levels]
@@ -113,17 +111,26 @@ def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKi
     return CoreKinds(fast, slow) if fast and slow else CoreKinds()
 
 
-def cpu_list_size(text: str) -> int:
-    """How many processors a list such as ``0-7,16`` names.
+def cpus_by_kind(root: Path = ROOT) -> tuple[frozenset[int], frozenset[int]]:
+    """The numbers of a Linux hybrid's processors on performance cores and on efficiency cores; else two empty sets."""
+    devices = root / "sys/devices"
+    fast, *slow = (
+        cpu_list(files.text(devices / kind / "cpus") or "") for kind in ("cpu_core", "cpu_atom", "cpu_lowpower")
+    )
+    return fast, frozenset().union(*slow)
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """The processors that a list such as ``0-7,16`` names.
 
     Raises:
         ValueError: It is not such a list.
     """
-    size = 0
+    found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        size += int(last or first) - int(first) + 1
-    return size
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
 
 
 def max_frequency_hz(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> float | None:

@@ -143,13 +143,18 @@ class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
 
 
 class Measurement(Message, frozen=True, kw_only=True):
-    """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too."""
+    """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too.
+
+    The last three are what the worker used meanwhile, as in :class:`gemmscope.machine.usage.Use`.
+    """
 
     start: float
     first_pair: int
     loops: int
     seconds: float
     cpu_seconds: float
+    efficiency_seconds: float | None = None
+    joules: float | None = None
 
 
 class TurnedCell(Message, frozen=True, kw_only=True):

@@ -505,7 +505,8 @@ class Session:
             backend = cell.backend if worker != CANARY else CANARY
             samples = [
                 Sample(set=set_, round=round_, turn=turn, start=m.start - self._epoch, first_pair=m.first_pair,
-                       loops=m.loops, seconds=m.seconds, cpu_seconds=m.cpu_seconds)
+                       loops=m.loops, seconds=m.seconds, cpu_seconds=m.cpu_seconds,
+                       efficiency_seconds=m.efficiency_seconds, joules=m.joules)
                 for m in told.samples
             ]  # fmt: skip
             if samples:

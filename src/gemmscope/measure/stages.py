@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import usage
 from gemmscope.measure.protocol import Measurement, PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Backend, Mode
+    from gemmscope.machine.usage import Meter
     from gemmscope.measure.protocol import TurnCell
     from gemmscope.measure.verify import Comparison
     from gemmscope.results.model import Status
@@ -207,6 +209,7 @@ def take_turn(
     samples: list[list[Measurement]] = [[] for _ in cells]
     reasons = [""] * len(cells)
     first = [cell.first_pair for cell in cells]
+    meter = usage.meter()
     # Not collected here: with a framework loaded that takes 20 ms a turn. See Worker._prepare.
     gc.disable()
     try:
@@ -229,7 +232,7 @@ def take_turn(
             if reasons[i]:
                 continue
             try:
-                samples[i].append(sample(runs[i], cells[i].loops, first[i]))
+                samples[i].append(sample(runs[i], cells[i].loops, first[i], meter))
             except ANY_ERROR as error:
                 reasons[i] = describe(error)
             first[i] = (first[i] + cells[i].loops) % pairs
@@ -240,15 +243,16 @@ def take_turn(
     return turned, sample_start - warm_start, end - sample_start
 
 
-def sample(run: Run, loops: int, first: int) -> Measurement:
-    """One sample, with the processor time of all the worker's threads beside it."""
-    processor = time.process_time()
+def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:
+    """One sample, with what all the worker's threads used meanwhile beside it."""
+    before = meter.read()
     start = time.perf_counter()
     seconds = run(loops, first)
-    processor = time.process_time() - processor
+    used = meter.read().since(before)
     return Measurement(
-        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=processor
-    )
+        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=used.seconds,
+        efficiency_seconds=used.efficiency_seconds, joules=used.joules,
+    )  # fmt: skip
 
 
 def settle() -> float:

@@ -98,8 +98,12 @@ def _print_heading(result: Result, page: Page) -> None:
         cpus.append(f"{machine.usable_cpus:g} usable")
     if machine.performance_cpus and machine.efficiency_cpus:
         cpus.append(f"{machine.performance_cpus} performance and {machine.efficiency_cpus} efficiency cores")
+    held = ["low-power mode"] if machine.low_power_mode else []
+    if machine.thermal_state not in (None, "nominal"):
+        held.append(f"thermal state {machine.thermal_state}")
     memory = min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)
-    facts = [machine.cpu, *cpus, f"{memory / _GIB:.3g} GiB", *machine.gpus, machine.system, f"Python {machine.python}"]
+    facts = [machine.cpu, *cpus, f"{memory / _GIB:.3g} GiB", *machine.gpus, machine.system, f"Python {machine.python}",
+             *held]  # fmt: skip
     page.say(", ".join(words.line(fact) for fact in facts), indent=2)
     threads = "as many threads as each library takes"
     if settings.threads is not None:

@@ -195,6 +195,8 @@ class _Gathered:
             seconds=seconds,
             gflops=2 * cell.m * cell.n * cell.k / seconds.median / 1e9 if self._multiplies(cell.backend) else None,
             threads=sum(processor) / wall if processor and wall > 0 else None,
+            efficiency_share=_efficiency_share(samples),
+            joules=_joules(samples),
             spread_within=statistics.spread_within(samples),
             spread_between=statistics.spread_between(medians),
             samples=samples,
@@ -274,6 +276,20 @@ def best(one: Ceilings | None, other: Ceilings) -> Ceilings:
     if one is None:
         return other
     return msgspec.structs.replace(other, **{name: max(getattr(one, name), getattr(other, name)) for name in _CEILINGS})
+
+
+def _efficiency_share(samples: Sequence[Sample]) -> float | None:
+    """The share of processor time on efficiency cores, of the samples for which it is known."""
+    known = [s for s in samples if s.efficiency_seconds is not None and s.cpu_seconds is not None]
+    total = sum(sample.cpu_seconds or 0.0 for sample in known)
+    return sum(sample.efficiency_seconds or 0.0 for sample in known) / total if total > 0 else None
+
+
+def _joules(samples: Sequence[Sample]) -> float | None:
+    """The energy of one product, over the samples for which it is known; energy counters step too seldom for one."""
+    known = [sample for sample in samples if sample.joules is not None]
+    used = sum(sample.joules or 0.0 for sample in known)
+    return used / sum(sample.loops for sample in known) if used > 0 else None
 
 
 def _canary(shape: str, samples: Sequence[Sample]) -> Canary | None:

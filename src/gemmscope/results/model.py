@@ -64,6 +64,8 @@ class Machine(Record, frozen=True, kw_only=True):
     virtual: str | None = None
     load_average: tuple[float, float, float] | None = None
     power_source: str | None = None
+    low_power_mode: bool | None = None
+    thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = None
     gpus: list[str] = []
     clock_resolution_seconds: float | None = None
 
@@ -128,7 +130,9 @@ class WorkerRecord(Record, frozen=True, kw_only=True):
 class Sample(Record, frozen=True, kw_only=True):
     """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on.
 
-    ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads.
+    ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads, and
+    ``efficiency_seconds`` that part of it which was spent on efficiency cores. ``joules`` is the energy used meanwhile:
+    by the worker on macOS, by whole processor packages on Linux. All three are None where they are not known.
     """
 
     set: int
@@ -139,6 +143,8 @@ class Sample(Record, frozen=True, kw_only=True):
     loops: int
     seconds: float
     cpu_seconds: float | None = None
+    efficiency_seconds: float | None = None
+    joules: float | None = None
 
 
 class ProcessMode(Record, frozen=True, kw_only=True):
@@ -157,10 +163,10 @@ class Cell(Record, frozen=True, kw_only=True):
     largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
     ``threads`` is processor seconds per wall second while samples were taken, ``efficiency_share`` the part of them
-    that was spent on efficiency cores, where that can be read. ``estimate`` is the expected seconds of one product
-    where the cell was skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its
-    kernel is what was timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by
-    more than their own scatter, fastest first; else empty.
+    that was spent on efficiency cores, and ``joules`` the energy of one product, where these can be read. ``estimate``
+    is the expected seconds of one product where the cell was skipped for them. ``routine`` is the BLAS routine that a
+    library calls at this shape, where its kernel is what was timed. ``process_modes`` are two or more where fresh
+    processes fall into groups that differ by more than their own scatter, fastest first; else empty.
     """
 
     backend: str
@@ -177,6 +183,7 @@ class Cell(Record, frozen=True, kw_only=True):
     pairs_compared: int = 0
     threads: float | None = None
     efficiency_share: float | None = None
+    joules: float | None = None
     spread_within: float | None = None
     spread_between: float | None = None
     routine: str = ""

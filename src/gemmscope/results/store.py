@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -76,6 +77,10 @@ def save(result: Result, path: Path) -> None:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a results file, as shipped in ``gemmscope/results/schema.json``."""
     schema = msgspec.json.schema(Result)
+    # Python 3.13 takes the indentation out of docstrings, and the file is to be the same by all.
+    for record in schema["$defs"].values():
+        if "description" in record:
+            record["description"] = inspect.cleandoc(record["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gemmscope results", **schema}
 
 
