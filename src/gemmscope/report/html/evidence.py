@@ -1,0 +1,89 @@
+"""What a run found, with links to what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.report import text as words
+from gemmscope.report.explain import grouped
+from gemmscope.report.ranking import ranking
+from gemmscope.report.shapes import with_times
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.results.model import Finding, Result
+
+# The chart in which a rule's figures can be seen; the tables alone where it is none of these.
+_CHARTS = {
+    "fastest": ("speed", "speedup"),
+    "order-changes": ("speedup",),
+    "gpu-threshold": ("speedup",),
+    "gpu-equal-precision": ("speedup",),
+    "kernel-as-cause": ("parts",),
+    "overhead": ("parts",),
+    "python-or-native": ("parts",),
+    "allocation": ("parts",),
+    "gpu-launch-bound": ("parts",),
+}
+_NAMES = {"speed": "time and speed", "speedup": "speed-up", "parts": "parts of calls"}
+_MOST_SHAPES = 6
+
+
+class Link(NamedTuple):
+    """Where to look: the ``id`` of a part of the page."""
+
+    target: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence and its links. ``verdict`` is a finding's, or empty."""
+
+    text: str
+    verdict: str
+    links: list[Link]
+
+
+def table_id(shape: str) -> str:
+    """The ``id`` of a shape's table."""
+    return f"shape-{shape}"
+
+
+def answer(result: Result, shapes: Sequence[ShapeCells], charts: Container[str]) -> dict[str, list[Said]]:
+    """The findings under their headings; without any, the least time at each shape.
+
+    Args:
+        result: The run.
+        shapes: All of its shapes; each has a table.
+        charts: The kinds of charts that the page has.
+    """
+    tables = {shape.shape for shape in shapes}
+    if not result.findings:
+        margin = result.settings.margin
+        said = [
+            Said(f"{shape.title}: {ranking(shape, margin)}", "", [Link(table_id(shape.shape), "table")])
+            for shape in shapes
+        ]
+        return {"The answer": said} if said else {}
+    missing = {record.name for record in result.backends if record.status != "ok"}
+    return {
+        heading: [Said(found.text, found.verdict, _links(found, tables, charts, missing)) for found in findings]
+        for heading, findings in grouped(result.findings).items()
+    }
+
+
+def _links(finding: Finding, tables: Container[str], charts: Container[str], missing: Container[str]) -> list[Link]:
+    seen = finding.id in _CHARTS or not finding.id.startswith("claim-")
+    kinds = _CHARTS.get(finding.id, ()) if seen else ("speedup",) if finding.verdict != "not testable" else ()
+    links = [Link(kind, _NAMES[kind]) for kind in kinds if kind in charts]
+    shapes = [shape for shape in finding.shapes if shape in tables]
+    links += [Link(table_id(shape), with_times(shape)) for shape in shapes[:_MOST_SHAPES]]
+    if len(shapes) > _MOST_SHAPES:
+        links.append(Link("tables", words.count(len(shapes) - _MOST_SHAPES, "other shape")))
+    if any(name in missing for name in finding.backends):
+        links.append(Link("missing", "what is missing"))
+    return links or [Link("trust", "canary and warnings")]

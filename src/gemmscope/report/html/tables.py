@@ -1,0 +1,158 @@
+"""The tables of the page: a row for every backend at a shape, and a row for every call that was taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.report import text as words
+from gemmscope.report.figures.stacks import not_drawn
+from gemmscope.report.html.evidence import table_id
+from gemmscope.report.ranking import ranking
+from gemmscope.report.shapes import label, lost_word, median, verdict_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gemmscope.report.figures.stacks import Call, Stack
+    from gemmscope.report.html.keys import Key
+    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.results.model import Cell, Comparison, Part
+
+
+class Row(NamedTuple):
+    """A backend at a shape, in words. ``apart`` says that throughput begins here."""
+
+    key: Key | None
+    name: str
+    time: str
+    time_bounds: str
+    rate: str
+    ratio: str
+    ratio_bounds: str
+    verdict: str
+    speedup: str
+    precision: str
+    error: str
+    threads: str
+    apart: bool
+
+
+class Lost(NamedTuple):
+    """A cell that has no time, and why."""
+
+    name: str
+    word: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShapeTable:
+    """A shape's table, with the sentence that stands above it."""
+
+    id: str
+    title: str
+    baseline: str
+    rows: list[Row]
+    ranking: str
+    lost: list[Lost]
+    floor: list[tuple[str, str]]
+
+
+def shape_table(shape: ShapeCells, keys: Mapping[str, Key], margin: float) -> ShapeTable:
+    """The table of a shape: latency before throughput, fastest first."""
+    rows: list[Row] = []
+    for index, cell in enumerate(shape.timed):
+        comparison = shape.comparisons.get((cell.backend, cell.mode))
+        verdict = verdict_of(cell, comparison, shape.baseline)
+        apart = index > 0 and cell.mode != shape.timed[index - 1].mode
+        rows.append(_row(cell, comparison, verdict, keys.get(cell.backend), apart=apart))
+    lost = [Lost(label(cell), lost_word(cell), _reason(cell)) for cell in shape.lost]
+    floor = [(label(cell), words.duration(median(cell))) for cell in sorted(shape.floor, key=median)]
+    return ShapeTable(table_id(shape.shape), shape.title, shape.baseline, rows, ranking(shape, margin), lost, floor)
+
+
+def _row(cell: Cell, comparison: Comparison | None, verdict: str, key: Key | None, *, apart: bool) -> Row:
+    return Row(
+        key=key,
+        name=label(cell),
+        time=words.duration(median(cell)),
+        time_bounds=words.time_bounds(cell.seconds) if cell.seconds else "",
+        rate="" if cell.gflops is None else words.rate_number(cell.gflops),
+        ratio=words.ratio_median(comparison.ratio) if comparison else "1" if verdict == "baseline" else "",
+        ratio_bounds=words.ratio_bounds(comparison.ratio) if comparison else "",
+        verdict=verdict,
+        speedup=words.speedup(comparison.speedup) if comparison else "",
+        precision=cell.precision or "",
+        error="" if cell.relative_error is None else words.error(cell.relative_error),
+        threads="" if cell.threads is None else f"{cell.threads:.1f}",
+        apart=apart,
+    )
+
+
+def _reason(cell: Cell) -> str:
+    before = f" ({words.duration(median(cell))} before that)" if cell.seconds is not None else ""
+    return (cell.reason or "no reason is known") + before
+
+
+class Bar(NamedTuple):
+    """A part of a bar, in percent of the whole."""
+
+    start: str
+    length: str
+    colour: str
+    name: str
+
+
+class StackRow(NamedTuple):
+    """A call at one shape: its bar, and its parts in words. ``rest`` is where no bar stands for what is left."""
+
+    shape: str
+    time: str
+    bars: list[Bar]
+    rest: Bar | None
+    unknown: bool
+    parts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CallTable:
+    """A call's bars, one for each shape, and the sentences about what has no bar."""
+
+    key: Key | None
+    label: str
+    colours: list[tuple[str, str]]
+    rows: list[StackRow]
+    notes: list[str]
+
+
+def call_table(call: Call, keys: Mapping[str, Key]) -> CallTable:
+    """A call's parts, as shares of its time."""
+    rows = [_stack_row(stack, call) for stack in call.stacks]
+    return CallTable(keys.get(call.backend), call.label, list(call.colours.items()), rows, not_drawn(call))
+
+
+def _stack_row(stack: Stack, call: Call) -> StackRow:
+    bars: list[Bar] = []
+    start = 0.0
+    for name, seconds in stack.heights.items():
+        bars.append(Bar(_percent(start), _percent(seconds / stack.whole), call.colours[name], name))
+        start += seconds / stack.whole
+    rest = Bar(_percent(start), _percent(1 - start), "", "") if stack.whole and stack.rest else None
+    parts = [(name, _part_words(part, stack)) for name, part in stack.parts.items()]
+    return StackRow(str(stack.shape), words.duration(stack.whole), bars, rest, stack.unknown, parts)
+
+
+def _part_words(part: Part, stack: Stack) -> str:
+    if part.seconds is None:
+        return f"unknown: {part.reason}" if part.reason else "unknown"
+    if part.status == "below resolution":
+        return "below resolution" + (f" (< {words.duration(part.resolution)})" if part.resolution else "")
+    if part.status == "inconsistent":
+        return f"inconsistent ({words.interval(part.seconds)})"
+    share = f", {words.percent(part.seconds.median / stack.whole)}" if stack.whole else ""
+    return words.interval(part.seconds) + share
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}%"
