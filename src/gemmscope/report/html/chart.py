@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Width = Literal["wide", "narrow"]
 
-_WIDTHS: dict[Width, int] = {"wide": 960, "narrow": 358}
+_WIDTHS: dict[Width, int] = {"wide": 1040, "narrow": 358}
 _HEIGHTS: dict[Width, int] = {"wide": 330, "narrow": 270}
 _LEFT, _TOP, _BELOW = 62, 12, 50
 # A letter is about so wide, a line so high; names beside lines are cut after so many letters.

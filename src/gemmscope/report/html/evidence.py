@@ -11,8 +11,9 @@ from gemmscope.report.ranking import ranking
 from gemmscope.report.shapes import with_times
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
+    from gemmscope.report.figures.stacks import Call
     from gemmscope.report.shapes import ShapeCells
     from gemmscope.results.model import Finding, Result
 
@@ -53,13 +54,21 @@ def table_id(shape: str) -> str:
     return f"shape-{shape}"
 
 
-def answer(result: Result, shapes: Sequence[ShapeCells], charts: Container[str]) -> dict[str, list[Said]]:
+def call_id(number: int) -> str:
+    """The ``id`` of the bars of a call, counted from 0."""
+    return f"call-{number}"
+
+
+def answer(
+    result: Result, shapes: Sequence[ShapeCells], charts: Container[str], calls: Sequence[Call]
+) -> dict[str, list[Said]]:
     """The findings under their headings; without any, the least time at each shape.
 
     Args:
         result: The run.
         shapes: All of its shapes; each has a table.
         charts: The kinds of charts that the page has.
+        calls: Those whose parts it shows.
     """
     tables = {shape.shape for shape in shapes}
     if not result.findings:
@@ -70,16 +79,23 @@ def answer(result: Result, shapes: Sequence[ShapeCells], charts: Container[str])
         ]
         return {"The answer": said} if said else {}
     missing = {record.name for record in result.backends if record.status != "ok"}
+    places = {kind: {"": kind} for kind in _NAMES if kind in charts}
+    if "parts" in places:
+        places["parts"] |= {call.backend: call_id(number) for number, call in reversed(list(enumerate(calls)))}
     return {
-        heading: [Said(found.text, found.verdict, _links(found, tables, charts, missing)) for found in findings]
+        heading: [Said(found.text, found.verdict, _links(found, tables, places, missing)) for found in findings]
         for heading, findings in grouped(result.findings).items()
     }
 
 
-def _links(finding: Finding, tables: Container[str], charts: Container[str], missing: Container[str]) -> list[Link]:
-    seen = finding.id in _CHARTS or not finding.id.startswith("claim-")
-    kinds = _CHARTS.get(finding.id, ()) if seen else ("speedup",) if finding.verdict != "not testable" else ()
-    links = [Link(kind, _NAMES[kind]) for kind in kinds if kind in charts]
+def _links(
+    finding: Finding, tables: Container[str], places: Mapping[str, Mapping[str, str]], missing: Container[str]
+) -> list[Link]:
+    kinds = _CHARTS.get(finding.id, ())
+    if finding.id.startswith("claim-") and finding.verdict != "not testable":
+        kinds = ("speedup",)
+    subject = finding.backends[0] if finding.backends else ""
+    links = [Link(places[kind].get(subject, places[kind][""]), _NAMES[kind]) for kind in kinds if kind in places]
     shapes = [shape for shape in finding.shapes if shape in tables]
     links += [Link(table_id(shape), with_times(shape)) for shape in shapes[:_MOST_SHAPES]]
     if len(shapes) > _MOST_SHAPES:

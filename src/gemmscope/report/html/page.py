@@ -14,7 +14,7 @@ from gemmscope.report.html.chart import chart_of, told_rate, told_speedup, told_
 from gemmscope.report.html.evidence import answer
 from gemmscope.report.html.keys import by_library, colours, keys_of
 from gemmscope.report.html.roofchart import roofline_chart
-from gemmscope.report.html.tables import call_table, shape_table
+from gemmscope.report.html.tables import call_tables, shape_table
 from gemmscope.report.shapes import shapes_of
 from gemmscope.report.trust import account_words, canary_words, cut_off_words, machine_facts, missing_of
 
@@ -52,7 +52,7 @@ def page(result: Result) -> str:
             f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
             "base-uri 'none'; form-action 'none'"
         ),
-        answer=answer(result, shapes, charts),
+        answer=answer(result, shapes, charts, calls),
         cut_off=cut_off_words(result),
         machine_facts=machine_facts(result.machine),
         libraries=by_library(keys.values()),
@@ -63,7 +63,7 @@ def page(result: Result) -> str:
         speedup=_charts(speedup, (told_speedup,), keys),
         speedup_title=series.speedup_title(result),
         why_no_speedup=series.why_no_speedup(result),
-        calls=[call_table(call, keys) for call in calls],
+        calls=call_tables(calls, keys),
         parts_title=stacks.TITLE,
         roofline=[roofline_chart(roofline, keys, width) for width in _WIDTHS] if roofline else [],
         roofline_title=roof.TITLE,

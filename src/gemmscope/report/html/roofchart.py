@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gemmscope.report.html.chart import Width
     from gemmscope.report.html.keys import Key
 
-_SIZES: dict[Width, tuple[int, int]] = {"wide": (960, 400), "narrow": (358, 300)}
+_SIZES: dict[Width, tuple[int, int]] = {"wide": (1040, 340), "narrow": (358, 300)}
 _LEFT, _TOP, _BELOW, _INSET = 62, 26, 50, 18
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.report import text as words
 from gemmscope.report.figures.stacks import not_drawn
-from gemmscope.report.html.evidence import table_id
+from gemmscope.report.html.evidence import call_id, table_id
 from gemmscope.report.ranking import ranking
 from gemmscope.report.shapes import label, lost_word, median, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gemmscope.report.figures.stacks import Call, Stack
     from gemmscope.report.html.keys import Key
     from gemmscope.report.shapes import ShapeCells
-    from gemmscope.results.model import Cell, Comparison, Part
+    from gemmscope.results.model import Cell, Part
 
 
 class Row(NamedTuple):
-    """A backend at a shape, in words. ``apart`` says that throughput begins here."""
+    """A backend at a shape, in words."""
 
     key: Key | None
     name: str
@@ -35,7 +36,6 @@ class Row(NamedTuple):
     precision: str
     error: str
     threads: str
-    apart: bool
 
 
 class Lost(NamedTuple):
@@ -48,12 +48,12 @@ class Lost(NamedTuple):
 
 @dataclass(frozen=True)
 class ShapeTable:
-    """A shape's table, with the sentence that stands above it."""
+    """A shape's table, with the sentence that stands above it: rows of latency, then of throughput."""
 
     id: str
     title: str
     baseline: str
-    rows: list[Row]
+    modes: list[tuple[str, list[Row]]]
     ranking: str
     lost: list[Lost]
     floor: list[tuple[str, str]]
@@ -61,21 +61,20 @@ class ShapeTable:
 
 def shape_table(shape: ShapeCells, keys: Mapping[str, Key], margin: float) -> ShapeTable:
     """The table of a shape: latency before throughput, fastest first."""
-    rows: list[Row] = []
-    for index, cell in enumerate(shape.timed):
-        comparison = shape.comparisons.get((cell.backend, cell.mode))
-        verdict = verdict_of(cell, comparison, shape.baseline)
-        apart = index > 0 and cell.mode != shape.timed[index - 1].mode
-        rows.append(_row(cell, comparison, verdict, keys.get(cell.backend), apart=apart))
+    modes: list[tuple[str, list[Row]]] = []
+    for mode, cells in itertools.groupby(shape.timed, key=lambda cell: cell.mode):
+        modes.append((mode, [_row(cell, shape, keys.get(cell.backend)) for cell in cells]))
     lost = [Lost(label(cell), lost_word(cell), _reason(cell)) for cell in shape.lost]
     floor = [(label(cell), words.duration(median(cell))) for cell in sorted(shape.floor, key=median)]
-    return ShapeTable(table_id(shape.shape), shape.title, shape.baseline, rows, ranking(shape, margin), lost, floor)
+    return ShapeTable(table_id(shape.shape), shape.title, shape.baseline, modes, ranking(shape, margin), lost, floor)
 
 
-def _row(cell: Cell, comparison: Comparison | None, verdict: str, key: Key | None, *, apart: bool) -> Row:
+def _row(cell: Cell, shape: ShapeCells, key: Key | None) -> Row:
+    comparison = shape.comparisons.get((cell.backend, cell.mode))
+    verdict = verdict_of(cell, comparison, shape.baseline)
     return Row(
         key=key,
-        name=label(cell),
+        name=words.line(cell.backend),
         time=words.duration(median(cell)),
         time_bounds=words.time_bounds(cell.seconds) if cell.seconds else "",
         rate="" if cell.gflops is None else words.rate_number(cell.gflops),
@@ -86,7 +85,6 @@ def _row(cell: Cell, comparison: Comparison | None, verdict: str, key: Key | Non
         precision=cell.precision or "",
         error="" if cell.relative_error is None else words.error(cell.relative_error),
         threads="" if cell.threads is None else f"{cell.threads:.1f}",
-        apart=apart,
     )
 
 
@@ -119,6 +117,7 @@ class StackRow(NamedTuple):
 class CallTable:
     """A call's bars, one for each shape, and the sentences about what has no bar."""
 
+    id: str
     key: Key | None
     label: str
     colours: list[tuple[str, str]]
@@ -126,10 +125,14 @@ class CallTable:
     notes: list[str]
 
 
-def call_table(call: Call, keys: Mapping[str, Key]) -> CallTable:
-    """A call's parts, as shares of its time."""
+def call_tables(calls: Sequence[Call], keys: Mapping[str, Key]) -> list[CallTable]:
+    """The parts of all calls, as shares of their times."""
+    return [_call_table(call, call_id(number), keys) for number, call in enumerate(calls)]
+
+
+def _call_table(call: Call, name: str, keys: Mapping[str, Key]) -> CallTable:
     rows = [_stack_row(stack, call) for stack in call.stacks]
-    return CallTable(keys.get(call.backend), call.label, list(call.colours.items()), rows, not_drawn(call))
+    return CallTable(name, keys.get(call.backend), call.label, list(call.colours.items()), rows, not_drawn(call))
 
 
 def _stack_row(stack: Stack, call: Call) -> StackRow:
