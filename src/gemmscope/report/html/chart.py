@@ -24,7 +24,7 @@ Width = Literal["wide", "narrow"]
 _WIDTHS: dict[Width, int] = {"wide": 1040, "narrow": 358}
 _HEIGHTS: dict[Width, int] = {"wide": 330, "narrow": 270}
 _LEFT, _TOP, _BELOW = 62, 12, 50
-# A letter is about so wide, a line so high; names beside lines are cut after so many letters.
+# A letter is about so wide, a line so high; names beside lines are cut where they are wider than so many letters.
 _LETTER, _LINE, _MOST_NAME = 7.0, 16, 26
 # Between the lines' ends and their names, and between the chart's edges and its first and last points.
 _REACH, _INSET = 34, 18
@@ -105,7 +105,7 @@ def chart_of(
     names = [line.label for line in panel.series if line.named]
     right: float = _WIDTHS[width] - _INSET
     if width == "wide":
-        right -= _REACH + _LETTER * min(_MOST_NAME, max(map(len, names)))
+        right -= _REACH + _LETTER * min(_MOST_NAME, max(map(_letters, names)))
     across, slanted = _shape_ticks(scale, _LEFT, right)
     depth = _LETTER * _SLANT * max(len(tick.text) for tick in across) if slanted else 0
     height = max(_HEIGHTS[width], _LINE * len(names) if width == "wide" else 0)
@@ -158,7 +158,15 @@ def named(lines: list[Line], series: list[Series], low: float, high: float) -> l
 
 def cut(name: str) -> str:
     """A name, cut where it is too long to stand beside a chart."""
-    return name if len(name) <= _MOST_NAME else name[: _MOST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    if _letters(name) <= _MOST_NAME:
+        return name
+    kept_letters = next(length for length in range(len(name), -1, -1) if _letters(name[:length]) < _MOST_NAME)
+    return name[:kept_letters] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _letters(text: str) -> int:
+    """How wide a text is at most, in letters: one beyond ASCII can be twice as wide."""
+    return sum(1 if letter.isascii() else 2 for letter in text)
 
 
 def _line(line: Series, key: Key, scale: Scale, places: Axis, up: Axis, told: Callable[[Point], str]) -> Line:

@@ -42,12 +42,16 @@
     if (!dot) return;
     dot.classList.add("told");
     tip.textContent = dot.getAttribute("aria-label");
-    const place = dot.getBoundingClientRect();
+    place();
+  }
+  function place() {
+    if (!told) return;
+    const dot = told.getBoundingClientRect();
     const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
-    const left = place.left + place.width / 2 - tip.offsetWidth / 2;
-    const above = place.top - tip.offsetHeight - 10;
+    const left = dot.left + dot.width / 2 - tip.offsetWidth / 2;
+    const above = dot.top - tip.offsetHeight - 10;
     tip.style.left = `${Math.max(8, Math.min(left, room))}px`;
-    tip.style.top = `${above < 4 ? place.bottom + 10 : above}px`;
+    tip.style.top = `${above < 4 ? dot.bottom + 10 : above}px`;
   }
   const dotsOf = (chart) => [...chart.querySelectorAll(".line:not(.off) .dot")];
   const REACH = 28;
@@ -59,7 +63,8 @@
       };
       const [distance, nearest] = dotsOf(chart).map((dot) => [away(dot), dot])
         .reduce((best, one) => (one[0] < best[0] ? one : best), [REACH, null]);
-      tell(distance < REACH ? nearest : null);
+      if (distance >= REACH) tell(null);
+      else if (nearest !== told) tell(nearest);
     });
     chart.addEventListener("pointerleave", () => tell(null));
     chart.addEventListener("focusin", (event) => {
@@ -90,7 +95,7 @@
     const nearest = mine.reduce((best, dot) => (Math.abs(x(dot) - x(dots[at])) < Math.abs(x(best) - x(dots[at])) ? dot : best));
     return dots.indexOf(nearest);
   }
-  addEventListener("scroll", () => tell(null), { passive: true });
+  addEventListener("scroll", place, { passive: true });
   // What was folded away has to be on paper.
   addEventListener("beforeprint", () => {
     for (const folded of document.querySelectorAll("details:not([open])")) { folded.open = true; folded.dataset.printed = ""; }
