@@ -329,7 +329,7 @@ def test_lines_are_hidden_and_shown_by_backend_and_by_library(show):
     assert line.is_visible()
     opened.get_by_role("checkbox", name="mlx-cpu", exact=True).uncheck()
     assert not line.is_visible()
-    library = opened.get_by_role("checkbox", name="mlx", exact=True)
+    library = opened.get_by_role("checkbox", name="mlx, all lines")
     assert library.evaluate("box => box.indeterminate")
     opened.get_by_role("checkbox", name="mlx-cpu", exact=True).check()
     assert line.is_visible()

@@ -36,13 +36,20 @@
   // The value at the pointer, or at the point that the arrow keys have reached.
   let told = null;
   function tell(dot) {
-    if (told) told.classList.remove("told");
+    if (told) mark(false);
     told = dot;
     tip.classList.toggle("on", Boolean(dot));
     if (!dot) return;
-    dot.classList.add("told");
+    mark(true);
     tip.textContent = dot.getAttribute("aria-label");
     place();
+  }
+  // The point and its line's interval stand out.
+  function mark(on) {
+    told.classList.toggle("told", on);
+    const key = told.parentNode.dataset.key;
+    if (told.parentNode.matches(".thin, .faint")) return;
+    for (const band of told.closest(".chart").querySelectorAll(`.band[data-key="${key}"]`)) band.classList.toggle("own", on);
   }
   function place() {
     if (!told) return;
