@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.report import text as words
-from gemmscope.report.figures.stacks import not_drawn
 from gemmscope.report.html.evidence import call_id, table_id
 from gemmscope.report.ranking import ranking
 from gemmscope.report.shapes import label, lost_word, median, verdict_of
@@ -115,14 +114,13 @@ class StackRow(NamedTuple):
 
 @dataclass(frozen=True)
 class CallTable:
-    """A call's bars, one for each shape, and the sentences about what has no bar."""
+    """A call's bars, one for each shape."""
 
     id: str
     key: Key | None
     label: str
     colours: list[tuple[str, str]]
     rows: list[StackRow]
-    notes: list[str]
 
 
 def call_tables(calls: Sequence[Call], keys: Mapping[str, Key]) -> list[CallTable]:
@@ -132,7 +130,7 @@ def call_tables(calls: Sequence[Call], keys: Mapping[str, Key]) -> list[CallTabl
 
 def _call_table(call: Call, name: str, keys: Mapping[str, Key]) -> CallTable:
     rows = [_stack_row(stack, call) for stack in call.stacks]
-    return CallTable(name, keys.get(call.backend), call.label, list(call.colours.items()), rows, not_drawn(call))
+    return CallTable(name, keys.get(call.backend), call.label, list(call.colours.items()), rows)
 
 
 def _stack_row(stack: Stack, call: Call) -> StackRow:
