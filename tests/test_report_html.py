@@ -322,6 +322,24 @@ def test_values_are_those_of_the_results(show):
     assert "mlx-cpu, 64×64×64: 0.33× [0.33×, 0.34×]" in points
 
 
+def test_parts_are_those_of_the_results(show):
+    result = a_run()
+    opened = show(result)
+    rows = opened.locator("#parts tbody tr").all()
+    assert [row.locator("th").inner_text() for row in rows] == ["16×16×16", "64×64×64", "256×256×256"]
+    for row, size in zip(rows, (16, 64, 256), strict=True):
+        (cell,) = [cell for cell in result.cells if (cell.backend, cell.n) == ("numpy-cpu", size)]
+        kernel, binding, allocation = [part for part in result.parts if part.n == size]
+        assert row.locator(".time").inner_text() == words.duration(cell.seconds.median)
+        told = row.locator(".words").inner_text()
+        assert f"kernel {words.interval(kernel.seconds)}, 70 %" in told
+        assert f"binding {words.interval(binding.seconds)}, 20 %" in told
+        assert f"allocation below resolution (< {words.duration(allocation.resolution)})" in told
+        bars = [bar.bounding_box()["width"] for bar in row.locator("rect:not(.rest)").all()]
+        whole = row.locator(".bar").bounding_box()["width"]
+        assert [bar / whole for bar in bars] == pytest.approx([0.7, 0.2], abs=0.01)
+
+
 def test_lines_are_hidden_and_shown_by_backend_and_by_library(show):
     opened = show(a_run())
     number = opened.locator("label", has_text=re.compile(r"^\s*mlx-cpu$")).locator("input").get_attribute("data-shows")

@@ -190,6 +190,15 @@ def test_the_page_is_made_again_from_the_file(finished, tmp_path):
     assert (tmp_path / "page.html").read_bytes() == (folder / "report.html").read_bytes()
 
 
+def test_a_page_that_cannot_be_written_costs_no_results(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    done = gemmscope_("run", "--sizes", "8", "--backends", "cblas", "--sets", "2", "--seconds", "2", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "report.html: cannot be written" in done.stderr
+    assert gemmscope.load(tmp_path).status == "complete"
+    assert (tmp_path / "figures" / "speed.svg").exists()
+
+
 def test_the_journal_says_the_same(finished):
     from gemmscope.results.assemble import assemble
 

@@ -63,7 +63,7 @@ def page(result: Result) -> str:
         speedup=_charts(speedup, (told_speedup,), keys),
         speedup_title=series.speedup_title(result),
         why_no_speedup=series.why_no_speedup(result),
-        calls=call_tables(calls, keys),
+        calls=call_tables(calls, result, keys),
         parts_title=stacks.TITLE,
         roofline=[roofline_chart(roofline, keys, width) for width in _WIDTHS] if roofline else [],
         roofline_title=roof.TITLE,
