@@ -202,6 +202,10 @@ UNUSUAL = {
         ]
     ),
     "worlds apart": make_result([make_cell("numpy-cpu", 1e-9), make_cell("cblas", 3e3, spread=0.999)]),
+    "empty product among others": make_result([make_cell("numpy-cpu", size=size) for size in (0, 8, 64)]),
+    "long shapes": make_result(
+        [make_cell("numpy-cpu", m=16384, n=16384, k=16000 + n, relative_error=0.0) for n in range(30)]
+    ),
     "empty product": make_result([make_cell("numpy-cpu", size=0)]),
     "unicode": make_result([make_cell("行列-cpu:ä=✓"), make_cell("𝔸" * 60, 2e-6)]),
     "many": make_result([make_cell(f"backend-{i}", 1e-6 * (i + 1), size) for i in range(30) for size in (8, 64)]),

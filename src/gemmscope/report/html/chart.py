@@ -28,7 +28,8 @@ _LEFT, _TOP, _BELOW = 62, 12, 50
 _LETTER, _LINE, _MOST_NAME = 7.0, 16, 26
 # Between the lines' ends and their names, and between the chart's edges and its first and last points.
 _REACH, _INSET = 34, 18
-_SLANT = 0.64
+# How far a slanted text reaches down and to the left, for each pixel of its length.
+_DOWN, _ASIDE = 0.64, 0.77
 
 
 class Dot(NamedTuple):
@@ -40,11 +41,15 @@ class Dot(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A line's name beside its end; ``end`` is the last point, which a thin line leads from."""
+    """A line's name beside its end; ``end`` is the last point, which a thin line leads from.
+
+    From a point that is ``far`` that line must not look like measured ones.
+    """
 
     end: Dot
     y: float
     text: str
+    far: bool
 
 
 class Ceiling(NamedTuple):
@@ -106,12 +111,11 @@ def chart_of(
     right: float = _WIDTHS[width] - _INSET
     if width == "wide":
         right -= _REACH + _LETTER * min(_MOST_NAME, max(map(_letters, names)))
-    across, slanted = _shape_ticks(scale, _LEFT, right)
-    depth = _LETTER * _SLANT * max(len(tick.text) for tick in across) if slanted else 0
+    places, across, slanted = _across(scale, right)
+    depth = _LETTER * _DOWN * max(_letters(tick.text) for tick in across) + 8 if slanted else 0
     height = max(_HEIGHTS[width], _LINE * len(names) if width == "wide" else 0)
     low, high = limits(panel.series)
     up = Axis(kind, low if kind == "log" else 0.0, high, _TOP + height, _TOP)
-    places = _places(scale, _LEFT + _INSET, right - _INSET)
     lines = [_line(line, keys[line.backend], scale, places, up, told) for line in panel.series]
     if width == "wide":
         lines = named(lines, panel.series, _TOP, _TOP + height)
@@ -149,7 +153,8 @@ def named(lines: list[Line], series: list[Series], low: float, high: float) -> l
         key=lambda end: (end[0].y, end[1]),
     )
     heights = apart([dot.y for dot, _ in ends], _LINE, low, high)
-    places = {index: Name(dot, round(y, 1), cut(series[index].label)) for (dot, index), y in zip(ends, heights, strict=True)}  # fmt: skip  # noqa: E501
+    last = max((dot.x for dot, _ in ends), default=0.0)
+    places = {index: Name(dot, round(y, 1), cut(series[index].label), dot.x < last) for (dot, index), y in zip(ends, heights, strict=True)}  # fmt: skip  # noqa: E501
     return [
         Line(line.key, line.path, line.band, line.dots, line.thin, line.faint, places.get(index))
         for index, line in enumerate(lines)
@@ -201,29 +206,30 @@ def _band(run: list[tuple[float, Point]], up: Axis) -> str:
     return _path([(x, low) for x, low, _ in bounds] + [(x, high) for x, _, high in reversed(bounds)]) + "Z"
 
 
-def _places(scale: Scale, left: float, right: float) -> Axis:
-    """The horizontal axis: by the logarithm of the size where there are sizes, else one shape beside the next."""
-    if scale.numeric:
-        return Axis("linear", math.log2(scale.shapes[0].n), math.log2(scale.shapes[-1].n), left, right)
-    if len(scale.shapes) == 1:
-        return Axis("linear", 0.0, max(1.0, *scale.offsets.values()), left, right)
-    return Axis("linear", 0.0, len(scale.shapes) - 1.0, left, right)
-
-
-def _place(scale: Scale, shape: Shape, backend: str) -> float:
-    place = scale.at(shape, backend)
-    return math.log2(place) if scale.numeric else place
-
-
-def _shape_ticks(scale: Scale, left: float, right: float) -> tuple[list[Tick], bool]:
-    """The sizes or shapes below, and whether they have to be slanted."""
-    places = _places(scale, left + _INSET, right - _INSET)
+def _across(scale: Scale, right: float) -> tuple[Axis, list[Tick], bool]:
+    """The horizontal axis, the sizes or shapes below it, and whether they have to be slanted."""
+    axis = _axis(scale, _LEFT + _INSET, right - _INSET)
     texts = [str(shape.n) if scale.numeric else str(shape) for shape in scale.shapes]
     if len(texts) == 1:
-        return [Tick(round((left + right) / 2, 1), texts[0])], False
-    at = [places.at(_place(scale, shape, "")) for shape in scale.shapes]
+        return axis, [Tick(round((_LEFT + right) / 2, 1), texts[0])], False
+    at = [axis.at(_place(scale, shape, "")) for shape in scale.shapes]
     shown = kept(at, [_LETTER * len(text) + 8 for text in texts])
     slanted = len(shown) < len(texts) and not scale.numeric
     if slanted:
+        axis = _axis(scale, max(_LEFT + _INSET, _ASIDE * _LETTER * max(map(_letters, texts)) + 8), right - _INSET)
+        at = [axis.at(_place(scale, shape, "")) for shape in scale.shapes]
         shown = kept(at, [1.6 * _LINE] * len(texts))
-    return [Tick(at[index], texts[index]) for index in shown], slanted
+    return axis, [Tick(at[index], texts[index]) for index in shown], slanted
+
+
+def _axis(scale: Scale, left: float, right: float) -> Axis:
+    places = [_place(scale, shape, "") for shape in scale.shapes]
+    # The backends of a single shape are set apart, from 0 to 1.
+    high = places[-1] if len(places) > 1 else 1.0
+    return Axis("linear", places[0], high, left, right)
+
+
+def _place(scale: Scale, shape: Shape, backend: str) -> float:
+    """By the logarithm of the size where there are sizes, else one shape beside the next."""
+    place = scale.at(shape, backend)
+    return math.log2(max(place, 0.5)) if scale.numeric else place

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _WIDTHS: tuple[Width, ...] = ("wide", "narrow")
 _KINDS: tuple[Kind, ...] = ("log", "linear")
+_NOTHING = "Nothing was measured: the tables say why."
 
 
 def page(result: Result) -> str:
@@ -59,10 +60,10 @@ def page(result: Result) -> str:
         speed=_charts(speed, (told_time, told_rate), keys),
         speed_title=series.SPEED_TITLE,
         speed_note=series.reading_note(speed),
-        why_no_speed=series.WHY_NO_SPEED,
+        why_no_speed=_NOTHING,
         speedup=_charts(speedup, (told_speedup,), keys),
         speedup_title=series.speedup_title(result),
-        why_no_speedup=series.why_no_speedup(result),
+        why_no_speedup=series.why_no_speedup(result) if speed[0].series else _NOTHING,
         calls=call_tables(calls, result, keys),
         parts_title=stacks.TITLE,
         roofline=[roofline_chart(roofline, keys, width) for width in _WIDTHS] if roofline else [],
