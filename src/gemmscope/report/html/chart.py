@@ -216,7 +216,7 @@ def _across(scale: Scale, right: float) -> tuple[Axis, list[Tick], bool]:
     shown = kept(at, [_LETTER * len(text) + 8 for text in texts])
     slanted = len(shown) < len(texts) and not scale.numeric
     if slanted:
-        axis = _axis(scale, max(_LEFT + _INSET, _ASIDE * _LETTER * max(map(_letters, texts)) + 8), right - _INSET)
+        axis = _axis(scale, max(_LEFT + _INSET, _ASIDE * _LETTER * max(map(_letters, texts)) + _LINE), right - _INSET)
         at = [axis.at(_place(scale, shape, "")) for shape in scale.shapes]
         shown = kept(at, [1.6 * _LINE] * len(texts))
     return axis, [Tick(at[index], texts[index]) for index in shown], slanted
