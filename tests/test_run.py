@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import gemmscope
+from gemmscope.report.figures import kinds
 from gemmscope.results.events import SamplesTaken, SetFinished
 from gemmscope.results.journal import read_journal
 
@@ -87,10 +88,12 @@ def test_a_run_ends_well(finished):
     done, folder, result = finished
     assert done.returncode == 0, done.stderr
     assert result.status == "complete"
-    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl", "figures"}
+    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl", "report.html", "figures"}
     drawn = {path.name for path in (folder / "figures").iterdir()}
-    assert drawn == {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
-    assert "Results: " in done.stderr
+    assert drawn >= {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
+    assert drawn == {f"{kind}.{suffix}" for kind in kinds(result) for suffix in ("svg", "png")}
+    assert f"Results: {folder / 'results.json'}" in done.stderr
+    assert f"Page: {folder / 'report.html'}" in done.stderr
 
 
 def test_every_cell_is_right_and_measured_in_every_set(finished):
@@ -179,6 +182,21 @@ def test_figures_are_drawn_again_from_the_file(finished, tmp_path):
     assert gemmscope_("report", folder, "--figures", tmp_path / "f").returncode == 0
     for name in ("speed.svg", "speedup.svg"):
         assert (tmp_path / "f" / name).read_bytes() == (folder / "figures" / name).read_bytes()
+
+
+def test_the_page_is_made_again_from_the_file(finished, tmp_path):
+    _, folder, _ = finished
+    assert gemmscope_("report", folder, "--html", tmp_path / "page.html").returncode == 0
+    assert (tmp_path / "page.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_page_that_cannot_be_written_costs_no_results(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    done = gemmscope_("run", "--sizes", "8", "--backends", "cblas", "--sets", "2", "--seconds", "2", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "report.html: cannot be written" in done.stderr
+    assert gemmscope.load(tmp_path).status == "complete"
+    assert (tmp_path / "figures" / "speed.svg").exists()
 
 
 def test_the_journal_says_the_same(finished):

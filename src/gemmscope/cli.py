@@ -108,7 +108,7 @@ def run(
     out: str | None,
     as_json: bool,
 ) -> None:
-    r"""Measure, and write DIR/results.json and DIR/figures/.
+    r"""Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
     processes for every set; the intervals are over the sets.
@@ -142,6 +142,7 @@ def run(
         result = job.execute(progress)
     # Before the table: whoever reads only its beginning should still learn where the rest is.
     _tell(f"Results: {job.folder / 'results.json'}")
+    _tell(f"Page: {job.folder / jobs.PAGE}")
     _print(result, as_json=as_json)
     if result.status == "partial":
         _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}")
@@ -202,18 +203,28 @@ def shapes(as_json: bool) -> None:
 @main.command()
 @click.argument("results", type=click.Path(exists=True))
 @click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Draw the figures into this folder.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write the page: one file that needs no other."
+)
 @click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip  # noqa: E501
 @click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip  # noqa: E501
 @click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def report(
-    results: str, figures: str | None, csv: str | None, markdown: str | None, pyperf: str | None, as_json: bool
+    results: str,
+    figures: str | None,
+    html: str | None,
+    csv: str | None,
+    markdown: str | None,
+    pyperf: str | None,
+    as_json: bool,
 ) -> None:
     r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
     Examples:
       gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
+      gemmscope report some-folder --html report.html
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
@@ -231,6 +242,13 @@ def report(
         _write(markdown, document.markdown(run_page.result_page(result)))
     if pyperf is not None:
         _write(pyperf, exports.to_pyperf(result))
+    if html is not None:
+        from pathlib import Path  # noqa: PLC0415
+
+        from gemmscope.report.html import write_page  # noqa: PLC0415
+
+        write_page(result, Path(html))
+        _tell(f"Written: {html}")
     if figures is not None:
         from pathlib import Path  # noqa: PLC0415
 

@@ -27,6 +27,7 @@ from gemmscope.measure.session import Progress, Session
 from gemmscope.measure.stopping import open_cells
 from gemmscope.presets import PRESETS
 from gemmscope.report.figures import draw
+from gemmscope.report.html import write_page
 from gemmscope.results.assemble import assemble
 from gemmscope.results.events import (
     CellFailed,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
 FIGURES = "figures"
+PAGE = "report.html"
 
 
 def run(
@@ -210,6 +212,7 @@ class Job:
             save(result, self.folder / RESULTS)
             with writing(self.folder / FIGURES):
                 draw(result, self.folder / FIGURES)
+            write_page(result, self.folder / PAGE)
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:

@@ -1,0 +1,27 @@
+"""A run as one page: a file that needs no network, no server and no other file.
+
+The modules here settle what stands on the page, in words and in pixels; ``templates`` holds how it looks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.report.html.page import page
+from gemmscope.results.store import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemmscope.results.model import Result
+
+__all__ = ["page", "write_page"]
+
+
+def write_page(result: Result, path: Path) -> None:
+    """Writes a run's page. Whoever reads it sees the old one or the new one, and never a half of it.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    write_whole(path, page(result).encode)

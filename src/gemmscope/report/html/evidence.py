@@ -1,0 +1,105 @@
+"""What a run found, with links to what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.report import text as words
+from gemmscope.report.explain import grouped
+from gemmscope.report.ranking import ranking
+from gemmscope.report.shapes import with_times
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+    from gemmscope.report.figures.stacks import Call
+    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.results.model import Finding, Result
+
+# The chart in which a rule's figures can be seen; the tables alone where it is none of these.
+_CHARTS = {
+    "fastest": ("speed", "speedup"),
+    "order-changes": ("speedup",),
+    "gpu-threshold": ("speedup",),
+    "gpu-equal-precision": ("speedup",),
+    "kernel-as-cause": ("parts",),
+    "overhead": ("parts",),
+    "python-or-native": ("parts",),
+    "allocation": ("parts",),
+    "gpu-launch-bound": ("parts",),
+}
+_NAMES = {"speed": "time and speed", "speedup": "speed-up", "parts": "parts of calls"}
+_MOST_SHAPES = 6
+
+
+class Link(NamedTuple):
+    """Where to look: the ``id`` of a part of the page."""
+
+    target: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence and its links. ``verdict`` is a finding's, or empty."""
+
+    text: str
+    verdict: str
+    links: list[Link]
+
+
+def table_id(shape: str) -> str:
+    """The ``id`` of a shape's table."""
+    return f"shape-{shape}"
+
+
+def call_id(number: int) -> str:
+    """The ``id`` of the bars of a call, counted from 0."""
+    return f"call-{number}"
+
+
+def answer(
+    result: Result, shapes: Sequence[ShapeCells], charts: Container[str], calls: Sequence[Call]
+) -> dict[str, list[Said]]:
+    """The findings under their headings; without any, the least time at each shape.
+
+    Args:
+        result: The run.
+        shapes: All of its shapes; each has a table.
+        charts: The kinds of charts that the page has.
+        calls: Those whose parts it shows.
+    """
+    tables = {shape.shape for shape in shapes}
+    if not result.findings:
+        margin = result.settings.margin
+        said = [
+            Said(f"{shape.title}: {ranking(shape, margin)}", "", [Link(table_id(shape.shape), "table")])
+            for shape in shapes
+        ]
+        return {"The answer": said} if said else {}
+    missing = {record.name for record in result.backends if record.status != "ok"}
+    places = {kind: {"": kind} for kind in _NAMES if kind in charts}
+    if "parts" in places:
+        places["parts"] |= {call.backend: call_id(number) for number, call in reversed(list(enumerate(calls)))}
+    return {
+        heading: [Said(found.text, found.verdict, _links(found, tables, places, missing)) for found in findings]
+        for heading, findings in grouped(result.findings).items()
+    }
+
+
+def _links(
+    finding: Finding, tables: Container[str], places: Mapping[str, Mapping[str, str]], missing: Container[str]
+) -> list[Link]:
+    kinds = _CHARTS.get(finding.id, ())
+    if finding.id.startswith("claim-") and finding.verdict != "not testable":
+        kinds = ("speedup",)
+    subject = finding.backends[0] if finding.backends else ""
+    links = [Link(places[kind].get(subject, places[kind][""]), _NAMES[kind]) for kind in kinds if kind in places]
+    shapes = [shape for shape in finding.shapes if shape in tables]
+    links += [Link(table_id(shape), with_times(shape)) for shape in shapes[:_MOST_SHAPES]]
+    if len(shapes) > _MOST_SHAPES:
+        links.append(Link("tables", words.count(len(shapes) - _MOST_SHAPES, "other shape")))
+    if any(name in missing for name in finding.backends):
+        links.append(Link("missing", "what is missing"))
+    return links or [Link("trust", "canary and warnings")]

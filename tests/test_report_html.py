@@ -1,0 +1,437 @@
+"""The page of a run: what stands in it, and, in a headless browser, how it behaves."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gemmscope.errors import UsageError
+from gemmscope.report import text as words
+from gemmscope.report.html import page, write_page
+from gemmscope.results.model import Canary, Sample
+from gemmscope.results.store import save
+from tests.builders import (
+    make_backend,
+    make_ceilings,
+    make_cell,
+    make_comparison,
+    make_finding,
+    make_interval,
+    make_part,
+    make_result,
+    make_settings,
+    make_worker,
+)
+
+EVIL = "<script>alert(1)</script>"
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+def a_run(**changes):
+    """Two libraries at three sizes, with all that a page can show."""
+    cells, comparisons, parts = [], [], []
+    for size in (16, 64, 256):
+        seconds = 2 * size**3 / 50e9 + 1e-6
+        cells += [
+            make_cell("numpy-cpu", seconds, size), make_cell("mlx-cpu", 3 * seconds, size),
+            make_cell("mlx-cpu", 2 * seconds, size, mode="throughput"), make_cell("mlx-cpu:tf32", seconds / 2, size),
+            make_cell("null-python", 5e-7, size),
+        ]  # fmt: skip
+        comparisons += [
+            make_comparison("mlx-cpu", 3.0, "slower", size),
+            make_comparison("mlx-cpu", 2.0, "slower", size, mode="throughput"),
+            make_comparison("mlx-cpu:tf32", 0.5, "faster", size),
+        ]
+        parts += [
+            make_part("numpy-cpu", "kernel", seconds * 0.7, size),
+            make_part("numpy-cpu", "binding", seconds * 0.2, size),
+            make_part("numpy-cpu", "allocation", 1e-9, size, status="below resolution", resolution=2e-8),
+        ]
+    cells.append(make_cell("torch-cpu", None, 256, status="skipped", reason="one product would take 9 s"))
+    gpu = make_backend("mlx-gpu", status="unavailable", reason="no gpu here", remedy="run on Apple silicon")
+    fields = {
+        "backends": [gpu],
+        "parts": parts,
+        "ceilings": make_ceilings(),
+        "findings": [
+            make_finding("numpy-cpu is fastest.", backends=["numpy-cpu"], shapes=["16x16x16", "64x64x64"]),
+            make_finding("Little is around the kernel.", id="overhead", backends=["numpy-cpu"], shapes=["64x64x64"]),
+            make_finding("The gpu is ahead.", id="claim-mlx-gpu", verdict="not testable", backends=["mlx-gpu"]),
+            make_finding("The machine drifted.", id="drift"),
+        ],
+        "workers": [
+            make_worker("numpy", set=0), make_worker("mlx", set=0),
+            make_worker("mlx", set=1, provenance={"version": "2.5"}),
+        ],
+        "canary": Canary(shape="192x192x192", seconds=make_interval(3e-4), drift=0.01),
+        "warnings": ["only 3 of 5 sets fitted"],
+        "settings": make_settings("16x16x16", "64x64x64", "256x256x256", command="gemmscope run --out 'a  b'"),
+    }  # fmt: skip
+    return make_result(cells, comparisons, **fields | changes)
+
+
+class TestText:
+    """What needs no browser."""
+
+    def test_the_answer_comes_first_and_every_link_leads_somewhere(self):
+        html = page(a_run())
+        assert html.index("numpy-cpu is fastest.") < html.index('id="figures"') < html.index('id="tables"')
+        targets = re.findall(r'href="#([^"]+)"', html)
+        ids = set(re.findall(r'id="([^"]+)"', html))
+        assert len(targets) > 20
+        assert set(targets) <= ids
+        said = html[html.index("numpy-cpu is fastest.") :]
+        links = re.findall(r'href="#([^"]+)"', said[: said.index("</li>")])
+        assert links == ["speed", "speedup", "shape-16x16x16", "shape-64x64x64"]
+
+    def test_a_finding_about_a_call_leads_to_its_bars(self):
+        html = page(a_run())
+        said = html[html.index("Little is around the kernel.") :]
+        (target,) = re.findall(r'href="#(call-[^"]+)"', said[: said.index("</li>")])
+        call = html[html.index(f'id="{target}"') :]
+        assert "numpy-cpu" in call[: call.index("</caption>")]
+
+    def test_without_findings_the_least_time_is_said(self):
+        html = page(a_run(findings=[]))
+        answer = html[html.index('id="answer"') : html.index('id="figures"')]
+        assert "16×16×16: Fastest: mlx-cpu:tf32" in answer
+
+    def test_what_is_missing_is_said_with_reason_and_remedy(self):
+        html = page(a_run())
+        assert "unavailable: no gpu here" in html
+        assert "run on Apple silicon" in html
+        assert "one product would take 9 s" in html
+        assert "only 3 of 5 sets fitted" in html
+
+    def test_provenance_names_the_sets_that_differ(self):
+        html = page(a_run())
+        assert "libblas.so<br>libm.so" in html
+        assert "set 1: 2.4.6<br>set 2: 2.5" in html
+
+    def test_the_command_keeps_its_quotes_and_blanks(self):
+        assert "<code>gemmscope run --out &#39;a  b&#39;</code>" in page(a_run())
+
+    def test_a_command_is_made_where_none_was_given(self):
+        settings = make_settings("8x8x8", backends=["numpy-cpu:out"], backend_files=["a b.py"], seconds=5, threads=2)
+        html = page(a_run(settings=settings))
+        assert (
+            "gemmscope run --shape 8x8x8 --backends numpy-cpu:out --backend-file &#39;a b.py&#39; --threads 2 "
+            "--pairs 10 --sets 5 --seconds 5 --margin 0.01 --width 0.005 --seed 0"
+        ) in html
+
+    def test_everything_from_the_file_is_escaped(self):
+        cells = [make_cell(name, 1e-6 * scale) for scale, name in ((1, "numpy-cpu"), (2, EVIL), (3, '"><img src=x>'))]
+        lost = make_cell(f"{EVIL}-lost", None, status="failed", reason=EVIL)
+        html = page(
+            make_result(
+                [*cells, lost], [make_comparison(EVIL, 2.0, "slower", baseline=EVIL)], warnings=[EVIL],
+                findings=[make_finding(EVIL, verdict=EVIL, backends=[EVIL], shapes=[EVIL])],
+                parts=[make_part(EVIL, EVIL, 1e-7), make_part(EVIL, "kernel", None, status="unknown", reason=EVIL)],
+                workers=[
+                    make_worker(EVIL, provenance={EVIL: EVIL}, environment={EVIL: EVIL}, backends={EVIL: {EVIL: EVIL}})
+                ],
+                backends=[make_backend(f"{EVIL}-gone", status="failed", reason=EVIL, remedy=EVIL, library=EVIL)],
+                ceilings=make_ceilings(instructions=EVIL, note=EVIL), gemmscope=EVIL, started=EVIL,
+                settings=make_settings("64x64x64", EVIL, command=EVIL, backend_files=[EVIL]),
+            )
+        )  # fmt: skip
+        assert "<script>alert" not in html
+        assert "<img" not in html
+        assert html.count("<script>") == html.count("</script>") == 1
+        assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 20
+
+    def test_no_character_moves_what_stands_around_it(self):
+        html = page(
+            make_result([make_cell("a\u202eb\x1b[31m\nc"), make_cell("行列-cpu", 2e-6), make_cell("\ud800", 3e-6)])
+        )
+        assert "\u202e" not in html
+        assert "\x1b" not in html
+        assert "a b [31m c" in html
+        assert "行列-cpu" in html
+
+    def test_samples_stay_in_the_results(self, tmp_path):
+        samples = [Sample(set=i % 5, round=i, turn=0, start=0.123456789 * i, first_pair=0, loops=7, seconds=1e-3) for i in range(20000)]  # fmt: skip  # noqa: E501
+        save(make_result([make_cell("numpy-cpu", samples=samples)]), tmp_path / "results.json")
+        write_page(make_result([make_cell("numpy-cpu", samples=samples)]), tmp_path / "report.html")
+        assert (tmp_path / "results.json").stat().st_size > 2_000_000
+        assert (tmp_path / "report.html").stat().st_size < 100_000
+
+    def test_the_same_result_gives_the_same_page(self):
+        assert page(a_run()) == page(a_run())
+
+    def test_a_place_that_cannot_be_written_is_named(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_page(a_run(), tmp_path / "file" / "report.html")
+
+    def test_the_report_is_made_without_a_framework_or_matplotlib(self, tmp_path):
+        save(a_run(), tmp_path / "results.json")
+        code = (
+            "import sys; from gemmscope.cli import main\n"
+            f"try: main(['report', {str(tmp_path)!r}, '--html', {str(tmp_path / 'sub' / 'r.html')!r}])\n"
+            "except SystemExit as end: assert not end.code\n"
+            "print(*{name.partition('.')[0] for name in sys.modules})"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert "Written: " in done.stderr
+        assert not {"torch", "mlx", "matplotlib"} & set(done.stdout.splitlines()[-1].split())
+        assert (tmp_path / "sub" / "r.html").read_text() == page(a_run())
+
+
+UNUSUAL = {
+    "no cells": make_result([]),
+    "failures alone": make_result([make_cell("numpy-cpu", None, status="failed", reason="killed by signal 9")]),
+    "one cell": make_result([make_cell("numpy-cpu")]),
+    "one set": make_result([make_cell("numpy-cpu", spread=None), make_cell("cblas", 2e-6, spread=None)]),
+    "cut off": make_result([make_cell("numpy-cpu")], status="partial"),
+    "rectangles": make_result(
+        [make_cell("numpy-cpu", 1e-6 * n, m=1, n=n, k=4096) for n in range(1000, 1020)]
+        + [make_cell("cblas", 2e-6 * n, m=1, n=n, k=4096) for n in range(1000, 1020, 2)]
+    ),
+    "no time at all": make_result(
+        [
+            msgspec.structs.replace(make_cell("numpy-cpu"), seconds=make_interval(0.0), gflops=None),
+            make_cell("cblas", float("nan"), gflops=None),
+        ]
+    ),
+    "worlds apart": make_result([make_cell("numpy-cpu", 1e-9), make_cell("cblas", 3e3, spread=0.999)]),
+    "empty product among others": make_result([make_cell("numpy-cpu", size=size) for size in (0, 8, 64)]),
+    "long shapes": make_result(
+        [make_cell("numpy-cpu", m=16384, n=16384, k=16000 + n, relative_error=0.0) for n in range(30)]
+    ),
+    "empty product": make_result([make_cell("numpy-cpu", size=0)]),
+    "unicode": make_result([make_cell("行列-cpu:ä=✓"), make_cell("𝔸" * 60, 2e-6)]),
+    "many": make_result([make_cell(f"backend-{i}", 1e-6 * (i + 1), size) for i in range(30) for size in (8, 64)]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine to open the page with")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a result's page; at the end of the test nothing may have been complained of, or asked of the network."""
+    complaints, requests, contexts = [], [], []
+    path: Path = tmp_path / "report.html"
+
+    def shown(result, size=DESKTOP, scheme="light", **more):
+        write_page(result, path)
+        contexts.append(browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce", **more
+        ))  # fmt: skip
+        opened = contexts[-1].new_page()
+        opened.on("console", lambda message: complaints.append(message.text))
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+        opened.on("request", lambda request: requests.append(request.url))
+        opened.goto(path.as_uri())
+        return opened
+
+    yield shown
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert {url for url in requests if not url.startswith("data:")} <= {path.as_uri()}
+
+
+def charts(opened, figure):
+    return opened.locator(f"#{figure} svg.chart:visible")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_all_figures_are_there_and_nothing_overflows(show, size, scheme):
+    opened = show(a_run(), size, scheme)
+    assert [charts(opened, name).count() for name in ("speed", "speedup", "roofline")] == [2, 1, 1]
+    for name in ("speed", "speedup", "roofline"):
+        for chart in charts(opened, name).all():
+            box = chart.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= size[0]
+            assert box["height"] > 200
+    assert opened.locator("#parts .bar:visible").count() == 3
+    assert opened.evaluate("document.documentElement.scrollWidth") == size[0]
+    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(16, 21, 28)")
+
+
+@pytest.mark.parametrize("result", UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_runs_have_a_page_too(show, result):
+    opened = show(result, PHONE)
+    assert opened.locator("h1").inner_text().startswith("float32 matrix products")
+    assert opened.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    assert "NaN" not in opened.content()
+    assert "Infinity" not in opened.content()
+    opened.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    outside = opened.evaluate(
+        "[...document.querySelectorAll('svg.chart')].filter(chart => chart.checkVisibility()).flatMap(chart => {"
+        " const box = chart.getBoundingClientRect();"
+        " return [...chart.querySelectorAll('.dot, text')].filter(part => { const at = part.getBoundingClientRect();"
+        " return at.left < box.left - 1 || at.right > box.right + 1"
+        " || at.top < box.top - 1 || at.bottom > box.bottom + 1 })"
+        " .map(part => part.textContent || part.getAttribute('aria-label')) })"
+    )
+    assert outside == []
+
+
+def test_nothing_in_a_name_is_run(show):
+    opened = show(make_result([make_cell("numpy-cpu"), make_cell(EVIL, 2e-6)]))
+    assert EVIL in opened.locator("#tables table").first.inner_text()
+
+
+def test_values_are_those_of_the_results(show):
+    result = a_run()
+    opened = show(result)
+    rows = {}
+    for table in opened.locator("#tables .shape").all():
+        for row in table.locator("tbody tr:not(.mode)").all():
+            mode = row.evaluate("row => row.parentNode.querySelector('.mode') ? 'throughput' : 'latency'")
+            rows[table.locator("h3").inner_text(), row.locator("th").inner_text().strip(), mode] = (
+                row.inner_text().split("\t")
+            )
+    times = opened.locator("#speed svg.chart.wide.is-log .dot").evaluate_all("dots => dots.map(dot => dot.ariaLabel)")
+    measured = [cell for cell in result.cells if cell.seconds and cell.backend != "null-python"]
+    assert len(rows) == len(measured) == 12
+    for cell in measured:
+        shape = words.TIMES.join([str(cell.n)] * 3)
+        texts = rows[shape, cell.backend, cell.mode]
+        assert texts[1:3] == [words.duration(cell.seconds.median), words.time_bounds(cell.seconds)]
+        assert texts[3] == words.rate_number(cell.gflops)
+        label = cell.backend if cell.mode == "latency" else f"{cell.backend}, throughput"
+        assert f"{label}, {shape}: {words.interval(cell.seconds)}" in times
+        assert any(text.startswith(f"{label}, {shape}: {words.rate(cell.gflops)} [") for text in times)
+    for one in result.comparisons:
+        texts = rows[words.TIMES.join([str(one.n)] * 3), one.backend, one.mode]
+        assert texts[4:6] == [words.ratio_median(one.ratio), words.ratio_bounds(one.ratio)]
+        assert texts[6:8] == [one.verdict, words.speedup(one.speedup)]
+    points = opened.locator("#speedup svg.chart.wide.is-log .dot").evaluate_all(
+        "dots => dots.map(dot => dot.ariaLabel)"
+    )
+    assert "mlx-cpu, 64×64×64: 0.33× [0.33×, 0.34×]" in points
+
+
+def test_parts_are_those_of_the_results(show):
+    result = a_run()
+    opened = show(result)
+    rows = opened.locator("#parts tbody tr").all()
+    assert [row.locator("th").inner_text() for row in rows] == ["16×16×16", "64×64×64", "256×256×256"]
+    for row, size in zip(rows, (16, 64, 256), strict=True):
+        (cell,) = [cell for cell in result.cells if (cell.backend, cell.n) == ("numpy-cpu", size)]
+        kernel, binding, allocation = [part for part in result.parts if part.n == size]
+        assert row.locator(".time").inner_text() == words.duration(cell.seconds.median)
+        told = row.locator(".words").inner_text()
+        assert f"kernel {words.interval(kernel.seconds)}, 70 %" in told
+        assert f"binding {words.interval(binding.seconds)}, 20 %" in told
+        assert f"allocation below resolution (< {words.duration(allocation.resolution)})" in told
+        bars = [bar.bounding_box()["width"] for bar in row.locator("rect:not(.rest)").all()]
+        whole = row.locator(".bar").bounding_box()["width"]
+        assert [bar / whole for bar in bars] == pytest.approx([0.7, 0.2], abs=0.01)
+
+
+def test_lines_are_hidden_and_shown_by_backend_and_by_library(show):
+    opened = show(a_run())
+    number = opened.locator("label", has_text=re.compile(r"^\s*mlx-cpu$")).locator("input").get_attribute("data-shows")
+    line = opened.locator(f"#speed svg.wide.is-log g.line[data-key='{number}']").first
+    assert line.is_visible()
+    opened.get_by_role("checkbox", name="mlx-cpu", exact=True).uncheck()
+    assert not line.is_visible()
+    library = opened.get_by_role("checkbox", name="mlx, all lines")
+    assert library.evaluate("box => box.indeterminate")
+    opened.get_by_role("checkbox", name="mlx-cpu", exact=True).check()
+    assert line.is_visible()
+    library.uncheck()
+    assert not line.is_visible()
+    assert not opened.get_by_role("checkbox", name="mlx-cpu:tf32").is_checked()
+    assert opened.locator("#speed svg.wide.is-log g.line:visible").count() > 0
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_axis_is_switched(show, size):
+    opened = show(a_run(), size)
+    before = [chart.get_attribute("aria-label") for chart in charts(opened, "speed").all()]
+    opened.get_by_role("radio", name="linear").check()
+    after = [chart.get_attribute("aria-label") for chart in charts(opened, "speed").all()]
+    assert len(before) == len(after) == 2
+    assert all("logarithmic" in text for text in before)
+    assert all("linear" in text for text in after)
+    assert opened.locator("#roofline svg.chart:visible").count() == 1
+
+
+def test_a_value_is_told_at_the_pointer(show):
+    opened = show(a_run())
+    dot = charts(opened, "speed").first.locator(".dot").first
+    dot.scroll_into_view_if_needed()
+    box = dot.bounding_box()
+    opened.mouse.move(box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2)
+    tip = opened.locator("#tip")
+    assert tip.is_visible()
+    assert re.fullmatch(r"\S+, 16×16×16: .* µs \[.*\]", tip.inner_text())
+    opened.mouse.move(5, 5)
+    assert not tip.is_visible()
+
+
+def test_values_are_told_by_the_keyboard(show):
+    opened = show(a_run())
+    charts(opened, "speed").first.focus()
+    opened.keyboard.press("ArrowRight")
+    tip = opened.locator("#tip")
+    assert tip.inner_text() == opened.evaluate("document.activeElement.ariaLabel")
+    assert tip.inner_text().startswith("numpy-cpu, 16×16×16: ")
+    opened.keyboard.press("ArrowRight")
+    assert tip.inner_text().startswith("numpy-cpu, 64×64×64: ")
+    opened.keyboard.press("ArrowDown")
+    assert ", 64×64×64: " in tip.inner_text()
+    assert not tip.inner_text().startswith("numpy-cpu,")
+    opened.keyboard.press("End")
+    opened.keyboard.press("Tab")
+    assert not tip.is_visible()
+
+
+def test_the_keyboard_begins_with_a_link_past_the_head(show):
+    opened = show(a_run())
+    opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.textContent") == "Skip to the answer"
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("document.activeElement.id") == "answer"
+
+
+def test_tables_say_what_they_are(show):
+    opened = show(a_run())
+    for table in opened.locator("table").all():
+        assert table.locator("caption").count() == 1
+        assert table.locator("thead th:not([scope=col])").count() == 0
+        assert table.locator("tbody th:not([scope])").count() == 0
+
+
+def test_all_is_there_without_the_script(show):
+    opened = show(a_run(), java_script_enabled=False)
+    assert charts(opened, "speed").count() == 2
+
+
+def test_on_paper_the_page_is_light_and_without_switches(show):
+    opened = show(a_run(), scheme="dark")
+    opened.emulate_media(media="print", color_scheme="dark")
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not opened.locator(".controls").is_visible()
+    assert charts(opened, "speed").count() == 2
+
+
+def test_the_page_stays_the_same_after_the_file_was_read_again():
+    result = a_run()
+    assert page(msgspec.json.decode(msgspec.json.encode(result), type=type(result))) == page(result)
