@@ -257,6 +257,16 @@ def test_hybrid_of_intel(tree: Tree, kinds: dict[str, str], expected: tuple[int 
     assert cpu.core_kinds(root, no_sysctl) == cpu.CoreKinds(*expected)
 
 
+@pytest.mark.parametrize(
+    ("capacities", "expected"),
+    [([250, 250, 871, 871, 1024], (3, 2)), ([1024, 1024], (None, None)), ([980, 1024], (None, None))],
+    ids=["three kinds", "one kind", "two bins of one kind"],
+)
+def test_hybrid_of_arm(tree: Tree, capacities: list[int], expected: tuple[int | None, int | None]) -> None:
+    root = tree({f"sys/devices/system/cpu/cpu{i}/cpu_capacity": f"{each}\n" for i, each in enumerate(capacities)})
+    assert cpu.core_kinds(root, no_sysctl) == cpu.CoreKinds(*expected)
+
+
 def test_frequency_and_governor(tree: Tree) -> None:
     policies = "sys/devices/system/cpu/cpufreq"
     root = tree(

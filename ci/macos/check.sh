@@ -19,7 +19,8 @@ step() { printf -- '-- %s (%s s)\n' "$1" "$SECONDS"; }
 step "tools"
 # clang 19 and older cannot read the libc++ headers; LLVM's own archive has newer ones for every Debian and Ubuntu.
 if [ ! -x "/usr/lib/llvm-$llvm/bin/clang++" ] || [ ! -x "/usr/lib/llvm-$llvm/bin/ld64.lld" ]; then
-  if [ "$(id -u)" != 0 ] || ! apt-get install -y -q "clang-$llvm" "lld-$llvm" "llvm-$llvm"; then
+  # Lists of packages may be missing, as in a fresh container, or name versions that are gone.
+  if [ "$(id -u)" != 0 ] || ! apt-get update -q || ! apt-get install -y -q "clang-$llvm" "lld-$llvm" "llvm-$llvm"; then
     echo "install clang-$llvm, lld-$llvm and llvm-$llvm (https://apt.llvm.org has them), and run this again" >&2
     exit 1
   fi
@@ -56,6 +57,9 @@ modules=$(sed -nE 's/^ *nanobind_add_module\(([a-z_]+) .*/\1/p' project/CMakeLis
 for module in $modules; do
   python "$here/verify.py" "site/gemmscope/$module$SETUPTOOLS_EXT_SUFFIX" site "$MACOS_SDK"
 done
+
+step "names that are looked up at run time"
+python "$here/lookups.py" project "$MACOS_SDK"
 
 step "what must fail, fails"
 python "$here/controls.py" "$work"

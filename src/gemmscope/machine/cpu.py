@@ -29,6 +29,9 @@ _ARM_CORES = {
     (0xC0, 0xAC3): "Ampere-1",
 }
 
+# The middle ones of three kinds of Arm's cores are rated above this share of the fastest, and so is a slow bin of one.
+_EFFICIENCY_CAPACITY = 0.5
+
 # Outside of these a frequency is a unit mistaken, or a 0 that stands for "unknown".
 _SLOWEST_HZ = 100e6
 _FASTEST_HZ = 20e9
@@ -117,7 +120,21 @@ def cpus_by_kind(root: Path = ROOT) -> tuple[frozenset[int], frozenset[int]]:
     fast, *slow = (
         cpu_list(files.text(devices / kind / "cpus") or "") for kind in ("cpu_core", "cpu_atom", "cpu_lowpower")
     )
-    return fast, frozenset().union(*slow)
+    if fast or any(slow):
+        return fast, frozenset().union(*slow)
+    return _by_capacity(devices / "system/cpu")
+
+
+def _by_capacity(cpus: Path) -> tuple[frozenset[int], frozenset[int]]:
+    """Arm's kinds: Linux rates each processor relative to the fastest (Documentation/scheduler/sched-capacity.rst)."""
+    capacities = {
+        int(file.parent.name.removeprefix("cpu")): capacity
+        for file in cpus.glob("cpu[0-9]*/cpu_capacity")
+        if (capacity := files.number(file)) is not None
+    }
+    limit = _EFFICIENCY_CAPACITY * max(capacities.values(), default=0)
+    slow = frozenset(number for number, capacity in capacities.items() if capacity <= limit)
+    return (frozenset(capacities) - slow, slow) if slow else (frozenset(), frozenset())
 
 
 def cpu_list(text: str) -> frozenset[int]:
