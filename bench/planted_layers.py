@@ -1,18 +1,21 @@
 """Delays planted in one layer of a call each: what ``bench/truth.py layers`` asks gemmscope to find.
 
-Nothing is made up but the delay. The kernel's is planted in a ``cblas_sgemm`` that MLX calls in its own thread, and the
-runtime's in MLX's own ``eval``, both by ``LD_PRELOAD``; the binding's in a Python function around the call; and the
-allocation's before NumPy makes its product. All backends share one worker, since processes differ by more than what is
-to be found.
+Nothing is made up but the delay. The kernel's is planted in a ``cblas_sgemm`` that MLX calls, by ``LD_PRELOAD``; the
+runtime's in MLX's own thread alone, so that the isolated kernel does not have it; the binding's and the allocation's in
+a Python function around NumPy's call. All backends share one worker, since processes differ by more than what is to be
+found. They have one processor: on two, MLX's threads wake each other, a thread that waits longer sleeps deeper, and a
+delay anywhere would lengthen the waking as well, truly so.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from abc import abstractmethod
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -52,8 +55,7 @@ def probe_library() -> ctypes.CDLL:
         raise BackendUnavailable("libgemmscope_probe was not preloaded", "it works on Linux only")
     library.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
     library.gemmscope_probe_calls.restype = ctypes.c_int64
-    for planted in ("kernel", "runtime"):
-        library[f"gemmscope_probe_delay_{planted}"].argtypes = [ctypes.c_int64]
+    library.gemmscope_probe_delay.argtypes = [ctypes.c_int64]
     return library
 
 
@@ -80,6 +82,7 @@ class Planted(Backend):
 
     def probe(self) -> None:
         """Loads what the real backend loads, and the probe."""
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         self._real = self.make()
         self._real.probe()
         self._probe = probe_library()
@@ -89,15 +92,12 @@ class Planted(Backend):
         self._real.prepare(operands)
 
     def run(self, loops: int, first: int) -> float:
-        """The real loop, while the kernel or the runtime is slow."""
-        if self.layer not in ("kernel", "runtime"):
-            return self._real.run(loops, first)
-        delayed = self._probe[f"gemmscope_probe_delay_{self.layer}"]
-        delayed(self.delay)
+        """The real loop, while whatever MLX's BLAS is called for takes longer."""
+        self._probe.gemmscope_probe_delay(self.delay)
         try:
             return self._real.run(loops, first)
         finally:
-            delayed(0)
+            self._probe.gemmscope_probe_delay(0)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """As the real backend."""
@@ -108,47 +108,36 @@ class Planted(Backend):
         return self._real.provenance()
 
 
-class PlantedBinding(Planted):
-    """MLX from Python, through a function of its own that waits first."""
+class PlantedAround(Planted):
+    """NumPy through a function of its own that waits first; the allocating one makes its product as well."""
 
-    def prepare(self, operands: Operands) -> None:
-        """As the real backend, whose copies of the operands are used."""
-        import mlx.core as mx  # noqa: PLC0415
-
-        super().prepare(operands)
-        self._pairs = operands.converted("cpu", mx.array)
-
-    def run(self, loops: int, first: int) -> float:
-        """A Python loop like the real one, around another function."""
-        import mlx.core as mx  # noqa: PLC0415
-
-        matmul, evaluate, seconds = mx.matmul, mx.eval, self.delay / 1e9
-        mx.set_default_device(mx.cpu)
-
-        def called(a: Any, b: Any) -> None:
-            wait(seconds)
-            evaluate(matmul(a, b))
-
-        return timed(called, self._pairs, loops, first)
-
-
-class PlantedAllocation(Planted):
-    """NumPy's product into an array that takes its time to be made."""
+    allocates: ClassVar[bool] = True
 
     def prepare(self, operands: Operands) -> None:
         """As the real backend, whose copies of the operands are used."""
         super().prepare(operands)
         self._pairs = operands.converted("host", np.array)
+        self._out = np.empty((operands.m, operands.n), np.float32)
 
     def run(self, loops: int, first: int) -> float:
-        """A Python loop like the real one, with a slow allocation."""
-        seconds = self.delay / 1e9
+        """A Python loop like the real one, around another function."""
+        seconds, out = self.delay / 1e9, None if self.allocates else self._out
 
-        def called(a: Any, b: Any) -> None:
+        def called(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
             wait(seconds)
-            np.matmul(a, b)
+            np.matmul(a, b, out)
 
-        return timed(called, self._pairs, loops, first)
+        pairs = rotation(self._pairs, loops, first)
+        start = perf_counter()
+        for a, b in pairs:
+            called(a, b)
+        return perf_counter() - start
+
+
+class PlantedAroundOut(PlantedAround):
+    """The same into an array that is there already."""
+
+    allocates = False
 
 
 class Stamped(Planted):
@@ -167,15 +156,6 @@ class Stamped(Planted):
         before = int(self._probe.gemmscope_probe_nanoseconds())
         self._real.run(loops, first)
         return (int(self._probe.gemmscope_probe_nanoseconds()) - before) / 1e9
-
-
-def timed(called: Callable[[Any, Any], None], pairs: list[Any], loops: int, first: int) -> float:
-    """Seconds of a Python loop over pairs."""
-    operands = rotation(pairs, loops, first)
-    start = perf_counter()
-    for a, b in operands:
-        called(a, b)
-    return perf_counter() - start
 
 
 # --- The backends: a chain without a delay, and for each layer and delay the chains that hold it --------------------
@@ -200,22 +180,23 @@ def _define(entry: str, base: type, make: Callable[[], Backend], inside: str, la
 
 
 def _define_all() -> None:
+    out = partial(NumpyCpu, {"out": ""})
     _define("kernel", Planted, KernelMlx, "")
     _define("cpp", Planted, MlxCppCpu, name_of("kernel"))
     _define("call", Planted, MlxCpu, name_of("cpp"))
     _define("numpy-kernel", Planted, KernelNumpy, "")
-    _define("out", Planted, lambda: NumpyCpu({"out": ""}), name_of("numpy-kernel"))
+    _define("out", Planted, out, name_of("numpy-kernel"))
     _define("made", Planted, NumpyCpu, name_of("out"))
-    # A function around a call costs something by itself, which is not what was planted: delays are counted from these.
-    _define("call", PlantedBinding, MlxCpu, name_of("cpp"), "binding")
-    _define("made", PlantedAllocation, NumpyCpu, name_of("out"), "allocation")
     for delay in DELAYS:
         _define("kernel", Planted, KernelMlx, "", "kernel", delay)
         for layer, inside in (("kernel", name_of("kernel", "kernel", delay)), ("runtime", name_of("kernel"))):
             _define("cpp", Planted, MlxCppCpu, inside, layer, delay)
             _define("call", Planted, MlxCpu, name_of("cpp", layer, delay), layer, delay)
-        _define("call", PlantedBinding, MlxCpu, name_of("cpp"), "binding", delay)
-        _define("made", PlantedAllocation, NumpyCpu, name_of("out"), "allocation", delay)
+    # A function around a call costs something by itself, which is not what was planted: delays are counted from none.
+    for delay in (0, *DELAYS):
+        _define("out", PlantedAroundOut, out, name_of("numpy-kernel"), "binding", delay)
+        _define("made", PlantedAround, NumpyCpu, name_of("out", "binding", delay), "binding", delay)
+        _define("made", PlantedAround, NumpyCpu, name_of("out"), "allocation", delay)
 
 
 _define_all()

@@ -65,13 +65,14 @@ class Plant(NamedTuple):
 
     def plain(self, entry: str) -> str:
         """The same backend without a delay. Where it lies in a function around the call, that function remains."""
-        wrapped = self.layer in ("binding", "allocation") and entry == self.chain[0][1]
-        return name_of(entry, self.layer) if wrapped else name_of(entry)
+        with_delay = self.name(entry)
+        wrapped = self.layer in ("binding", "allocation") and with_delay != name_of(entry)
+        return name_of(entry, self.layer, 0) if wrapped else name_of(entry)
 
 
 PLANTS = [
-    *(Plant(MLX, layer, delay) for layer in ("kernel", "runtime", "binding") for delay in DELAYS),
-    *(Plant(NUMPY, "allocation", delay) for delay in DELAYS),
+    *(Plant(MLX, layer, delay) for layer in ("kernel", "runtime") for delay in DELAYS),
+    *(Plant(NUMPY, layer, delay) for layer in ("binding", "allocation") for delay in DELAYS),
 ]
 
 

@@ -10,7 +10,7 @@ from gemmscope.findings import RULES, claims, derive, kernels, overhead, quality
 from gemmscope.findings.view import View
 from gemmscope.parts import derive as derive_parts
 from gemmscope.results.model import Canary, ProcessMode, Sample, WorkerRecord
-from tests.builders import make_backend, make_cell, make_comparison, make_machine, make_result
+from tests.builders import make_backend, make_cell, make_comparison, make_machine, make_part, make_result
 
 MICRO = 1e-6
 
@@ -307,9 +307,21 @@ def test_a_claim_without_its_backends_says_why():
     assert "torch-gpu was not asked for" in only(claims.mlx_gpu(view(cell("numpy-cpu", 1.0)))).text
 
 
-def test_copies_saved_by_unified_memory():
-    finding = only(claims.unified_memory(view(cell("numpy-cpu", 1.0))))
-    assert finding.verdict == "not testable"
+@pytest.mark.parametrize(
+    ("system", "mlx", "verdict"),
+    [("macOS 15.1", 1.0, "supported"), ("macOS 15.1", 90.0, "refuted"), ("Linux 6.1", 1.0, "not testable")],
+)
+def test_copies_saved_by_unified_memory(system, mlx, verdict):
+    copies = [
+        make_part("mlx-gpu:from-host=pageable", "copies", mlx * MICRO),
+        make_part("torch-gpu:from-host=pageable", "copies", 50 * MICRO),
+    ]
+    cells = [cell("mlx-gpu", 10.0), cell("torch-gpu", 10.0)]
+    assert outcome(claims.unified_memory, *cells, parts=copies, machine=make_machine(system=system)) == verdict
+
+
+def test_unified_memory_without_copies():
+    assert outcome(claims.unified_memory, cell("numpy-cpu", 1.0)) == "not testable"
 
 
 # --- All of them ------------------------------------------------------------------------------------------------------

@@ -228,15 +228,12 @@ probe = ctypes.CDLL(None)
 probe.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
 probe.gemmscope_probe_calls.restype = ctypes.c_int64
 assert probe.gemmscope_probe_calls() == 1 and probe.gemmscope_probe_nanoseconds() > 0
-probe.gemmscope_probe_delay_kernel.argtypes = [ctypes.c_int64]
-probe.gemmscope_probe_delay_runtime.argtypes = [ctypes.c_int64]
-for delay in (probe.gemmscope_probe_delay_kernel, probe.gemmscope_probe_delay_runtime):
-    delay(50_000_000)
-    start = time.perf_counter()
-    with mx.stream(mx.cpu):
-        mx.eval(mx.matmul(mx.array(a), mx.array(b)))
-    assert time.perf_counter() - start >= 0.05
-    delay(0)
+probe.gemmscope_probe_delay.argtypes = [ctypes.c_int64]
+probe.gemmscope_probe_delay(50_000_000)
+start = time.perf_counter()
+with mx.stream(mx.cpu):
+    mx.eval(mx.matmul(mx.array(a), mx.array(b)))
+assert time.perf_counter() - start >= 0.05
 print("slowed")
 """
     )

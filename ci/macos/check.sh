@@ -21,7 +21,7 @@ step "tools"
 if [ ! -x "/usr/lib/llvm-$llvm/bin/clang++" ] || [ ! -x "/usr/lib/llvm-$llvm/bin/ld64.lld" ]; then
   # Lists of packages may be missing, as in a fresh container, or name versions that are gone.
   if [ "$(id -u)" != 0 ] || ! apt-get update -q || ! apt-get install -y -q "clang-$llvm" "lld-$llvm" "llvm-$llvm"; then
-    echo "install clang-$llvm, lld-$llvm and llvm-$llvm (https://apt.llvm.org has them), and run this again" >&2
+    echo "install clang-$llvm, lld-$llvm and llvm-$llvm, and run this again" >&2
     exit 1
   fi
 fi

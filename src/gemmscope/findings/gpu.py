@@ -220,12 +220,12 @@ def _from_which_on(duels: list[Duel]) -> Duel | None:
 
 
 def _launch_shares(view: View, name: str) -> dict[Shape, float]:
-    """The share of launch and wait at every shape where it is known; noise below zero counts as none."""
+    """The share of launch and wait at every shape where it is known; noise beyond none and all counts as these."""
     shares: dict[Shape, float] = {}
     for shape in view.shapes:
         launch, seconds = view.parts(name, shape).get(LAUNCH), view.seconds(name, shape)
         if launch is not None and launch.seconds is not None and seconds:
-            shares[shape] = max(0.0, launch.seconds.median / seconds)
+            shares[shape] = min(1.0, max(0.0, launch.seconds.median / seconds))
     return shares
 
 
