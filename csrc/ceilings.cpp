@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace gemmscope {
@@ -20,32 +21,47 @@ constexpr std::size_t steps = 1 << 18;  // some milliseconds
 // Keeps what was computed from being removed.
 volatile float sink;
 
-// `Accumulators` chains of multiply-adds that do not wait for each other: more than latency times units of any core
-// (4 cycles by 4 units on Apple's), and few enough for the registers.
-template <std::size_t Bytes, std::size_t Accumulators>
+// One value, or one multiply-add, in each chain, written out: in a loop over an array the compiler would keep the sums
+// in memory. Chains that began alike would be one.
+template <class Vector, std::size_t... Chain>
+[[gnu::always_inline]] inline void begin_all(Vector* sums, const Vector& term,
+                                             std::index_sequence<Chain...> /*chains*/) {
+  ((sums[Chain] = term + static_cast<float>(Chain)), ...);
+}
+
+template <class Vector, std::size_t... Chain>
+[[gnu::always_inline]] inline void step_all(Vector* sums, const Vector& factor, const Vector& term,
+                                            std::index_sequence<Chain...> /*chains*/) {
+  ((sums[Chain] = sums[Chain] * factor + term), ...);
+}
+
+template <class Vector, std::size_t... Chain>
+[[gnu::always_inline]] inline void add_all(Vector& total, const Vector* sums,
+                                           std::index_sequence<Chain...> /*chains*/) {
+  ((total += sums[Chain]), ...);
+}
+
+// `Chains` chains of multiply-adds that do not wait for each other: more than latency times units of any core (4 cycles
+// by 4 units on Apple's), and few enough for the registers.
+template <std::size_t Bytes, std::size_t Chains>
 [[gnu::always_inline]] inline std::size_t multiply_add(std::size_t count) {
   typedef float Vector __attribute__((vector_size(Bytes)));
-  constexpr std::size_t lanes = Bytes / sizeof(float);
+  constexpr auto chains = std::make_index_sequence<Chains>{};
   volatile float unknown = 0.5F;  // so that the compiler cannot compute the end beforehand
   const float value = unknown;
   const Vector factor = Vector{} + value;
   const Vector term = factor;
-  Vector sums[Accumulators];
-  for (auto& sum : sums) {
-    sum = term;
-  }
+  Vector sums[Chains];
+  begin_all(sums, term, chains);
   for (std::size_t step = 0; step < count; ++step) {
-    for (auto& sum : sums) {
-      sum = sum * factor + term;
-    }
+    step_all(sums, factor, term, chains);
   }
-  for (std::size_t i = 1; i < Accumulators; ++i) {
-    sums[0] = sums[0] + sums[i];
-  }
+  Vector total = term;
+  add_all(total, sums, chains);
   float one = 0.0F;
-  std::memcpy(&one, &sums[0], sizeof one);
+  std::memcpy(&one, &total, sizeof one);
   sink = one;
-  return count * Accumulators * lanes * 2;
+  return count * Chains * (Bytes / sizeof(float)) * 2;
 }
 
 using MultiplyAdd = std::size_t (*)(std::size_t);

@@ -93,14 +93,15 @@ def _draw_ceiling(axes: Axes, roofline: Roofline, ceiling: roof.Ceiling) -> None
         linewidth=points(1.4),
         zorder=1.5,
     )
-    # Nothing can lie above the highest ceiling, so its name stands there; the other's hangs below its own line.
+    # Nothing can lie above the highest ceiling, so its name stands there, from the axis on; the other's hangs below its
+    # own line.
     highest = ceiling is roofline.ceilings[0]
     axes.annotate(
         f"{ceiling.label}: {words.rate(ceiling.peak)}, {words.bandwidth(ceiling.bandwidth)}",
-        (ceiling.ridge, ceiling.peak),
-        xytext=(0, points(6) if highest else -points(6)),
+        (low if highest else ceiling.ridge, ceiling.peak),
+        xytext=(points(4) if highest else 0, points(6) if highest else -points(6)),
         textcoords="offset points",
-        horizontalalignment="right" if highest else "left",
+        horizontalalignment="left",
         verticalalignment="bottom" if highest else "top",
         fontsize=points(TEXT - 1.5),
         color=palette.GREY,

@@ -64,7 +64,11 @@ class Call:
 
 
 def calls_of(result: Result) -> list[Call]:
-    """Every call that was taken apart, in the order of the run; none where the result has no parts."""
+    """Every call that was taken apart, in the order of the run; none where the result has no parts.
+
+    A call that is inside of another, such as ``numpy-cpu:out``, is left out: the other one's bars show it.
+    """
+    inside = {record.inside for record in result.backends}
     libraries = multiplying(result)
     times: dict[tuple[str, str, Shape], float] = {
         (cell.backend, cell.mode, Shape(cell.m, cell.n, cell.k)): cell.seconds.median
@@ -73,6 +77,8 @@ def calls_of(result: Result) -> list[Call]:
     }
     taken: dict[tuple[str, str], dict[Shape, list[Part]]] = collections.defaultdict(dict)
     for part in result.parts:
+        if part.backend in inside:
+            continue
         taken[part.backend, part.mode].setdefault(Shape(part.m, part.n, part.k), []).append(part)
     calls: list[Call] = []
     for (backend, mode), shapes in taken.items():
