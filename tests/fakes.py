@@ -6,8 +6,10 @@ from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.protocol import (
+    CeilingsMeasured,
     Done,
     MakeOperands,
+    MeasureCeilings,
     Measurement,
     Open,
     Opened,
@@ -24,6 +26,7 @@ from gemmscope.measure.session import Session
 from gemmscope.results.events import Event
 from gemmscope.results.model import CANARY, Settings
 from gemmscope.workload import parse_shapes
+from tests.builders import make_ceilings
 
 KNOWN = registry.built_in()
 
@@ -100,6 +103,9 @@ class FakeWorker:
                 return Prepared(cells=cells, preparing=0.0, calibrating=0.0, settling=0.0)
             case TakeTurn():
                 return self.turn(request)
+            case MeasureCeilings():
+                world.clock.now += world.start_seconds
+                return CeilingsMeasured(ceilings=make_ceilings())
         raise AssertionError(request)
 
     def turn(self, request):
