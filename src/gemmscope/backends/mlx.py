@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,8 @@ from gemmscope.backends.base import (
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import wheel_tags
+from gemmscope.machine.metal import has_nax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -288,6 +291,10 @@ class MlxGpu(MlxCpu):
         facts = super().provenance()
         facts["device clock"] = "slope over chained products"
         facts["metal"] = int(self._mx.metal.is_available())
+        if facts["metal"]:
+            tags = wheel_tags("mlx-metal") or wheel_tags("mlx")
+            facts["metal wheel"] = " ".join(tags)
+            facts["nax"] = int(has_nax(str(facts["architecture"]), tags, platform.mac_ver()[0]))
         memory = _gpu_memory(self._mx)
         return facts if memory is None else facts | {"device memory": memory}
 
