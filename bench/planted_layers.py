@@ -3,8 +3,8 @@
 Nothing is made up but the delay. The kernel's is planted in a ``cblas_sgemm`` that MLX calls, by ``LD_PRELOAD``; the
 runtime's in MLX's own thread alone, so that the isolated kernel does not have it; the binding's and the allocation's in
 a Python function around NumPy's call. All backends share one worker, since processes differ by more than what is to be
-found. They have one processor: on two, MLX's threads wake each other, a thread that waits longer sleeps deeper, and a
-delay anywhere would lengthen the waking as well, truly so.
+found. They have one processor: on two, a delay makes MLX's runtime longer by microseconds more than itself, likely
+because MLX's threads wake each other, and one that waits longer sleeps deeper.
 """
 
 from __future__ import annotations
