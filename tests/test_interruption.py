@@ -12,6 +12,14 @@ from gemmscope.errors import RunInterrupted
 from gemmscope.interruption import Interruption
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_end():
+    """As in a terminal: under nohup, or in a background job of some shells, hang-ups are ignored from the start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
