@@ -1,6 +1,6 @@
 """gemmscope beside timeit, torch.utils.benchmark and pyperf, on the same products with the same threads.
 
-    python bench/peers.py
+    python bench/peers.py --threads 1
     python bench/peers.py --sizes 64,256 --rounds 5 --threads 1
 
 Every tool times np.matmul and torch.mm (under inference_mode) on ten pairs of operands in rotation, as gemmscope does:
@@ -8,16 +8,20 @@ one pair alone would stay in a cache that ten do not fit. Each works in processe
 costs the peers some 50 ns a call more than a bare product, and gemmscope 20; they time what they are given, so that
 products of a few microseconds look that much slower.
 
-A round is one measurement by each tool, in random order; the ratio of a tool's figure to gemmscope's is taken inside a
-round. A fixed product, timed before the first tool and after each, says whether the machine was quiet: the summary is
-over the quiet rounds, if there are any.
+On a shared machine a product can take 40 % longer from one second to the next. So every tool measures in short
+pieces, and a fixed product is timed just before and after each: a piece was quiet if the fixed product ran at full
+speed at both ends, which is what its fastest tenth took. Within a round (a measurement by each tool, in random order)
+the medians over quiet pieces are compared. With one thread, all work on the same processor where the system lets them,
+so that the fixed product speaks for it.
 """
 
 from __future__ import annotations
 
+import bisect
 import importlib.util
 import itertools
 import json
+import math
 import os
 import random
 import statistics
@@ -25,10 +29,11 @@ import subprocess
 import sys
 import tempfile
 import timeit
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
@@ -38,18 +43,32 @@ from gemmscope.backends.base import thread_environment
 from gemmscope.errors import GemmscopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gemmscope.results.model import Result, Sample
 
 BACKENDS = ("numpy-cpu", "torch-cpu")
 PAIRS = 10
 PEERS = ("timeit", "torch.utils.benchmark", "pyperf")
-# A round is quiet if all looks at the fixed product lie within this share of each other.
+# A piece is quiet if the fixed product was within this share of its full speed.
 QUIET = 0.05
 # How near to gemmscope a peer's median should be on quiet rounds.
 NEAR = 0.05
+# Seconds and number of a peer's pieces, for each product in a round. pyperf's are processes.
+PIECE, PIECES, PROCESSES = 0.2, 20, 3
+# One piece may be slow between two looks at full speed; a round counts where a tool has so many quiet ones.
+FEWEST = 2
 
-# Seconds of one product, by product ("numpy-cpu 64").
-Figures = dict[str, float]
+
+class Piece(NamedTuple):
+    """Seconds of one product, and of the fixed product beside it: just before or after, whichever was slower."""
+
+    seconds: float
+    fixed: float
+
+
+# The pieces of a tool in a round, by product ("numpy-cpu 64").
+Pieces = dict[str, list[Piece]]
 
 # --- The peers, each in a process of its own -------------------------------------------------------------------------
 
@@ -78,42 +97,71 @@ def namespace(backend: str, size: int) -> dict[str, Any]:
     return {"multiply": torch.mm, "following": itertools.cycle(pairs).__next__, "mode": mode}
 
 
-def by_timeit(backend: str, size: int) -> float:
-    """``timeit``'s own protocol: as many calls as take 0.2 s, five times; the median, not its customary minimum."""
+def timeit_pieces(backend: str, size: int) -> Iterator[float]:
+    """``timeit``'s own protocol: as many calls as take 0.2 s, again and again."""
     timer = timeit.Timer(STATEMENT, globals=namespace(backend, size))
     number, _ = timer.autorange()
-    return statistics.median(timer.repeat(5, number)) / number
+    for _ in range(PIECES):
+        yield timer.timeit(number) / number
 
 
-def by_torch(backend: str, size: int) -> float:
-    """The median of ``blocked_autorange``, with the threads of the process: by itself it would take one."""
+def torch_pieces(backend: str, size: int) -> Iterator[float]:
+    """Medians of ``blocked_autorange``, with the threads of the process: by itself it would take one."""
     import torch  # noqa: PLC0415
     from torch.utils.benchmark import Timer  # noqa: PLC0415
 
     timer = Timer(STATEMENT, globals=namespace(backend, size), num_threads=torch.get_num_threads())
-    return float(timer.blocked_autorange(min_run_time=0.5).median)
+    for _ in range(PIECES):
+        yield float(timer.blocked_autorange(min_run_time=PIECE).median)
 
 
-def by_pyperf(backend: str, size: int) -> float:
-    """The median over the values of ``pyperf timeit --fast``, in five processes."""
+def pyperf_pieces(backend: str, size: int) -> Iterator[float]:
+    """Medians over the values of ``pyperf timeit --fast``, a process each."""
     here = str(Path(__file__).parent)
     setup = f"import sys; sys.path.insert(0, {here!r}); import peers; "
     setup += f"globals().update(peers.namespace({backend!r}, {size}))"
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.json"
-        # pyperf starts its processes with an environment of its own; the thread counts must get through.
-        command = [sys.executable, "-m", "pyperf", "timeit", "--fast", "--processes", "5", "-q", "-o", str(out),
-                   "--inherit-environ", ",".join(thread_environment("1")), "-s", setup, STATEMENT]  # fmt: skip
-        output_of(command)
-        runs = json.loads(out.read_text())["benchmarks"][0]["runs"]
-    return float(statistics.median(value for run in runs for value in run.get("values", ())))
+    for _ in range(PROCESSES):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out.json"
+            # pyperf starts its processes with an environment of its own; the thread counts must get through.
+            command = [sys.executable, "-m", "pyperf", "timeit", "--fast", "--processes", "1", "-q", "-o", str(out),
+                       "--inherit-environ", ",".join(thread_environment("1")), "-s", setup, STATEMENT]  # fmt: skip
+            output_of(command)
+            runs = json.loads(out.read_text())["benchmarks"][0]["runs"]
+        yield float(statistics.median(value for run in runs for value in run.get("values", ())))
 
 
-MEASURE: dict[str, Callable[[str, int], float]] = {
-    "timeit": by_timeit,
-    "torch.utils.benchmark": by_torch,
-    "pyperf": by_pyperf,
+MEASURE: dict[str, Callable[[str, int], Iterator[float]]] = {
+    "timeit": timeit_pieces,
+    "torch.utils.benchmark": torch_pieces,
+    "pyperf": pyperf_pieces,
 }
+
+
+def fixed_product() -> float:
+    """Seconds of a product of the size of gemmscope's canary, with the library's own threads; the median of 30 ms."""
+    a = np.ones((192, 192), np.float32)
+    blocks: list[float] = []
+    begin = perf_counter()
+    while perf_counter() - begin < 50e-3:  # noqa: PLR2004
+        start = perf_counter()
+        for _ in range(10):
+            np.matmul(a, a)
+        # The first calls after a pause are slower.
+        if start - begin > 20e-3:  # noqa: PLR2004
+            blocks.append((perf_counter() - start) / 10)
+    return statistics.median(blocks or [perf_counter() - begin])
+
+
+def pieces_of(measured: Iterator[float], look: Callable[[], float] = fixed_product) -> list[Piece]:
+    """A peer's pieces, each with the fixed product before and after it."""
+    before = look()
+    pieces = []
+    for seconds in measured:
+        after = look()
+        pieces.append(Piece(seconds, max(before, after)))
+        before = after
+    return pieces
 
 
 def absent(peer: str) -> str:
@@ -139,82 +187,116 @@ def output_of(command: list[str], environment: dict[str, str] | None = None) -> 
 # --- Rounds ----------------------------------------------------------------------------------------------------------
 
 
-def by_gemmscope(sizes: list[int], threads: int | None, seconds: float, seed: int) -> Figures:
-    """Gemmscope's medians, by backend and size."""
+def by_gemmscope(sizes: list[int], threads: int | None, seconds: float, seed: int) -> Pieces:
+    """Gemmscope's turns, by backend and size."""
     with tempfile.TemporaryDirectory() as folder:
-        result = gemmscope.run(sizes=sizes, backends=BACKENDS, pairs=PAIRS, threads=threads, seconds=seconds, seed=seed,
-                               out=Path(folder) / "run")  # fmt: skip
-    return {f"{cell.backend} {cell.m}": cell.seconds.median for cell in result.cells if cell.seconds is not None}
+        return turns_of(gemmscope.run(sizes=sizes, backends=BACKENDS, pairs=PAIRS, threads=threads, seconds=seconds,
+                                      seed=seed, out=Path(folder) / "run"))  # fmt: skip
 
 
-def by_peer(peer: str, sizes: list[int], threads: int | None) -> Figures:
-    """A peer's figures, by backend and size; a fresh process for each backend, so that pools do not meet."""
+def turns_of(result: Result) -> Pieces:
+    """The median of each turn, with the slower of the canary's turns before and after it."""
+    canary = [(turn[0].start, median_of(turn)) for turn in turns(result.canary.samples if result.canary else ())]
+    starts = [start for start, _ in canary]
+    pieces: Pieces = {}
+    for cell in result.cells:
+        if cell.seconds is None or cell.mode != "latency":
+            continue
+        pieces[f"{cell.backend} {cell.m}"] = []
+        for turn in turns(cell.samples):
+            after = bisect.bisect(starts, turn[0].start)
+            beside = [median for _, median in canary[max(after - 1, 0) : after + 1]]
+            pieces[f"{cell.backend} {cell.m}"].append(Piece(median_of(turn), max(beside, default=math.inf)))
+    return pieces
+
+
+def turns(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Samples by the turn they were taken in, in the order of time."""
+    taken: dict[tuple[int, int, int], list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: sample.start):
+        taken[sample.set, sample.round, sample.turn].append(sample)
+    return sorted(taken.values(), key=lambda turn: turn[0].start)
+
+
+def median_of(turn: Sequence[Sample]) -> float:
+    """Seconds of one product."""
+    return statistics.median(sample.seconds / sample.loops for sample in turn)
+
+
+def by_peer(peer: str, sizes: list[int], threads: int | None) -> Pieces:
+    """A peer's pieces, by backend and size; a fresh process for each backend, so that pools do not meet."""
     environment = os.environ | (thread_environment(str(threads)) if threads else {})
-    figures: Figures = {}
+    pieces: Pieces = {}
     for backend in BACKENDS:
         command = [sys.executable, __file__, "--peer", peer, "--backend", backend, "--sizes", ",".join(map(str, sizes))]
-        figures |= json.loads(output_of(command, environment))
-    return figures
-
-
-def look_at_machine() -> float:
-    """Seconds of a fixed number of products, too small to be spread over threads; the median of five."""
-    a = np.ones((40, 40), np.float32)
-    b = a.copy()
-    looks = []
-    for _ in range(5):
-        start = perf_counter()
-        for _ in range(2000):
-            np.matmul(a, b)
-        looks.append(perf_counter() - start)
-    return statistics.median(looks)
-
-
-def measure_round(tools: dict[str, Callable[[], Figures]], seed: int) -> dict[str, Any]:
-    """The figures of all tools, in random order, and whether the machine was quiet meanwhile."""
-    order = list(tools)
-    random.Random(seed).shuffle(order)
-    figures: dict[str, Figures] = {}
-    looks = [look_at_machine()]
-    for tool in order:
-        figures[tool] = tools[tool]()
-        looks.append(look_at_machine())
-    changed = max(looks) / min(looks) - 1
-    return {"figures": figures, "changed": changed, "quiet": changed <= QUIET}
+        for product, taken in json.loads(output_of(command, environment)).items():
+            pieces[product] = [Piece(*piece) for piece in taken]
+    return pieces
 
 
 def measure_rounds(
     sizes: list[int], peers: list[str], rounds: int, threads: int | None, seconds: float
-) -> list[dict[str, Any]]:
-    """As many rounds as were asked for, each said on standard error when it has ended."""
+) -> list[dict[str, Pieces]]:
+    """As many rounds as were asked for, the tools of each in random order; each said on standard error when it ends."""
     made = []
     for number in range(rounds):
-        tools: dict[str, Callable[[], Figures]] = {peer: partial(by_peer, peer, sizes, threads) for peer in peers}
+        tools: dict[str, Callable[[], Pieces]] = {peer: partial(by_peer, peer, sizes, threads) for peer in peers}
         tools["gemmscope"] = partial(by_gemmscope, sizes, threads, seconds, number)
-        made.append(measure_round(tools, number))
-        word = "quiet" if made[-1]["quiet"] else "noisy"
-        changed = 100 * made[-1]["changed"]
-        click.echo(f"round {number + 1} of {rounds}: {word}, the fixed product changed by {changed:.1f} %", err=True)
+        order = list(tools)
+        random.Random(number).shuffle(order)
+        made.append({tool: tools[tool]() for tool in order})
+        click.echo(f"round {number + 1} of {rounds} has ended", err=True)
     return made
+
+
+def stay_on_one_processor() -> None:
+    """This process and all that it starts; nothing where the system has no such call."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 # --- What is printed -------------------------------------------------------------------------------------------------
 
 
-def summarise(rounds: list[dict[str, Any]], peers: list[str]) -> dict[str, dict[str, Any]]:
-    """For every product gemmscope's median, and each peer's ratio to it: median, least and most over the rounds."""
-    products = list(dict.fromkeys(product for one in rounds for product in one["figures"]["gemmscope"]))
+def full_speed(rounds: Sequence[dict[str, Pieces]], tools: Sequence[str]) -> float:
+    """Seconds of the fixed product in its fastest tenth; gemmscope and the peers have each one of their own."""
+    seen = sorted(piece.fixed for one in rounds for tool in tools for pieces in one[tool].values() for piece in pieces)
+    return seen[len(seen) // 10] if seen else math.inf
+
+
+def quiet_medians(rounds: Sequence[dict[str, Pieces]], peers: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+    """Of each round, by tool and product, the median over the quiet pieces; products with too few are left out."""
+    limits = dict.fromkeys(peers, (1 + QUIET) * full_speed(rounds, peers))
+    limits["gemmscope"] = (1 + QUIET) * full_speed(rounds, ["gemmscope"])
+    medians: list[dict[str, dict[str, float]]] = []
+    for one in rounds:
+        medians.append({})
+        for tool, limit in limits.items():
+            quiet = {product: [piece.seconds for piece in pieces if piece.fixed <= limit]
+                     for product, pieces in one[tool].items()}  # fmt: skip
+            medians[-1][tool] = {
+                product: statistics.median(taken) for product, taken in quiet.items() if len(taken) >= FEWEST
+            }
+    return medians
+
+
+def summarise(rounds: Sequence[dict[str, Pieces]], peers: list[str]) -> dict[str, dict[str, Any]]:
+    """For every product gemmscope's median, and each peer's ratio to it: median, least and most over the rounds.
+
+    A round counts where both have quiet pieces; ``rounds`` says how many do.
+    """
+    medians = quiet_medians(rounds, peers)
+    products = list(dict.fromkeys(product for one in medians for product in one["gemmscope"]))
     rows: dict[str, dict[str, Any]] = {}
     for product in products:
-        having = [one["figures"] for one in rounds if product in one["figures"]["gemmscope"]]
-        rows[product] = {
-            "gemmscope": statistics.median(figures["gemmscope"][product] for figures in having),
-            "ratios": {},
-        }
+        having = [one for one in medians if product in one["gemmscope"]]
+        rows[product] = {"gemmscope": statistics.median(one["gemmscope"][product] for one in having), "ratios": {}}
         for peer in peers:
-            ratios = [figures[peer][product] / figures["gemmscope"][product] for figures in having]
-            median = statistics.median(ratios)
-            rows[product]["ratios"][peer] = {"median": median, "least": min(ratios), "most": max(ratios)}
+            ratios = [one[peer][product] / one["gemmscope"][product] for one in having if product in one[peer]]
+            if ratios:
+                median = statistics.median(ratios)
+                rows[product]["ratios"][peer] = {"median": median, "least": min(ratios), "most": max(ratios),
+                                                 "rounds": len(ratios)}  # fmt: skip
     return rows
 
 
@@ -222,23 +304,28 @@ def print_summary(rows: dict[str, dict[str, Any]], peers: list[str], reasons: di
     """The table: gemmscope's median, and a column for each peer that was asked for, measured or explained."""
     table = [["product", f"{'gemmscope':>12}", *peers, *reasons]]
     for product, row in rows.items():
-        cells = ["{median:.3f} [{least:.3f}, {most:.3f}]".format(**row["ratios"][peer]) for peer in peers]
+        cells = [
+            "{median:.3f} [{least:.3f}, {most:.3f}] {rounds}".format(**row["ratios"][peer])
+            if peer in row["ratios"]
+            else "never quiet"
+            for peer in peers
+        ]
         table.append([product, f"{1e6 * row['gemmscope']:>9.2f} µs", *cells, *reasons.values()])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         click.echo("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
 
 
-def agreement(rows: dict[str, dict[str, Any]], quiet: int) -> str:
-    """Which of the medians over quiet rounds are further from gemmscope's than they should be."""
-    if not quiet:
-        return "Without a quiet round there is no word on whether the tools agree."
-    far = [
-        f"{product} by {peer}"
+def agreement(rows: dict[str, dict[str, Any]]) -> str:
+    """Which of the medians over quiet pieces are further from gemmscope's than they should be."""
+    ratios = {
+        f"{product} by {peer}": ratio["median"]
         for product, row in rows.items()
         for peer, ratio in row["ratios"].items()
-        if abs(ratio["median"] - 1) > NEAR
-    ]
+    }
+    if not ratios:
+        return "Without a quiet round there is no word on whether the tools agree."
+    far = [what for what, ratio in ratios.items() if abs(ratio - 1) > NEAR]
     if far:
         return f"Further than {100 * NEAR:.0f} % from gemmscope: {', '.join(far)}."
     return f"All medians lie within {100 * NEAR:.0f} % of gemmscope's."
@@ -281,8 +368,11 @@ def main(
     backend: str | None,
 ) -> None:
     """Measures and prints."""
+    if threads == 1:
+        stay_on_one_processor()
     if peer and backend:
-        click.echo(json.dumps({f"{backend} {size}": MEASURE[peer](backend, size) for size in sizes}))
+        taken = {f"{backend} {size}": pieces_of(MEASURE[peer](backend, size)) for size in sizes}
+        click.echo(json.dumps(taken))
         return
     reasons = {name: absent(name) for name in peers if absent(name)}
     asked = [name for name in peers if name not in reasons]
@@ -290,15 +380,13 @@ def main(
         made = measure_rounds(sizes, asked, rounds, threads, seconds)
     except GemmscopeError as error:
         raise click.ClickException(str(error)) from error
-    quiet = [one for one in made if one["quiet"]]
-    rows = summarise(quiet or made, asked)
+    rows = summarise(made, asked)
     if as_json:
-        click.echo(json.dumps({"rounds": made, "quiet": len(quiet), "summary": rows, "absent": reasons}, indent=1))
+        click.echo(json.dumps({"rounds": made, "summary": rows, "absent": reasons}, indent=1))
         return
-    what = f"{len(quiet)} of {len(made)} rounds were quiet" if quiet else f"no round of {len(made)} was quiet: all"
-    click.echo(f"{what}; ratio of a tool's figure to gemmscope's: median [least, most] over these rounds\n")
+    click.echo("ratio of a tool's median to gemmscope's, over quiet pieces: median [least, most] over so many rounds\n")
     print_summary(rows, asked, reasons)
-    click.echo(f"\n{agreement(rows, len(quiet))}")
+    click.echo(f"\n{agreement(rows)}")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
 import pytest
 
 from gemmscope.backends.registry import ORIGINAL
-from gemmscope.results.model import Sample
+from gemmscope.results.model import Canary, Cell, Interval, Sample
 from tests.builders import make_backend, make_cell, make_comparison, make_result
 
 BENCH = Path(__file__).parent.parent / "bench"
@@ -168,8 +169,17 @@ def test_what_has_no_figure_has_its_reason(script):
 # --- peers.py --------------------------------------------------------------------------------------------------------
 
 
-def a_round(**figures):
-    return {"figures": {tool: {"numpy-cpu 64": seconds} for tool, seconds in figures.items()}}
+def a_round(*, fixed=100e-6, **figures):
+    return {tool: {"numpy-cpu 64": [(seconds, fixed)] * 3} for tool, seconds in figures.items()}
+
+
+def rows_of(peers, rounds):
+    rounds = [
+        {tool: {product: [peers.Piece(*piece) for piece in taken] for product, taken in pieces.items()}
+         for tool, pieces in one.items()}
+        for one in rounds
+    ]  # fmt: skip
+    return peers.summarise(rounds, ["timeit"])
 
 
 def test_peers_go_round_ten_pairs(script):
@@ -183,36 +193,65 @@ def test_peers_go_round_ten_pairs(script):
 
 
 def test_ratios_are_taken_inside_rounds(script):
-    peers = script("peers")
     rounds = [a_round(gemmscope=1e-6, timeit=1.1e-6), a_round(gemmscope=2e-6, timeit=2e-6),
               a_round(gemmscope=4e-6, timeit=4.8e-6)]  # fmt: skip
-    rows = peers.summarise(rounds, ["timeit"])
-    assert rows["numpy-cpu 64"]["gemmscope"] == 2e-6
-    assert rows["numpy-cpu 64"]["ratios"]["timeit"] == pytest.approx({"median": 1.1, "least": 1.0, "most": 1.2})
+    row = rows_of(script("peers"), rounds)["numpy-cpu 64"]
+    assert row["gemmscope"] == 2e-6
+    assert row["ratios"]["timeit"] == pytest.approx({"median": 1.1, "least": 1.0, "most": 1.2, "rounds": 3})
 
 
-def test_only_quiet_rounds_say_whether_tools_agree(script):
+def test_only_quiet_pieces_say_whether_tools_agree(script):
     peers = script("peers")
-    far = peers.summarise([a_round(gemmscope=1e-6, timeit=1.1e-6)], ["timeit"])
-    near = peers.summarise([a_round(gemmscope=1e-6, timeit=1.04e-6)], ["timeit"])
-    assert peers.agreement(far, 1) == "Further than 5 % from gemmscope: numpy-cpu 64 by timeit."
-    assert peers.agreement(near, 1) == "All medians lie within 5 % of gemmscope's."
-    assert peers.agreement(far, 0) == peers.agreement(near, 0)
+    quiet = a_round(gemmscope=1e-6, timeit=1.04e-6)
+    noisy = a_round(gemmscope=1e-6, timeit=1.5e-6, fixed=106e-6)
+    rows = rows_of(peers, [quiet, noisy])
+    assert rows["numpy-cpu 64"]["ratios"]["timeit"]["rounds"] == 1
+    assert peers.agreement(rows) == "All medians lie within 5 % of gemmscope's."
+    assert peers.agreement(rows_of(peers, [noisy, a_round(gemmscope=1e-6, timeit=1.1e-6)])) == (
+        "Further than 5 % from gemmscope: numpy-cpu 64 by timeit."
+    )
+
+
+def test_one_quiet_piece_is_too_few(script):
+    peers = script("peers")
+    one = a_round(gemmscope=1e-6, timeit=2e-6)
+    one["timeit"]["numpy-cpu 64"][1:] = [(2e-6, 150e-6)] * 2
+    rows = rows_of(peers, [one])
+    assert not rows["numpy-cpu 64"]["ratios"]
+    assert peers.agreement(rows) == "Without a quiet round there is no word on whether the tools agree."
+
+
+def test_gemmscope_and_the_peers_have_each_a_full_speed_of_their_own(script):
+    fast, slow = a_round(gemmscope=1e-6), a_round(timeit=1e-6, fixed=130e-6)
+    assert rows_of(script("peers"), [fast | slow])["numpy-cpu 64"]["ratios"]["timeit"]["rounds"] == 1
 
 
 def test_a_product_that_gemmscope_has_not_measured_is_left_out(script):
-    peers = script("peers")
-    rounds = [{"figures": {"gemmscope": {}, "timeit": {"numpy-cpu 64": 1e-6}}}, a_round(gemmscope=2e-6, timeit=2e-6)]
-    assert peers.summarise(rounds, ["timeit"])["numpy-cpu 64"]["gemmscope"] == 2e-6
+    rounds = [{"gemmscope": {}, "timeit": {"numpy-cpu 64": [(1e-6, 1e-4)]}}, a_round(gemmscope=2e-6, timeit=2e-6)]
+    assert rows_of(script("peers"), rounds)["numpy-cpu 64"]["gemmscope"] == 2e-6
 
 
-@pytest.mark.parametrize(("looks", "quiet"), [([1.0, 1.04, 1.0], True), ([1.0, 1.2, 1.0], False)])
-def test_a_round_is_quiet_if_the_machine_stays_the_same_throughout(script, monkeypatch, looks, quiet):
-    peers = script("peers")
-    monkeypatch.setattr(peers, "look_at_machine", iter(looks).__next__)
-    made = peers.measure_round({"timeit": dict, "gemmscope": dict}, 0)
-    assert made["quiet"] is quiet
-    assert set(made["figures"]) == {"timeit", "gemmscope"}
+def test_a_piece_has_the_slower_of_the_fixed_products_beside_it(script):
+    looks = iter([1.0, 1.2, 1.1, 1.3])
+    taken = script("peers").pieces_of(iter([5.0, 6.0, 7.0]), lambda: next(looks))
+    assert taken == [(5.0, 1.2), (6.0, 1.2), (7.0, 1.3)]
+
+
+def test_a_turn_has_the_slower_of_the_canarys_turns_beside_it(script):
+    def sample(turn, start, seconds, round_=0):
+        return Sample(set=0, round=round_, turn=turn, start=start, first_pair=0, loops=2, seconds=seconds)
+
+    canary = Canary(shape="8x8x8", samples=[sample(1, 1.0, 2.0), sample(1, 3.0, 2.4, 1), sample(1, 3.1, 2.8, 1)])
+    interval = Interval(median=1.0)
+    samples = [sample(0, 0.5, 10.0), sample(2, 2.0, 12.0), sample(2, 2.1, 14.0)]
+    result = SimpleNamespace(
+        canary=canary, cells=[Cell(backend="numpy-cpu", m=64, n=64, k=64, seconds=interval, samples=samples)]
+    )
+    assert script("peers").turns_of(result) == {"numpy-cpu 64": [(5.0, 1.0), (6.5, pytest.approx(1.3))]}
+
+
+def test_the_fixed_product_is_timed(script):
+    assert 0 < script("peers").fixed_product() < 1
 
 
 def test_a_peer_that_is_not_installed_says_so_in_its_column(script, monkeypatch, capsys):
@@ -220,10 +259,10 @@ def test_a_peer_that_is_not_installed_says_so_in_its_column(script, monkeypatch,
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
     reasons = {"pyperf": peers.absent("pyperf")}
     assert not peers.absent("timeit")
-    peers.print_summary(peers.summarise([a_round(gemmscope=1e-6, timeit=1e-6)], ["timeit"]), ["timeit"], reasons)
+    peers.print_summary(rows_of(peers, [a_round(gemmscope=1e-6, timeit=1e-6)]), ["timeit"], reasons)
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.index("pyperf") == row.index("not installed: pip install pyperf")
-    assert heading.index("timeit") == row.index("1.000 [1.000, 1.000]")
+    assert heading.index("timeit") == row.index("1.000 [1.000, 1.000] 1")
 
 
 def test_a_peer_that_fails_says_why(script):
