@@ -1,10 +1,15 @@
-"""Delays planted in one layer of a call each: what ``bench/truth.py layers`` asks gemmscope to find.
+"""Delays planted in one layer of a call each: what ``bench/truth_layers.py`` asks gemmscope to find.
 
 Nothing is made up but the delay. The kernel's is planted in a ``cblas_sgemm`` that MLX calls, by ``LD_PRELOAD``; the
 runtime's in MLX's own thread alone, so that the isolated kernel does not have it; the binding's and the allocation's in
 a Python function around NumPy's call. All backends share one worker, since processes differ by more than what is to be
 found. They have one processor: on two, a delay makes MLX's runtime longer by microseconds more than itself, likely
 because MLX's threads wake each other, and one that waits longer sleeps deeper.
+
+And they are scheduled as batch work. By Linux's default, MLX's thread may take the processor at once from the thread
+that woke it, or wait until that one waits; which of the two depends on how long it has computed before. A delay then
+changes how often a call switches threads, and that costs or saves a microsecond in another layer. Batch work never
+takes the processor from who woke it: each call switches twice.
 """
 
 from __future__ import annotations
@@ -83,6 +88,7 @@ class Planted(Backend):
     def probe(self) -> None:
         """Loads what the real backend loads, and the probe."""
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # threads that are started from here on inherit it
         self._real = self.make()
         self._real.probe()
         self._probe = probe_library()
