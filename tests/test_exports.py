@@ -20,7 +20,7 @@ from gemmscope.report.run_page import result_page
 from gemmscope.results.store import save
 from gemmscope.statistics import per_call
 
-from .builders import make_backend, make_cell, make_result
+from .builders import make_backend, make_ceilings, make_cell, make_result
 from .runs import World
 from .test_run import environment, gemmscope_
 
@@ -61,6 +61,19 @@ class TestRows:
         lost = make_cell("mlx-cpu", None, status="skipped", reason='too slow, "far" too\nslow')
         (row,) = csv.DictReader(io.StringIO(exports.to_csv(make_result([lost]))))
         assert (row["status"], row["seconds"], row["reason"]) == ("skipped", "", lost.reason)
+
+    def test_shares_of_the_ceilings_are_there_where_they_were_measured(self):
+        cells = [
+            make_cell("numpy-cpu", gflops=106.0),
+            make_cell("numpy-cpu", size=6, gflops=42.0),
+            make_cell("torch-gpu"),
+        ]
+        square, small, gpu = exports.rows(make_result(cells, ceilings=make_ceilings()))
+        assert (square.peak_share, square.roof_share) == (0.5, 0.5)
+        # Of intensity 1: the memory allows 21 GFLOP/s, and caches more.
+        assert (small.peak_share, small.roof_share) == pytest.approx((42 / 212, 2.0))
+        assert (gpu.peak_share, gpu.roof_share) == (None, None)
+        assert exports.rows(make_result(cells))[0].peak_share is None
 
     def test_a_data_frame_has_the_same(self, result):
         pytest.importorskip("pandas")

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from gemmscope.findings import RULES, claims, derive, kernels, overhead, quality, speed
+from gemmscope.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
 from gemmscope.findings.view import View
 from gemmscope.parts import derive as derive_parts
 from gemmscope.results.model import Canary, ProcessMode, Sample, WorkerRecord
-from tests.builders import make_backend, make_cell, make_comparison, make_machine, make_part, make_result
+from tests.builders import make_backend, make_ceilings, make_cell, make_comparison, make_machine, make_part, make_result
 
 MICRO = 1e-6
 
@@ -42,6 +42,46 @@ def with_parts(*cells, backends):
 def only(findings):
     (finding,) = findings
     return finding
+
+
+# --- Ceilings ---------------------------------------------------------------------------------------------------------
+
+
+CEILINGS = make_ceilings(peak_gflops=200.0, threads=2)
+
+
+def rates(**gflops):
+    return [make_cell(name.replace("_", "-"), 2 * 64**3 / rate / 1e9) for name, rate in gflops.items()]
+
+
+def test_the_best_rate_is_a_share_of_the_peak():
+    found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=180, mlx_cpu=4), ceilings=CEILINGS)))
+    assert found.text.startswith(
+        "The best rate of a call on the processor is 180 GFLOP/s, by torch-cpu at 64: 90 % of the"
+    )
+    assert "at their best: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
+    assert found.evidence["mlx-cpu, share of the best rate"] == pytest.approx(4 / 180)
+    assert found.evidence["numpy-cpu, share of the peak"] == pytest.approx(0.75)
+
+
+def test_without_a_measured_peak_the_best_rate_is_the_ceiling():
+    found = only(ceilings.shares(view(*rates(numpy_cpu=90, torch_cpu=180))))
+    assert found.text.endswith("180 GFLOP/s, by torch-cpu at 64. Of that, at their best: numpy-cpu 50 %.")
+    assert not ceilings.shares(view(*rates(numpy_cpu=90)))
+
+
+def test_a_peak_that_is_no_ceiling_is_said_to_be_none():
+    apple = make_ceilings(peak_gflops=200.0, note="measured with NEON; no ceiling for AMX")
+    found = only(ceilings.shares(view(*rates(numpy_cpu=900), ceilings=apple)))
+    assert "450 %" in found.text
+    assert found.text.endswith("The peak was measured with NEON; no ceiling for AMX.")
+
+
+def test_gpus_and_reduced_precision_are_under_no_ceiling():
+    cells = [*rates(numpy_cpu=100, torch_gpu=9000), make_cell("odd-cpu", 1e-9, precision="tf32")]
+    found = only(ceilings.shares(view(*cells, ceilings=CEILINGS)))
+    assert "by numpy-cpu" in found.text
+    assert found.backends == ["numpy-cpu"]
 
 
 # --- Speed ------------------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_ceilings_bend_at_the_ridge() -> None:
 
 def test_one_thread_has_one_ceiling() -> None:
     found = roof.roofline_of(taken_apart(ceilings=make_ceilings(threads=1)))
-    assert [ceiling.label for ceiling in found.ceilings] == ["1 thread"]
+    assert [ceiling.threads for ceiling in found.ceilings] == [1]
 
 
 def test_the_gpu_is_under_no_ceiling_of_the_processor() -> None:

@@ -61,6 +61,11 @@ class Shape(msgspec.Struct, frozen=True, order=True):
         """Bytes of one product."""
         return FLOAT32_BYTES * self.m * self.n
 
+    @property
+    def intensity(self) -> float:
+        """FLOP for each byte of the operands and the product, each moved once: what no kernel can go below."""
+        return self.flops / max(self.operand_bytes + self.product_bytes, 1)
+
     def __str__(self) -> str:
         return f"{self.m}x{self.n}x{self.k}"
 

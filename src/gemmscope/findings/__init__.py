@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.findings import claims, gpu, kernels, overhead, quality, speed
+from gemmscope.findings import ceilings, claims, gpu, kernels, overhead, quality, speed
 from gemmscope.findings.view import View
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     speed.order_changes,
     kernels.kernel_as_cause,
     kernels.other_routines,
+    ceilings.shares,
     overhead.share,
     overhead.python_against_native,
     overhead.allocation,

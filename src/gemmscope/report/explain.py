@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 # Which rules stand under which heading; what is under none of these is about how far the figures can be trusted.
 _HEADINGS = {
     "The answer": ("fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
-    "Why": ("kernel-as-cause", "other-routine", "overhead", "python-or-native", "allocation", "gpu-launch-bound"),
+    "Why": (
+        "kernel-as-cause",
+        "other-routine",
+        "ceilings",
+        "overhead",
+        "python-or-native",
+        "allocation",
+        "gpu-launch-bound",
+    ),
 }
 _TRUST = "How far to trust it"
 _CLAIMS = "The claims that gemmscope began with"

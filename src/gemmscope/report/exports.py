@@ -11,21 +11,25 @@ import msgspec
 
 from gemmscope.errors import UsageError
 from gemmscope.results.model import Precision, Record, Status, Verdict
+from gemmscope.roofline import ceilings_of
 from gemmscope.statistics import per_call
+from gemmscope.workload import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
-    from gemmscope.results.model import Cell, Comparison, Result
+    from gemmscope.results.model import BackendRecord, Cell, Comparison, Result
+    from gemmscope.roofline import Ceiling
 
 
 class CellRow(Record, frozen=True, kw_only=True):
     """A cell as one row: what it is, its figures, and its comparison with the baseline. Times are in seconds.
 
     The first columns name the run, so that the rows of several runs can stand in one table. The baseline's own ratio is
-    empty.
+    empty. ``peak_share`` is the rate over the processor's measured peak; ``roof_share`` over what the roofline allows
+    at this shape's arithmetic intensity, and above 1 where operands stay in caches.
     """
 
     started: str
@@ -58,12 +62,15 @@ class CellRow(Record, frozen=True, kw_only=True):
     ratio_high: float | None = None
     verdict: Verdict | None = None
     corrected: Verdict | None = None
+    peak_share: float | None = None
+    roof_share: float | None = None
 
 
 def rows(result: Result) -> list[CellRow]:
     """One row for every cell, in the order of the file."""
     backends = {backend.name: backend for backend in result.backends}
     compared = {(one.backend, one.m, one.n, one.k, one.mode): one for one in result.comparisons}
+    roof = next(iter(ceilings_of(result.ceilings)), None)
     found: list[CellRow] = []
     for cell in result.cells:
         backend = backends.get(cell.backend)
@@ -75,11 +82,18 @@ def rows(result: Result) -> list[CellRow]:
                 status=cell.status, reason=cell.reason, gflops=cell.gflops, relative_error=cell.relative_error,
                 precision=cell.precision, threads=cell.threads, spread_within=cell.spread_within,
                 spread_between=cell.spread_between, sets=len({sample.set for sample in cell.samples}),
-                samples=len(cell.samples), **_times(cell),
+                samples=len(cell.samples), **_times(cell), **_shares(cell, backend, roof),
                 **_ratio(compared.get((cell.backend, cell.m, cell.n, cell.k, cell.mode))),
             )
         )  # fmt: skip
     return found
+
+
+def _shares(cell: Cell, backend: BackendRecord | None, roof: Ceiling | None) -> Mapping[str, Any]:
+    if roof is None or backend is None or backend.device != "cpu" or not backend.multiplies or cell.gflops is None:
+        return {}
+    most = roof.at(Shape(cell.m, cell.n, cell.k).intensity)
+    return {"peak_share": cell.gflops / roof.peak} | ({"roof_share": cell.gflops / most} if most else {})
 
 
 def to_csv(result: Result) -> str:

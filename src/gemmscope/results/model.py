@@ -338,8 +338,16 @@ class Result(Record, frozen=True, kw_only=True):
 
         return table(self)
 
-    def figure(self, kind: Literal["speed", "speedup"] = "speed") -> Figure:
-        """A picture of the run: ``"speed"`` by size, or ``"speedup"`` over the baseline. A notebook shows it."""
+    def figure(self, kind: Literal["speed", "speedup", "parts", "roofline"] = "speed") -> Figure:
+        """A picture of the run, which a notebook shows.
+
+        Args:
+            kind: ``"speed"`` by size, ``"speedup"`` over the baseline, ``"parts"`` of each call, or ``"roofline"``, the
+                speed under the processor's ceilings.
+
+        Raises:
+            UsageError: If the run has no parts or no ceilings to draw.
+        """
         from gemmscope.report.figures import figure  # noqa: PLC0415  (as in table)
 
         return figure(self, kind)

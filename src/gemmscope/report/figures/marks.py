@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from gemmscope.report.figures.roof import Roofline
     from gemmscope.report.figures.series import Series, Shape
+    from gemmscope.roofline import Ceiling
 
 _HEIGHT = 380
 _BELOW = 58
@@ -82,13 +83,13 @@ def _prepare(axes: Axes, roofline: Roofline) -> None:
     bare(axes)
 
 
-def _draw_ceiling(axes: Axes, roofline: Roofline, ceiling: roof.Ceiling) -> None:
+def _draw_ceiling(axes: Axes, roofline: Roofline, ceiling: Ceiling) -> None:
     low, high = roofline.intensities
     corners = [low, ceiling.ridge, high]
     axes.plot(
         corners,
         [ceiling.at(corner) for corner in corners],
-        label=f"ceiling, {ceiling.label}",
+        label=f"ceiling, {words.count(ceiling.threads, 'thread')}",
         color=palette.GREY,
         linewidth=points(1.4),
         zorder=1.5,
@@ -97,7 +98,7 @@ def _draw_ceiling(axes: Axes, roofline: Roofline, ceiling: roof.Ceiling) -> None
     # own line.
     highest = ceiling is roofline.ceilings[0]
     axes.annotate(
-        f"{ceiling.label}: {words.rate(ceiling.peak)}, {words.bandwidth(ceiling.bandwidth)}",
+        roof.name_of(ceiling),
         (low if highest else ceiling.ridge, ceiling.peak),
         xytext=(points(4) if highest else 0, points(6) if highest else -points(6)),
         textcoords="offset points",

@@ -1,8 +1,4 @@
-"""The roofline: what each product reached, under what the processor and its memory allow at that arithmetic intensity.
-
-S. Williams, A. Waterman and D. Patterson: "Roofline: an insightful visual performance model for multicore
-architectures", Communications of the ACM 52 (2009), 65.
-"""
+"""The roofline: what each product reached, under what processor and memory allow at that arithmetic intensity."""
 
 from __future__ import annotations
 
@@ -11,34 +7,18 @@ from typing import TYPE_CHECKING
 
 from gemmscope.report import text as words
 from gemmscope.report.figures.series import rate_of, speed
+from gemmscope.roofline import ceilings_of
 
 if TYPE_CHECKING:
     from gemmscope.report.figures.series import Series
     from gemmscope.results.model import Result
+    from gemmscope.roofline import Ceiling
 
 TITLE = "Roofline: the speed of each product under the processor's ceilings"
 AXIS = "arithmetic intensity, FLOP/byte (logarithmic)"
 
 # How far the axes go beyond marks and ridges.
 _ROOM = 1.6
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """A roof: ``bandwidth`` in bytes per second up to the ridge, ``peak`` in GFLOP/s from there on."""
-
-    label: str
-    peak: float
-    bandwidth: float
-
-    @property
-    def ridge(self) -> float:
-        """The intensity in FLOP/byte from which on the memory is no limit."""
-        return self.peak * 1e9 / self.bandwidth
-
-    def at(self, intensity: float) -> float:
-        """The most GFLOP/s at an intensity."""
-        return min(self.peak, self.bandwidth * intensity / 1e9)
 
 
 @dataclass(frozen=True)
@@ -65,13 +45,18 @@ class Roofline:
         return min(rates) / _ROOM, max(rates) * _ROOM
 
 
+def name_of(ceiling: Ceiling) -> str:
+    """Its threads, peak and bandwidth."""
+    return f"{words.count(ceiling.threads, 'thread')}: {words.rate(ceiling.peak)}, {words.bandwidth(ceiling.bandwidth)}"
+
+
 def roofline_of(result: Result) -> Roofline | None:
     """The roofline of a run, or None where its ceilings were not measured or no product under them was.
 
     Work on a GPU is left out: the processor's ceilings are none for it.
     """
-    found = result.ceilings
-    if found is None or not (found.peak_gflops > 0 and found.bandwidth > 0):
+    found, ceilings = result.ceilings, ceilings_of(result.ceilings)
+    if found is None or not ceilings:
         return None
     on_gpu = {record.name for record in result.backends if record.device == "gpu"}
     times, _ = speed(result)
@@ -83,9 +68,6 @@ def roofline_of(result: Result) -> Roofline | None:
     series = [line for line in series if line.points]
     if not series:
         return None
-    ceilings = [Ceiling(words.count(found.threads, "thread"), found.peak_gflops, found.bandwidth)]
-    if found.threads > 1 and found.peak_gflops_one_thread > 0 and found.bandwidth_one_thread > 0:
-        ceilings.append(Ceiling("1 thread", found.peak_gflops_one_thread, found.bandwidth_one_thread))
     notes = [f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"]
     if found.note:
         notes.append(words.line(found.note))

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope import workload
 from gemmscope.report import palette
 from gemmscope.report import text as words
 from gemmscope.report.figures.scales import number_tick, time_tick, times_tick
@@ -51,8 +52,8 @@ class Shape(NamedTuple):
 
     @property
     def intensity(self) -> float:
-        """FLOP for each byte of the two operands and the product, each moved once: what no kernel can go below."""
-        return self.flops / (4 * (self.m * self.k + self.k * self.n + self.m * self.n))
+        """FLOP for each byte of the operands and the product, each moved once."""
+        return workload.Shape(*self).intensity
 
     def __str__(self) -> str:
         return f"{self.m}{words.TIMES}{self.n}{words.TIMES}{self.k}"

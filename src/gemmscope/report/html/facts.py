@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from gemmscope.report import text as words
 from gemmscope.report.shapes import with_times
 from gemmscope.results.model import CANARY
+from gemmscope.roofline import best_rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gemmscope.results.model import Ceilings, Machine, Settings, WorkerRecord
+    from gemmscope.results.model import Ceilings, Machine, Result, Settings, WorkerRecord
 
 _Value = str | int | list[str]
 _GIB = 2**30
@@ -76,6 +77,15 @@ def ceilings_table(found: Ceilings | None) -> list[Fact]:
         f"bandwidth, {threads}": words.bandwidth(found.bandwidth),
         "bandwidth, 1 thread": words.bandwidth(found.bandwidth_one_thread),
         "note": found.note,
+    })  # fmt: skip
+
+
+def reached_table(result: Result) -> list[Fact]:
+    """What every backend reached of the processor's peak; nothing where that was not measured."""
+    return _facts({
+        one.backend: f"{words.rate(one.gflops)} at {with_times(str(one.shape))}, {words.percent(one.peak_share)} of the peak"  # noqa: E501
+        for one in best_rates(result)
+        if one.peak_share is not None
     })  # fmt: skip
 
 

@@ -74,6 +74,7 @@ def page(result: Result) -> str:
         trust=[text for text in (canary_words(result), account_words(result)) if text],
         machine=facts.machine_table(result.machine),
         ceilings=facts.ceilings_table(result.ceilings),
+        reached=facts.reached_table(result),
         settings=facts.settings_table(result.settings),
         workers=facts.loaded(result.workers),
         command=facts.command_of(result.settings),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
-from gemmscope.report.figures.roof import AXIS
+from gemmscope.report.figures import roof
 from gemmscope.report.figures.scales import apart, number_tick
 from gemmscope.report.html.axes import Axis
 from gemmscope.report.html.chart import Ceiling, Chart, Dot, Line, told_rate
@@ -13,7 +12,6 @@ from gemmscope.report.html.chart import Ceiling, Chart, Dot, Line, told_rate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmscope.report.figures import roof
     from gemmscope.report.html.chart import Width
     from gemmscope.report.html.keys import Key
 
@@ -49,7 +47,7 @@ def roofline_chart(roofline: roof.Roofline, keys: Mapping[str, Key], width: Widt
     return Chart(
         title="Speed under the ceilings: higher is better", unit="GFLOP/s", width=width, kind="log",
         size=(whole, _TOP + height + _BELOW), plot=(_LEFT, _TOP, right - _LEFT, height),
-        across=across.ticks(number_tick), across_name=AXIS, slanted=False, up=up.ticks(number_tick), lines=lines,
+        across=across.ticks(number_tick), across_name=roof.AXIS, slanted=False, up=up.ticks(number_tick), lines=lines,
         ceilings=_ceilings(roofline, across, up, beside=width == "wide"),
     )  # fmt: skip
 
@@ -65,7 +63,7 @@ def _ceilings(roofline: roof.Roofline, across: Axis, up: Axis, *, beside: bool) 
     for ceiling, place in zip(roofline.ceilings, places, strict=True):
         corners = [(across.at(x), up.at(ceiling.at(x))) for x in (low, ceiling.ridge, high)]
         path = "M" + "L".join(f"{x:g},{y:g}" for x, y in corners)
-        text = f"{ceiling.label}: {words.rate(ceiling.peak)}, {words.bandwidth(ceiling.bandwidth)}"
+        text = roof.name_of(ceiling)
         if beside:
             drawn.append(Ceiling(path, across.end + 10, round(place, 1), text, "start"))
         else:
