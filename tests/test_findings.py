@@ -56,12 +56,20 @@ def rates(**gflops):
 
 def test_the_best_rate_is_a_share_of_the_peak():
     found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=180, mlx_cpu=4), ceilings=CEILINGS)))
-    assert found.text.startswith(
-        "The best rate of a call on the processor is 180 GFLOP/s, by torch-cpu at 64: 90 % of the"
-    )
+    assert found.text.startswith("The best rate seen on the processor is 180 GFLOP/s, by torch-cpu at 64: 90 % of the")
     assert "at their best: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
     assert found.evidence["mlx-cpu, share of the best rate"] == pytest.approx(4 / 180)
     assert found.evidence["numpy-cpu, share of the peak"] == pytest.approx(0.75)
+
+
+def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
+    cells = rates(kernel_torch=190, kernel_numpy=150, torch_cpu=180)
+    backends = [make_backend("kernel-torch", entry="native"), make_backend("kernel-numpy", entry="native"),
+                make_backend("torch-cpu")]  # fmt: skip
+    found = only(ceilings.shares(view(*cells, backends=backends, ceilings=CEILINGS)))
+    assert "190 GFLOP/s, by kernel-torch" in found.text
+    assert found.text.endswith("at their best: torch-cpu 90 %.")
+    assert found.evidence["kernel-numpy, share of the peak"] == 0.75
 
 
 def test_without_a_measured_peak_the_best_rate_is_the_ceiling():

@@ -90,6 +90,16 @@ class TestText:
         links = re.findall(r'href="#([^"]+)"', said[: said.index("</li>")])
         assert links == ["speed", "speedup", "shape-16x16x16", "shape-64x64x64"]
 
+    def test_what_backends_reached_of_the_ceilings_is_said_and_leads_to_the_roofline(self):
+        findings = [make_finding("The best rate seen is theirs.", id="ceilings", backends=["numpy-cpu"])]
+        html = page(a_run(findings=findings))
+        said = html[html.index("The best rate seen is theirs.") :]
+        assert re.findall(r'href="#([^"]+)"', said[: said.index("</li>")]) == ["roofline"]
+        reached = html[html.index("What each backend reached of them") :]
+        rate = max(cell.gflops for cell in a_run().cells if cell.backend == "numpy-cpu")
+        assert f"{100 * rate / make_ceilings().peak_gflops:.0f} % of the peak" in reached[: reached.index("</dl>")]
+        assert "What each backend reached" not in page(a_run(ceilings=None))
+
     def test_a_finding_about_a_call_leads_to_its_bars(self):
         html = page(a_run())
         said = html[html.index("Little is around the kernel.") :]

@@ -24,12 +24,13 @@ _CHARTS = {
     "gpu-threshold": ("speedup",),
     "gpu-equal-precision": ("speedup",),
     "kernel-as-cause": ("parts",),
+    "ceilings": ("roofline",),
     "overhead": ("parts",),
     "python-or-native": ("parts",),
     "allocation": ("parts",),
     "gpu-launch-bound": ("parts",),
 }
-_NAMES = {"speed": "time and speed", "speedup": "speed-up", "parts": "parts of calls"}
+_NAMES = {"speed": "time and speed", "speedup": "speed-up", "parts": "parts of calls", "roofline": "roofline"}
 _MOST_SHAPES = 6
 
 
