@@ -35,6 +35,7 @@ class World:
         scatter: The relative standard deviation of a set's median.
         drift: That of a cell between runs, beyond its sets.
         machine: By what factor the machine is slower, in all that it does.
+        weather: The relative standard deviation of the machine's speed from set to set, the same for all that it does.
         slower: By what factor a backend is slower.
         versions: Of the libraries.
         changes: Of the settings.
@@ -48,6 +49,7 @@ class World:
     scatter: float = 0.01
     drift: float = 0.0
     machine: float = 1.0
+    weather: float = 0.0
     slower: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     changes: dict[str, object] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class World:
         lasting = {(name, size): chance.gauss(0, self.drift) for name in self.backends for size in self.sizes}
         own = chance.gauss(0, self.drift)
         for set_ in range(self.sets):
+            machine = self.machine * math.exp(chance.gauss(0, self.weather) if self.weather else 0.0)
             events.append(SetStarted(set=set_, workers=list(self.backends)))
             for record in [*records, None]:
                 if record is not None:
@@ -81,13 +84,13 @@ class World:
                     if set_ == 0:
                         events.append(CellPrepared(set=set_, backend=name, status="ok", precision="float32",
                                                    relative_error=3e-7, pairs_compared=10, **where))  # fmt: skip
-                    typical = seconds * (size / 64) ** 3 * self.machine * self.slower.get(name, 1.0)
+                    typical = seconds * (size / 64) ** 3 * machine * self.slower.get(name, 1.0)
                     process = chance.gauss(lasting[name, size], self.scatter)
                     samples = self.samples(chance, set_, at, typical * math.exp(process))
                     events.append(SamplesTaken(backend=name, samples=samples, **where))
                 if self.canary:
                     process = chance.gauss(own, self.scatter)
-                    samples = self.samples(chance, set_, at, 5e-5 * self.machine * math.exp(process))
+                    samples = self.samples(chance, set_, at, 5e-5 * machine * math.exp(process))
                     events.append(SamplesTaken(backend="canary", m=192, n=192, k=192, mode="latency", samples=samples))
             events.append(SetFinished(set=set_))
         events.append(RunFinished(status=status, account=Account(total=90.0)))

@@ -13,6 +13,7 @@ from gemmscope.between_runs.model import Fleet
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.report import document
 from gemmscope.report.between_runs import comparison_page, fleet_page
+from gemmscope.report.text import ratio
 from gemmscope.results.store import save
 
 from .runs import World
@@ -67,6 +68,37 @@ def test_a_planted_slow_down_of_a_tenth_is_found_and_named(drift):
         assert all(slowdown.ratio.low > 1.05 for slowdown in comparison.gate.slower)
     assert found >= 0.9 * 20 * 3
     assert gated >= 0.9 * 20
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.005, 0.01])
+def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
+    """A machine whose speed scatters by 15 % from set to set, in both runs alike; its libraries by 1 %."""
+    found = gated = 0
+    counts = collections.Counter()
+    for i in range(20):
+        world = World(weather=0.15, drift=drift, sets=10)
+        slow = World(weather=0.15, drift=drift, sets=10, slower={"torch-cpu": 1.15})
+        comparison = against(world.run(i), slow.run(i + 1000), limit=0.05)
+        found += verdicts(comparison, "torch-cpu")["slower"]
+        gated += bool(comparison.gate.slower)
+        assert {slowdown.backend for slowdown in comparison.gate.slower} <= {"torch-cpu"}
+        counts += verdicts(comparison) - verdicts(comparison, "torch-cpu")
+        counts += verdicts(against(world.run(i), world.run(i + 2000)))
+    assert found >= 0.9 * 20 * 3
+    assert gated >= 0.9 * 20
+    assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
+
+
+def test_what_rests_on_the_canary_is_said():
+    weather = World(weather=0.15, sets=10)
+    comparison = against(weather.run(1), World(weather=0.15, sets=10, slower={"torch-cpu": 1.3}).run(1))
+    assert all(change.rests_on_canary for change in comparison.changes)
+    said = text_of(comparison)
+    assert "relative to canary" in said
+    change = next(change for change in comparison.changes if change.verdict == "slower")
+    assert f"{ratio(change.relative)}, relative to the canary" in said
+    quiet = against(World().run(1), World().run(2))
+    assert not all(change.rests_on_canary for change in quiet.changes)
 
 
 def test_a_library_that_changed_does_not_hide_what_the_others_did():

@@ -99,13 +99,24 @@ class _Judged:
 
     @property
     def estimates(self) -> list[Estimate]:
-        """The plain ratio alone, unless the machine changed; then that relative to the canary, and the plain one.
+        """Of a machine that changed the plain ratio and that relative to the canary; else whichever is the sharper one.
 
-        The error of the plain one does not hold what the machine did then: the other's does.
+        The error of the plain one does not hold what a changed machine did: the other's does. On a machine whose speed
+        goes up and down all the time, both runs alike, the one relative to the canary is free of that.
         """
-        if self.machine.status in ("changed", "doubtful") and self.relative is not None:
+        if self.relative is None:
+            return [self.ratio]
+        if self.machine.status in ("changed", "doubtful"):
             return [self.plain, self.relative]
-        return [self.ratio]
+        return [self.relative if self.rests_on_canary else self.ratio]
+
+    @property
+    def rests_on_canary(self) -> bool:
+        """Whether the verdict is one on the time relative to the canary's alone: chosen by its error, not its mean."""
+        if self.relative is None or self.machine.status != "steady":
+            return False
+        widths = [statistics.half_width(estimate.interval()) for estimate in (self.relative, self.ratio)]
+        return widths[0] < widths[1]
 
     def slower(self, bound: float) -> float:
         """The p-value of the claim that the library's doing lies above the bound, a logarithm of a ratio."""
@@ -131,7 +142,12 @@ class _Judged:
 
     @property
     def _is_explained(self) -> bool:
-        """Whether the canary may have moved as far: then the machine's doing and the library's cannot be told apart."""
+        """Whether the canary may have moved as far: then the machine's doing and the library's cannot be told apart.
+
+        Not where the time relative to that very canary is judged.
+        """
+        if self.rests_on_canary:
+            return False
         canary = self.machine.canary
         if canary is None:
             return self.machine.status == "unknown"
@@ -186,6 +202,7 @@ def _change(move: _Move, judged: _Judged, verdict: Outcome) -> Change:
         backend=cell.backend, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, library=move.library, worker=move.worker,
         library_changed=move.library_changed, before=times[0], after=times[1], ratio=judged.ratio.interval(),
         relative=None if judged.relative is None else judged.relative.interval(), verdict=verdict,
+        rests_on_canary=judged.rests_on_canary,
         sets=(len(_logs(move.before.samples)), len(_logs(cell.samples))),
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def machine_change(canary: Estimate | None, unchanged: Sequence[Estimate]) -> Ma
             text = f"the machine may have changed: {sang}, but {others}"
         return MachineChange(status="changed" if agrees else "doubtful", canary=sung, common=common, text=text)
     if statistics.half_width(sung) > _UNSTEADY:
-        text = f"the machine was not steady, so that only large changes can be told: {sang}"
+        text = f"the machine was not steady, so that times by themselves tell only large changes: {sang}"
     elif _moved(common):
         text = f"{sang}, which shows no change, but {others}: what moved so far may be the machine's doing"
     else:

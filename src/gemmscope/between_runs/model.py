@@ -49,8 +49,9 @@ class Change(Record, frozen=True, kw_only=True):
 
     The interval is over sets and holds what runs of one machine differ by. ``relative`` is the ratio once each time is
     divided by that of the canary beside it. ``verdict`` is that of all cells taken together (Holm's method): where the
-    machine changed, both ratios must agree. ``library_changed`` is True where what ``worker`` tells
-    of its library differs. ``before`` and ``after`` are seconds of one product.
+    machine changed, both ratios must agree; else it is that of the sharper one, of ``relative`` if ``rests_on_canary``.
+    ``library_changed`` is True where what ``worker`` tells of its library differs. ``before`` and ``after`` are seconds
+    of one product.
     """
 
     backend: str
@@ -65,6 +66,7 @@ class Change(Record, frozen=True, kw_only=True):
     after: float
     ratio: Interval
     relative: Interval | None = None
+    rests_on_canary: bool = False
     verdict: Outcome = "unclear"
     sets: tuple[int, int]
 

@@ -121,9 +121,15 @@ def _sentences(comparison: RunsComparison) -> list[str]:
             if change.verdict == outcome:
                 by_backend.setdefault(_label(change.backend, change.mode), []).append(change)
         for label, changes in by_backend.items():
-            where = words.listed([f"{_shape(one)} ({words.ratio(one.ratio)})" for one in changes])
+            where = words.listed([f"{_shape(one)} ({_rested_on(one)})" for one in changes])
             said.append(f"{label} is {outcome} at {where}; {_why(comparison, changes[0])}.")
     return said
+
+
+def _rested_on(change: Change) -> str:
+    if change.rests_on_canary and change.relative is not None:
+        return f"{words.ratio(change.relative)}, relative to the canary"
+    return words.ratio(change.ratio)
 
 
 def _why(comparison: RunsComparison, change: Change) -> str:
@@ -138,7 +144,8 @@ def _why(comparison: RunsComparison, change: Change) -> str:
 
 
 def _changes(comparison: RunsComparison) -> Table:
-    relative = comparison.machine.status in ("changed", "doubtful")
+    changed = comparison.machine.status in ("changed", "doubtful")
+    relative = changed or any(one.rests_on_canary for one in comparison.changes)
     rows = [
         [
             _label(one.backend, one.mode),
