@@ -6,15 +6,27 @@ import contextlib
 import os
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from .program import PLAIN, QUICK, Fault, Program, events_in, nothing_lost, require, sampled, wait_for, worker_pids
+from .program import (
+    PLAIN,
+    QUICK,
+    Fault,
+    ImpossibleError,
+    Program,
+    events_in,
+    nothing_lost,
+    require,
+    sampled,
+    wait_for,
+    worker_pids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from gemmscope.results.model import Result
 
@@ -75,6 +87,41 @@ def _failing(words: str, fault: str, method: str = "fault") -> Callable[[Path], 
         return f"its cells failed: “{_short(cells['mine'].reason)}”"
 
     return inject
+
+
+def eats_until_killed(folder: Path) -> str:
+    """The kernel's own out-of-memory killer, set off in a group of 256 MiB that the worker enters by itself."""
+    group = _memory_group(f"gemmscope-fault-{os.getpid()}")
+    eat = (
+        f"open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n    kept = []\n"
+        "    while True: kept.append(b'1' * 2**24)"
+    )
+    try:
+        return _failing("killed by SIGKILL, as the system does when it ran out of memory", eat)(folder)
+    finally:
+        group.rmdir()
+
+
+def _memory_group(name: str) -> Path:
+    """A new control group whose memory is limited, of either version.
+
+    Raises:
+        ImpossibleError: If this user can make none.
+    """
+    root = Path("/sys/fs/cgroup")
+    for parent, limit in ((root / "memory", "memory.limit_in_bytes"), (root, "memory.max")):
+        group = parent / name
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / limit).write_text(str(2**28))
+        except OSError:
+            group.rmdir()
+            continue
+        return group
+    raise ImpossibleError("a control group with a limit of memory needs Linux, and root as a rule")
 
 
 def _measured(result: Result, name: str) -> None:
@@ -157,6 +204,7 @@ FAULTS = [
             f"{LIMIT}\n    kept = []\n    while True: kept.append(bytearray(2**26))",
         ),
     ),
+    Fault("a backend eats memory until the kernel kills it (a control group)", COSTS, eats_until_killed),
     Fault(
         "a backend writes rubbish to its worker's pipe",
         COSTS,
