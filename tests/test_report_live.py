@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -411,6 +412,11 @@ def test_names_are_text() -> None:
     lines = drawn(started(make_backend(name)), samples(name, 64, 0, 0))
     assert any(line.startswith("[red]x[/red] [2J end") for line in lines)
     assert len(lines) == 2 + len(WORKERS) + 1 + 2
+
+
+def test_a_backend_with_a_short_name_has_a_row_by_itself() -> None:
+    alone = msgspec.structs.replace(started(sizes=[64]), backends=[make_backend("cblas")])
+    assert any(line.startswith("cblas") for line in drawn(alone, samples("cblas", 64, 0, 0)))
 
 
 def test_wide_characters_count_as_two() -> None:

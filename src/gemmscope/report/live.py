@@ -339,11 +339,11 @@ class LiveTable:
     def _lines(self, width: int, height: int) -> list[list[Segment]]:
         status = self._status_line(width)
         names = {name: words.line(name) for name in self._backends}
-        name_width = min(max((cell_len(name) for name in [*names.values(), "backend"]), default=0), _MOST_NAME)
+        longest = min(max(cell_len(name) for name in [*names.values(), "backend"]), _MOST_NAME)
         room = height - _LINES_BESIDE_ROWS
-        fit = max(1, (width - name_width) // (_GAP + _BLOCK))
-        name_width = min(name_width, width - _GAP - _BLOCK)
-        if not names or not self._shapes or room < 1 or name_width < _LEAST_NAME:
+        fit = max(1, (width - longest) // (_GAP + _BLOCK))
+        name_width = min(longest, width - _GAP - _BLOCK)
+        if not names or not self._shapes or room < 1 or name_width < min(longest, _LEAST_NAME):
             return [status]
         shapes = self._shown_shapes(fit)
         rows = self._shown_rows(room)
