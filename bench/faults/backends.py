@@ -97,7 +97,7 @@ def eats_until_killed(folder: Path) -> str:
         "    while True: kept.append(b'1' * 2**24)"
     )
     try:
-        return _failing("killed by SIGKILL, as the system does when it ran out of memory", eat)(folder)
+        return _failing("killed by SIGKILL, which the system also sends when memory runs out", eat)(folder)
     finally:
         group.rmdir()
 

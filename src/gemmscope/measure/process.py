@@ -231,7 +231,7 @@ class WorkerProcess:
         code = self._process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         if code == -signal.SIGKILL:
-            how += ", as the system does when it ran out of memory"
+            how += ", which the system also sends when memory runs out"
         lines = b"".join(self._words)[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
         last = lines[-1].strip() if lines else ""
         if self.spec.python and (code == OTHER_PROTOCOL or _NO_GEMMSCOPE.search(last)):
