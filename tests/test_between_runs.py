@@ -89,6 +89,17 @@ def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
     assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
 
 
+def test_a_canary_that_drifts_by_itself_makes_no_library_slower():
+    """Where one library alone was measured, nothing tells its own drift between runs from the canary's."""
+    counts = collections.Counter()
+    for i in range(30):
+        world = World({"numpy-cpu": 1e-6}, weather=0.15, drift=0.02, sets=10)
+        comparison = against(world.run(2 * i), world.run(2 * i + 1), limit=0.05)
+        counts += verdicts(comparison)
+        assert not comparison.gate.slower
+    assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
+
+
 def test_what_rests_on_the_canary_is_said():
     weather = World(weather=0.15, sets=10)
     comparison = against(weather.run(1), World(weather=0.15, sets=10, slower={"torch-cpu": 1.3}).run(1))

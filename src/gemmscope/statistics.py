@@ -235,7 +235,7 @@ def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
     return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
 
 
-def drift_variance(unchanged: Sequence[Estimate]) -> float:
+def drift_variance(unchanged: Sequence[Estimate], of: int = 1) -> float:
     """How much runs differ from each other beyond what their sets tell: a variance of logarithms.
 
     What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
@@ -246,6 +246,7 @@ def drift_variance(unchanged: Sequence[Estimate]) -> float:
 
     Args:
         unchanged: The changes of what is known not to have changed.
+        of: Of how many times each change is one: 2 where a time is divided by another that moves on its own.
     """
     moves = [(move.mean**2, move.error**2) for move in unchanged if move.degrees > 0]
     low, high = 0.0, max((square for square, _ in moves), default=0.0) / _EXPECTED_SQUARE
@@ -262,19 +263,20 @@ def drift_variance(unchanged: Sequence[Estimate]) -> float:
             low, high = (middle, high) if excess(middle) > 0 else (low, middle)
         measured = high
     weight = _GUESS_WEIGHT + len(moves)
-    return (_GUESS_WEIGHT * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
+    return (_GUESS_WEIGHT * of * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
 
 
-def between_runs(change: Estimate, unchanged: Sequence[Estimate]) -> Estimate:
+def between_runs(change: Estimate, unchanged: Sequence[Estimate], of: int = 1) -> Estimate:
     """A change between two runs with the error that it has once runs, and not only sets, are taken as random.
 
     Args:
         change: By :func:`welch`.
         unchanged: As for :func:`drift_variance`; none of them of the library in question, which would excuse itself.
+        of: As for :func:`drift_variance`.
     """
     if change.degrees <= 0:
         return change
-    drift = drift_variance(unchanged)
+    drift = drift_variance(unchanged, of)
     weight = _GUESS_WEIGHT + sum(move.degrees > 0 for move in unchanged)
     squared = change.error**2 + drift
     # Welch and Satterthwaite once more: the degrees of freedom of a sum of two variances.

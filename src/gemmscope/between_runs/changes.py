@@ -190,7 +190,7 @@ def _judged(move: _Move, moves: Sequence[_Move], canary: Estimate | None, machin
     return _Judged(
         plain=move.plain,
         ratio=statistics.between_runs(move.plain, plain),
-        relative=None if move.relative is None else statistics.between_runs(move.relative, relative),
+        relative=None if move.relative is None else statistics.between_runs(move.relative, relative, of=2),
         machine=machine,
     )
 
