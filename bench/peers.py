@@ -55,7 +55,7 @@ QUIET = 0.05
 # How near to gemmscope a peer's median should be on quiet rounds.
 NEAR = 0.05
 # Seconds and number of a peer's pieces, for each product in a round. pyperf's are processes.
-PIECE, PIECES, PROCESSES = 0.2, 20, 3
+PIECE, PIECES, PROCESSES = 0.2, 21, 4
 # One piece may be slow between two looks at full speed; a round counts where a tool has so many quiet ones.
 FEWEST = 2
 
@@ -143,18 +143,22 @@ def fixed_product() -> float:
     a = np.ones((192, 192), np.float32)
     blocks: list[float] = []
     begin = perf_counter()
-    while perf_counter() - begin < 50e-3:  # noqa: PLR2004
+    while not blocks or perf_counter() - begin < 50e-3:  # noqa: PLR2004
         start = perf_counter()
         for _ in range(10):
             np.matmul(a, a)
         # The first calls after a pause are slower.
         if start - begin > 20e-3:  # noqa: PLR2004
             blocks.append((perf_counter() - start) / 10)
-    return statistics.median(blocks or [perf_counter() - begin])
+    return statistics.median(blocks)
 
 
 def pieces_of(measured: Iterator[float], look: Callable[[], float] = fixed_product) -> list[Piece]:
-    """A peer's pieces, each with the fixed product before and after it."""
+    """A peer's pieces, each with the fixed product before and after it.
+
+    The first one is left out: before it the peer imports, makes operands and finds how many calls to time.
+    """
+    next(measured)
     before = look()
     pieces = []
     for seconds in measured:

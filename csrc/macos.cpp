@@ -44,7 +44,8 @@ std::optional<ProcessUse> process_use() noexcept {
   }
   return ProcessUse{.ticks = info.ri_user_time + info.ri_system_time,
                     .performance_ticks = info.ri_user_ptime + info.ri_system_ptime,
-                    .nanojoules = info.ri_energy_nj};
+                    .nanojoules = info.ri_energy_nj,
+                    .cycles = info.ri_cycles};
 }
 
 std::optional<double> tick_seconds() noexcept {

@@ -12,6 +12,7 @@ struct ProcessUse {
   std::uint64_t ticks = 0;              // user and system, on all cores
   std::uint64_t performance_ticks = 0;  // of these, on performance cores
   std::uint64_t nanojoules = 0;         // 0 where the machine does not count it
+  std::uint64_t cycles = 0;             // of the cores' own clocks; 0 where the machine does not count them
 };
 
 std::optional<ProcessUse> process_use() noexcept;

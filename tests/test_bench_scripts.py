@@ -233,7 +233,7 @@ def test_a_product_that_gemmscope_has_not_measured_is_left_out(script):
 
 def test_a_piece_has_the_slower_of_the_fixed_products_beside_it(script):
     looks = iter([1.0, 1.2, 1.1, 1.3])
-    taken = script("peers").pieces_of(iter([5.0, 6.0, 7.0]), lambda: next(looks))
+    taken = script("peers").pieces_of(iter([9.0, 5.0, 6.0, 7.0]), lambda: next(looks))
     assert taken == [(5.0, 1.2), (6.0, 1.2), (7.0, 1.3)]
 
 

@@ -110,7 +110,7 @@ def mac_samples(name, micros, set_):
         seconds = micros * 1e-5 * (1 + 0.002 * generator.uniform(-1, 1))
         yield Sample(set=set_, round=round_, turn=0, start=0.0, first_pair=0, loops=10, seconds=seconds,
                      cpu_seconds=2 * seconds, efficiency_seconds=2 * seconds * EFFICIENCY[name],
-                     joules=20 * seconds)  # fmt: skip
+                     joules=20 * seconds, cycles=2 * seconds * 3.2e9)  # fmt: skip
 
 
 def mac_events():
@@ -158,6 +158,7 @@ def test_a_cell_says_where_it_ran_and_what_energy_it_took(mac):
     cell = next(cell for cell in mac.cells if cell.backend == "mlx-cpu" and cell.m == 1024)
     assert cell.efficiency_share == pytest.approx(0.3)
     assert cell.joules == pytest.approx(20 * cell.seconds.median, rel=0.01)
+    assert cell.frequency_hz == pytest.approx(3.2e9)
 
 
 def test_efficiency_cores_are_tested_as_a_cause(mac):

@@ -10,7 +10,7 @@ import pytest
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use
-from gemmscope.results.assemble import _efficiency_share, _joules
+from gemmscope.results.assemble import _efficiency_share, _frequency, _joules
 from gemmscope.results.model import Sample
 
 TICK = 125 / 3 * 1e-9  # of Apple silicon: mach_timebase_info gives 125 / 3 nanoseconds
@@ -24,24 +24,24 @@ def mac_meter(*readings, clock=1.0, hybrid=True, tick=TICK):
 
 
 def test_on_a_mac_what_is_not_on_performance_cores_is_on_efficiency_cores():
-    first, second = (SECOND, 3 * SECOND // 4, 10**9), (5 * SECOND, 3 * SECOND, 4 * 10**9)
+    first, second = (SECOND, 3 * SECOND // 4, 10**9, 3 * 10**9), (5 * SECOND, 3 * SECOND, 4 * 10**9, 10**10)
     meter = mac_meter(first, first, second)
     before = meter.read()
     used = meter.read().since(before)
-    assert before == pytest.approx(Use(1.0, 0.25, 1.0))
-    assert used == pytest.approx(Use(4.0, 1.75, 3.0))
+    assert before == pytest.approx(Use(1.0, 0.25, 1.0, 3e9))
+    assert used == pytest.approx(Use(4.0, 1.75, 3.0, 7e9))
 
 
 def test_performance_and_efficiency_cores_make_up_the_total():
     total, performance = 7 * SECOND, 5 * SECOND
-    meter = mac_meter((total, performance, 0), (total, performance, 0), clock=7.0)
+    meter = mac_meter((total, performance, 0, 0), (total, performance, 0, 0), clock=7.0)
     use = meter.read()
     assert use.efficiency_seconds + performance * TICK == pytest.approx(use.seconds)
 
 
 @pytest.mark.parametrize(
     ("reading", "tick"),
-    [((SECOND, 0, 1), 1e-9), ((10**9, 0, 1), TICK)],
+    [((SECOND, 0, 1, 1), 1e-9), ((10**9, 0, 1, 1), TICK)],
     ids=["ticks taken for nanoseconds", "nanoseconds taken for ticks"],
 )
 def test_a_count_in_another_unit_is_not_believed(reading, tick):
@@ -50,17 +50,17 @@ def test_a_count_in_another_unit_is_not_believed(reading, tick):
 
 
 def test_more_time_on_performance_cores_than_on_all_is_not_believed():
-    reading = (SECOND, SECOND + 1, 10**9)
+    reading = (SECOND, SECOND + 1, 10**9, 0)
     assert mac_meter(reading, reading).read() == pytest.approx(Use(1.0, None, 1.0))
 
 
 def test_a_mac_with_one_kind_of_core_has_no_time_on_efficiency_cores():
     """A virtual machine counts no time on performance cores: all of it would be called efficiency cores' else."""
-    reading = (SECOND, 0, 0)
+    reading = (SECOND, 0, 0, 0)
     assert mac_meter(reading, reading, hybrid=False).read() == pytest.approx(Use(1.0))
 
 
-@pytest.mark.parametrize("readings", [(None, None), ((SECOND, 0, 0), None)])
+@pytest.mark.parametrize("readings", [(None, None), ((SECOND, 0, 0, 0), None)])
 def test_a_mac_that_does_not_count_still_has_a_clock(readings):
     assert mac_meter(*readings).read() == Use(1.0)
 
@@ -142,6 +142,16 @@ def test_a_cell_has_the_share_and_the_energy_of_all_its_samples():
     assert _efficiency_share(samples[2:]) is None
     assert _joules(samples[2:]) is None
     assert _joules(samples[:1]) is None, "a counter that did not step says nothing"
+
+
+def test_a_cell_has_the_clock_of_the_cores_that_did_its_work():
+    samples = [
+        made_sample(cpu_seconds=2.0, cycles=6e9),
+        made_sample(cpu_seconds=1.0, cycles=1.5e9),
+        made_sample(cpu_seconds=9.0),
+    ]
+    assert _frequency(samples) == pytest.approx(2.5e9)
+    assert _frequency(samples[2:]) is None
 
 
 def test_background_work_needs_efficiency_cores_and_a_system_that_keeps_it_there():

@@ -101,12 +101,12 @@ std::optional<std::pair<std::string, std::string>> find(const std::string& image
   return std::pair(found->image, description_of(found->image));
 }
 
-std::optional<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>> process_use_tuple() {
+std::optional<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t>> process_use_tuple() {
   const auto use = process_use();
   if (!use) {
     return std::nullopt;
   }
-  return std::tuple(use->ticks, use->performance_ticks, use->nanojoules);
+  return std::tuple(use->ticks, use->performance_ticks, use->nanojoules, use->cycles);
 }
 
 }  // namespace
@@ -174,7 +174,7 @@ NB_MODULE(_kernels, module) {
              nb::call_guard<nb::gil_scoped_release>(), "Bytes per second of STREAM's triad.");
 
   module.def("process_use", &process_use_tuple,
-             "macOS: (ticks, ticks on performance cores, nanojoules) of this process; elsewhere None.");
+             "macOS: (ticks, ticks on performance cores, nanojoules, cycles) of this process; elsewhere None.");
   module.def("tick_seconds", &tick_seconds, "macOS: seconds of a tick; elsewhere None.");
   module.def("thermal_state", &thermal_state, "macOS: 0 nominal to 3 critical; elsewhere None.");
   module.def("low_power_mode", &low_power_mode, "macOS: whether low-power mode is on; elsewhere None.");

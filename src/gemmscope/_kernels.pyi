@@ -117,8 +117,8 @@ def peak_flops(threads: int) -> float:
 def triad_bandwidth(threads: int, size: int) -> float:
     """Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together."""
 
-def process_use() -> tuple[int, int, int] | None:
-    """macOS: this process's ticks on all cores, those on performance cores, and nanojoules (0 where not counted)."""
+def process_use() -> tuple[int, int, int, int] | None:
+    """macOS: this process's ticks on all cores, those on performance cores, nanojoules and cycles (0: not counted)."""
 
 def tick_seconds() -> float | None:
     """macOS: seconds of one tick."""

@@ -1,11 +1,12 @@
-"""What this process has used so far: processor time, how much of it on efficiency cores, and energy.
+"""What this process has used so far: processor time, how much of it on efficiency cores, energy, and clock cycles.
 
 One meter for each process, and :meth:`Meter.read` before and after what is to be known. Whatever a system does not say
 is None. A reading costs microseconds, so it stands outside a timed region.
 
-macOS counts all three for each process (``proc_pid_rusage``; never run on macOS). Linux counts no process's time by
+macOS counts all of them for each process (``proc_pid_rusage``; never run on macOS). Linux counts no process's time by
 kind of core: there it is known only where the process is bound to cores of one kind. Its energy counters (RAPL, on x86)
-are of whole processor packages, idle cores and other processes among them, and most systems show them to root alone.
+are of whole processor packages, idle cores and other processes among them, and most systems show them to root alone;
+its counters of cycles are not read.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _CLOCKS_DIFFER = 0.05
 _CLOCKS_DIFFER_SECONDS = 5e-3
 
-# Readings of _kernels.process_use: ticks, of these on performance cores, nanojoules.
-Ticks = tuple[int, int, int]
+# Readings of _kernels.process_use: ticks, of these on performance cores, nanojoules, cycles.
+Ticks = tuple[int, int, int, int]
 
 
 class Use(NamedTuple):
@@ -40,11 +41,13 @@ class Use(NamedTuple):
         seconds: Processor time of all threads.
         efficiency_seconds: Of these, on efficiency cores; None where it is not known.
         joules: Energy, of this process on macOS and of whole processors on Linux; None where it is not known.
+        cycles: Of the cores' own clocks, all threads; None where they are not counted.
     """
 
     seconds: float
     efficiency_seconds: float | None = None
     joules: float | None = None
+    cycles: float | None = None
 
     def since(self, earlier: Use) -> Use:
         """What was used between two readings of one meter."""
@@ -52,6 +55,7 @@ class Use(NamedTuple):
             self.seconds - earlier.seconds,
             _difference(self.efficiency_seconds, earlier.efficiency_seconds),
             _difference(self.joules, earlier.joules),
+            _difference(self.cycles, earlier.cycles),
         )
 
 
@@ -119,13 +123,14 @@ class MacMeter(Meter):
         counted = self._ticks() if self._believed else None
         if counted is None:
             return Use(self._processor())
-        total, performance, nanojoules = counted
+        total, performance, nanojoules, cycles = counted
         # A virtual machine's cores are of one kind, and none of them counts as a performance core.
         known = self._hybrid and performance <= total
         return Use(
             total * self._tick_seconds,
             (total - performance) * self._tick_seconds if known else None,
             1e-9 * nanojoules if nanojoules else None,
+            float(cycles) if cycles else None,
         )
 
 

@@ -155,6 +155,7 @@ class Measurement(Message, frozen=True, kw_only=True):
     cpu_seconds: float
     efficiency_seconds: float | None = None
     joules: float | None = None
+    cycles: float | None = None
 
 
 class TurnedCell(Message, frozen=True, kw_only=True):

@@ -506,7 +506,7 @@ class Session:
             samples = [
                 Sample(set=set_, round=round_, turn=turn, start=m.start - self._epoch, first_pair=m.first_pair,
                        loops=m.loops, seconds=m.seconds, cpu_seconds=m.cpu_seconds,
-                       efficiency_seconds=m.efficiency_seconds, joules=m.joules)
+                       efficiency_seconds=m.efficiency_seconds, joules=m.joules, cycles=m.cycles)
                 for m in told.samples
             ]  # fmt: skip
             if samples:

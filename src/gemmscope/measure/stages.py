@@ -251,7 +251,7 @@ def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:
     used = meter.read().since(before)
     return Measurement(
         start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=used.seconds,
-        efficiency_seconds=used.efficiency_seconds, joules=used.joules,
+        efficiency_seconds=used.efficiency_seconds, joules=used.joules, cycles=used.cycles,
     )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     ratio_high: float | None = None
     verdict: Verdict | None = None
     corrected: Verdict | None = None
+    frequency_hz: float | None = None
     peak_share: float | None = None
     roof_share: float | None = None
 
@@ -82,7 +83,8 @@ def rows(result: Result) -> list[CellRow]:
                 status=cell.status, reason=cell.reason, gflops=cell.gflops, relative_error=cell.relative_error,
                 precision=cell.precision, threads=cell.threads, spread_within=cell.spread_within,
                 spread_between=cell.spread_between, sets=len({sample.set for sample in cell.samples}),
-                samples=len(cell.samples), **_times(cell), **_shares(cell, backend, roof),
+                samples=len(cell.samples), frequency_hz=cell.frequency_hz, **_times(cell),
+                **_shares(cell, backend, roof),
                 **_ratio(compared.get((cell.backend, cell.m, cell.n, cell.k, cell.mode))),
             )
         )  # fmt: skip

@@ -197,6 +197,7 @@ class _Gathered:
             threads=sum(processor) / wall if processor and wall > 0 else None,
             efficiency_share=_efficiency_share(samples),
             joules=_joules(samples),
+            frequency_hz=_frequency(samples),
             spread_within=statistics.spread_within(samples),
             spread_between=statistics.spread_between(medians),
             samples=samples,
@@ -290,6 +291,13 @@ def _joules(samples: Sequence[Sample]) -> float | None:
     known = [sample for sample in samples if sample.joules is not None]
     used = sum(sample.joules or 0.0 for sample in known)
     return used / sum(sample.loops for sample in known) if used > 0 else None
+
+
+def _frequency(samples: Sequence[Sample]) -> float | None:
+    """Cycles per processor second: the clock of the cores that did the work, on average."""
+    known = [sample for sample in samples if sample.cycles and sample.cpu_seconds]
+    seconds = sum(sample.cpu_seconds or 0.0 for sample in known)
+    return sum(sample.cycles or 0.0 for sample in known) / seconds if seconds > 0 else None
 
 
 def _canary(shape: str, samples: Sequence[Sample]) -> Canary | None:

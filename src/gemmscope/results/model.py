@@ -132,7 +132,8 @@ class Sample(Record, frozen=True, kw_only=True):
 
     ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads, and
     ``efficiency_seconds`` that part of it which was spent on efficiency cores. ``joules`` is the energy used meanwhile:
-    by the worker on macOS, by whole processor packages on Linux. All three are None where they are not known.
+    by the worker on macOS, by whole processor packages on Linux. ``cycles`` are those of the cores' own clocks. Each of
+    the four is None where it is not known.
     """
 
     set: int
@@ -145,6 +146,7 @@ class Sample(Record, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
     efficiency_seconds: float | None = None
     joules: float | None = None
+    cycles: float | None = None
 
 
 class ProcessMode(Record, frozen=True, kw_only=True):
@@ -163,10 +165,11 @@ class Cell(Record, frozen=True, kw_only=True):
     largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
     of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
     ``threads`` is processor seconds per wall second while samples were taken, ``efficiency_share`` the part of them
-    that was spent on efficiency cores, and ``joules`` the energy of one product, where these can be read. ``estimate``
-    is the expected seconds of one product where the cell was skipped for them. ``routine`` is the BLAS routine that a
-    library calls at this shape, where its kernel is what was timed. ``process_modes`` are two or more where fresh
-    processes fall into groups that differ by more than their own scatter, fastest first; else empty.
+    that was spent on efficiency cores, ``joules`` the energy of one product, and ``frequency_hz`` the cores' cycles per
+    processor second, where these can be read. ``estimate`` is the expected seconds of one product where the cell was
+    skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel is what was
+    timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by more than their own
+    scatter, fastest first; else empty.
     """
 
     backend: str
@@ -184,6 +187,7 @@ class Cell(Record, frozen=True, kw_only=True):
     threads: float | None = None
     efficiency_share: float | None = None
     joules: float | None = None
+    frequency_hz: float | None = None
     spread_within: float | None = None
     spread_between: float | None = None
     routine: str = ""
