@@ -25,14 +25,14 @@ import gemmscope
 from gemmscope.backends import loading
 from gemmscope.backends.registry import ORIGINAL
 from gemmscope.errors import BackendUnavailable, GemmscopeError
-from gemmscope.results.model import BASELINE
+from gemmscope.records.model import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
     Matrix = NDArray[np.float32]
     # How an operand gets to the device, and the call that is timed.
@@ -65,7 +65,7 @@ def numpy_system(*, copies: bool, sync: bool) -> System:  # noqa: ARG001
 
 def torch_system(*, gpu: bool, copies: bool, sync: bool) -> System:
     """PyTorch on the cpu, where nothing is copied or waited for either, or on the accelerator that it finds."""
-    import torch  # noqa: PLC0415
+    import torch
 
     device = torch.accelerator.current_accelerator() if gpu else torch.device("cpu")
 
@@ -83,7 +83,7 @@ def torch_system(*, gpu: bool, copies: bool, sync: bool) -> System:
 
 def mlx_system(*, gpu: bool, copies: bool, sync: bool) -> System:
     """MLX on one of its devices. Without ``sync`` nothing is computed: MLX is lazy."""
-    import mlx.core as mx  # noqa: PLC0415
+    import mlx.core as mx
 
     device: Any = mx.gpu if gpu else mx.cpu
 
@@ -157,7 +157,7 @@ def gemmscope_columns(result: Result | None, name: str, size: int) -> dict[str, 
         columns["gemmscope_reason"] = (cells and cells[0].reason) or "not measured within its budget"
         return columns
     taken = cells[0].seconds
-    columns |= {"gemmscope": taken.median, "gemmscope_low": taken.low, "gemmscope_high": taken.high}
+    columns |= {"gemmscope": taken.estimate, "gemmscope_low": taken.low, "gemmscope_high": taken.high}
     if name == BASELINE:
         columns["gemmscope_speedup"] = 1.0
     for comparison in result.comparisons:

@@ -45,7 +45,7 @@ from gemmscope.errors import GemmscopeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gemmscope.results.model import Result, Sample
+    from gemmscope.records.model import Result, Sample
 
 BACKENDS = ("numpy-cpu", "torch-cpu")
 PAIRS = 10
@@ -88,7 +88,7 @@ def namespace(backend: str, size: int) -> dict[str, Any]:
     ]
     if backend == "numpy-cpu":
         return {"multiply": np.matmul, "following": itertools.cycle(pairs).__next__}
-    import torch  # noqa: PLC0415
+    import torch
 
     # For the rest of the process: the mode ends when its object does, so the namespace keeps it.
     mode = torch.inference_mode()
@@ -107,8 +107,8 @@ def timeit_pieces(backend: str, size: int) -> Iterator[float]:
 
 def torch_pieces(backend: str, size: int) -> Iterator[float]:
     """Medians of ``blocked_autorange``, with the threads of the process: by itself it would take one."""
-    import torch  # noqa: PLC0415
-    from torch.utils.benchmark import Timer  # noqa: PLC0415
+    import torch
+    from torch.utils.benchmark import Timer
 
     timer = Timer(STATEMENT, globals=namespace(backend, size), num_threads=torch.get_num_threads())
     for _ in range(PIECES):
@@ -200,8 +200,10 @@ def by_gemmscope(sizes: list[int], threads: int | None, seconds: float, seed: in
 
 def turns_of(result: Result) -> Pieces:
     """The median of each turn, with the slower of the canary's turns before and after it."""
-    canary = [(turn[0].start, median_of(turn)) for turn in turns(result.canary.samples if result.canary else ())]
-    starts = [start for start, _ in canary]
+    reference = [
+        (turn[0].start, median_of(turn)) for turn in turns(result.reference.samples if result.reference else ())
+    ]
+    starts = [start for start, _ in reference]
     pieces: Pieces = {}
     for cell in result.cells:
         if cell.seconds is None or cell.mode != "latency":
@@ -209,7 +211,7 @@ def turns_of(result: Result) -> Pieces:
         pieces[f"{cell.backend} {cell.m}"] = []
         for turn in turns(cell.samples):
             after = bisect.bisect(starts, turn[0].start)
-            beside = [median for _, median in canary[max(after - 1, 0) : after + 1]]
+            beside = [median for _, median in reference[max(after - 1, 0) : after + 1]]
             pieces[f"{cell.backend} {cell.m}"].append(Piece(median_of(turn), max(beside, default=math.inf)))
     return pieces
 

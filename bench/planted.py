@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 # Per cent.
 SLOWDOWNS = (0, 1, 2, 5, 10)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Entry, Part
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 # Nanoseconds.
 DELAYS = (500, 2_000, 10_000, 50_000)

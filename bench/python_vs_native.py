@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import gemmscope
+from gemmscope.analysis.statistics import ratio_interval, set_medians, set_ratios
 from gemmscope.errors import GemmscopeError
-from gemmscope.statistics import ratio_interval, set_medians, set_ratios
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import Cell, Result
+    from gemmscope.records.model import Cell, Result
 
 # Python's entry, the native one, and what is left out between them.
 PAIRS = (
@@ -70,10 +70,10 @@ def saving(python: Cell, native: Cell) -> dict[str, float | None]:
     return {
         "python_seconds": seconds,
         "native_seconds": central_seconds(native),
-        "ratio": ratio.median,
+        "ratio": ratio.estimate,
         "low": ratio.low,
         "high": ratio.high,
-        "saved_seconds": seconds * (1 - ratio.median),
+        "saved_seconds": seconds * (1 - ratio.estimate),
         "saved_low": None if ratio.high is None else seconds * (1 - ratio.high),
         "saved_high": None if ratio.low is None else seconds * (1 - ratio.low),
         "sets": len(ratios),
@@ -83,7 +83,7 @@ def saving(python: Cell, native: Cell) -> dict[str, float | None]:
 
 def central_seconds(cell: Cell) -> float:
     """A cell's seconds of one product: the geometric mean of its sets' medians."""
-    return ratio_interval(list(set_medians(cell.samples).values())).median
+    return ratio_interval(list(set_medians(cell.samples).values())).estimate
 
 
 def missing(result: Result) -> dict[str, str]:

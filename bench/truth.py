@@ -82,7 +82,7 @@ def by_gemmscope(size: int, seconds: float, seed: int) -> list[Outcome]:
         )  # fmt: skip
     told = {comparison.backend: comparison for comparison in result.comparisons}
     return [
-        Outcome(per_cent, told[name].ratio.median, told[name].verdict)
+        Outcome(per_cent, told[name].ratio.estimate, told[name].verdict)
         for per_cent, name in zip(SLOWDOWNS, names, strict=True)
     ]
 
@@ -111,7 +111,7 @@ def plain_loop(call: Callable[[], None]) -> float:
 
 def torch_benchmark(call: Callable[[], None]) -> float:
     """The median of ``blocked_autorange``, as its documentation recommends."""
-    from torch.utils.benchmark import Timer  # noqa: PLC0415  (1.7 s)
+    from torch.utils.benchmark import Timer  # 1.7 s
 
     return float(Timer("call()", globals={"call": call}).blocked_autorange(min_run_time=0.2).median)
 
@@ -321,7 +321,7 @@ def read(path: Path) -> list[Trial]:
 
 def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval of a share (Clopper and Pearson, Biometrika 26, 1934)."""
-    from scipy.special import betaincinv  # noqa: PLC0415
+    from scipy.special import betaincinv
 
     tail = (1 - confidence) / 2
     low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0

@@ -20,13 +20,13 @@ import click
 import msgspec
 
 import gemmscope
-from gemmscope.statistics import set_differences, set_medians, t_interval
+from gemmscope.analysis.statistics import set_differences, set_medians, t_interval
 
 sys.path.insert(0, str(Path(__file__).parent))  # the planted backends stand beside this script, wherever that is
 from planted_layers import DELAYS, name_of
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import Cell, Result
+    from gemmscope.records.model import Cell, Result
 
     BySet = dict[int, float]
 
@@ -138,7 +138,7 @@ def clock(result: Result) -> str:
     isolated, stamped = cells[name_of("kernel")], cells["layers-stamped"]
     differences = set_differences(stamped.samples, isolated.samples)
     mean, low, high = t_interval(list(differences.values()))
-    first, second = (1e6 * cell.seconds.median for cell in (isolated, stamped) if cell.seconds is not None)
+    first, second = (1e6 * cell.seconds.estimate for cell in (isolated, stamped) if cell.seconds is not None)
     return (
         f"The kernel by itself takes {first:.2f} µs, inside MLX's own call {second:.2f} µs by the clock of the probe: "
         f"{1e6 * mean:+.2f} [{1e6 * (low or mean):.2f}, {1e6 * (high or mean):.2f}] µs."

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemmscope.results.model import (
-    Account,
+from gemmscope.api import Run
+from gemmscope.records.base import Interval
+from gemmscope.records.model import (
     BackendRecord,
     Ceilings,
     Cell,
     Comparison,
     Finding,
-    Interval,
     Machine,
     Part,
-    Result,
     Settings,
+    TimeSpent,
     WorkerRecord,
 )
 
@@ -23,8 +23,8 @@ from gemmscope.results.model import (
 def make_interval(median: float, spread: float | None = 0.02) -> Interval:
     """An interval of that relative half width; of one set, without any, if it is None."""
     if spread is None:
-        return Interval(median=median)
-    return Interval(median=median, low=median * (1 - spread), high=median * (1 + spread))
+        return Interval(estimate=median)
+    return Interval(estimate=median, low=median * (1 - spread), high=median * (1 + spread))
 
 
 def make_machine(**changes: Any) -> Machine:
@@ -101,7 +101,7 @@ def make_worker(worker: str, **changes: Any) -> WorkerRecord:
     return WorkerRecord(**fields | changes)
 
 
-def make_result(cells: list[Cell], comparisons: list[Comparison] | None = None, **changes: Any) -> Result:
+def make_result(cells: list[Cell], comparisons: list[Comparison] | None = None, **changes: Any) -> Run:
     """A result with a record for every backend that has a cell, and for those in ``backends`` that have none."""
     named = {backend.name: backend for backend in changes.pop("backends", [])}
     records = {cell.backend: make_backend(cell.backend) for cell in cells} | named
@@ -110,6 +110,8 @@ def make_result(cells: list[Cell], comparisons: list[Comparison] | None = None, 
         "gemmscope": "0.1.0", "started": "2026-01-02T03:04:05Z", "machine": make_machine(),
         "settings": make_settings(*shapes), "backends": list(records.values()), "workers": [], "cells": cells,
         "comparisons": comparisons or [],
-        "account": Account(total=98, starting=12, preparing=6, calibrating=2, warming=8.6, sampling=61, settling=3),
+        "time_spent": TimeSpent(
+            total=98, starting=12, preparing=6, calibrating=2, warming=8.6, sampling=61, settling=3
+        ),
     }  # fmt: skip
-    return Result(**fields | changes)
+    return Run(**fields | changes)

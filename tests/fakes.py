@@ -23,9 +23,9 @@ from gemmscope.measure.protocol import (
     TurnedCell,
 )
 from gemmscope.measure.session import Session
-from gemmscope.results.events import Event
-from gemmscope.results.model import CANARY, Settings
-from gemmscope.workload import parse_shapes
+from gemmscope.records.events import Event
+from gemmscope.records.model import REFERENCE, Settings
+from gemmscope.workload.shapes import parse_shapes
 from tests.builders import make_ceilings
 
 KNOWN = registry.built_in()
@@ -148,13 +148,13 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def session(self, observer, backends, *, canary=False, progress=None, judge=None, **settings):
+    def session(self, observer, backends, *, reference=False, progress=None, judge=None, **settings):
         given = {"shapes": ["64x64x64"], "backends": list(backends), "seconds": 10.0, "sets": 2} | settings
         asked = Settings(**given)
         specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
-        (canary_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=CANARY)
-        return Session(asked, parse_shapes([], asked.shapes), specs, observer, canary=canary_spec if canary else None,
-                       progress=progress, judge=judge, clock=self.clock, launch=self.launch)  # fmt: skip
+        (reference_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=REFERENCE)
+        return Session(asked, parse_shapes([], asked.shapes), specs, observer,
+                       reference=reference_spec if reference else None, progress=progress, judge=judge, clock=self.clock, launch=self.launch)  # fmt: skip
 
     def run(self, backends, **settings):
         """Runs a session to its end; returns its events."""

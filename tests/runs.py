@@ -6,8 +6,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from gemmscope.results.assemble import assemble
-from gemmscope.results.events import (
+from gemmscope.analysis.assemble import assemble
+from gemmscope.records.events import (
     BackendProbed,
     CellPrepared,
     RunFinished,
@@ -17,7 +17,7 @@ from gemmscope.results.events import (
     SetStarted,
     WorkerReady,
 )
-from gemmscope.results.model import Account, Sample, WorkerRecord
+from gemmscope.records.model import Sample, TimeSpent, WorkerRecord
 
 from .builders import make_backend, make_machine, make_settings
 
@@ -54,7 +54,7 @@ class World:
     versions: dict[str, str] = field(default_factory=dict)
     changes: dict[str, object] = field(default_factory=dict)
     hardware: dict[str, object] = field(default_factory=dict)
-    canary: bool = True
+    reference: bool = True
 
     def run(self, seed=0, status="complete"):
         """A run's results, as they would be assembled from its journal."""
@@ -74,7 +74,7 @@ class World:
             for record in [*records, None]:
                 if record is not None:
                     events.append(BackendProbed(set=set_, backend=record.name, status="ok"))
-                elif not self.canary:
+                elif not self.reference:
                     continue
                 events.append(WorkerReady(worker=self.worker(set_, record, versions)))
             for i, size in enumerate(self.sizes):
@@ -88,12 +88,12 @@ class World:
                     process = chance.gauss(lasting[name, size], self.scatter)
                     samples = self.samples(chance, set_, at, typical * math.exp(process))
                     events.append(SamplesTaken(backend=name, samples=samples, **where))
-                if self.canary:
+                if self.reference:
                     process = chance.gauss(own, self.scatter)
                     samples = self.samples(chance, set_, at, 5e-5 * machine * math.exp(process))
                     events.append(SamplesTaken(backend="canary", m=192, n=192, k=192, mode="latency", samples=samples))
             events.append(SetFinished(set=set_))
-        events.append(RunFinished(status=status, account=Account(total=90.0)))
+        events.append(RunFinished(status=status, time_spent=TimeSpent(total=90.0)))
         return assemble(events)
 
     @staticmethod

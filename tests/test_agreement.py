@@ -9,7 +9,7 @@ import pytest
 
 from gemmscope.backends import loading
 from gemmscope.errors import BackendUnavailable
-from gemmscope.operands import OperandPair, Operands
+from gemmscope.workload.operands import OperandPair, Operands
 
 from .bounds import error_bound, matrices
 

@@ -91,7 +91,8 @@ def test_a_file_has_a_worker_of_its_own_even_for_a_library_that_is_there(tmp_pat
 
 
 def test_without_names_a_files_backends_are_measured_with_the_others(tmp_path):
-    from gemmscope.job import Job, make_settings
+    from gemmscope.job import Job
+    from gemmscope.measure.settings import make_settings
 
     settings = make_settings(sizes=[8], shapes=(), backends=None, backend_files=[written(tmp_path)], threads=None,
                              pairs=2, sets=1, seconds=1.0, margin=0.01, seed=0)  # fmt: skip

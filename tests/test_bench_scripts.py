@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from gemmscope.backends.registry import ORIGINAL
-from gemmscope.results.model import Canary, Cell, Interval, Sample
+from gemmscope.records.base import Interval
+from gemmscope.records.model import Cell, ReferenceWorkload, Sample
 from tests.builders import make_backend, make_cell, make_comparison, make_result
 
 BENCH = Path(__file__).parent.parent / "bench"
@@ -237,15 +238,17 @@ def test_a_piece_has_the_slower_of_the_fixed_products_beside_it(script):
     assert taken == [(5.0, 1.2), (6.0, 1.2), (7.0, 1.3)]
 
 
-def test_a_turn_has_the_slower_of_the_canarys_turns_beside_it(script):
+def test_a_turn_has_the_slower_of_the_references_turns_beside_it(script):
     def sample(turn, start, seconds, round_=0):
         return Sample(set=0, round=round_, turn=turn, start=start, first_pair=0, loops=2, seconds=seconds)
 
-    canary = Canary(shape="8x8x8", samples=[sample(1, 1.0, 2.0), sample(1, 3.0, 2.4, 1), sample(1, 3.1, 2.8, 1)])
-    interval = Interval(median=1.0)
+    reference = ReferenceWorkload(
+        shape="8x8x8", samples=[sample(1, 1.0, 2.0), sample(1, 3.0, 2.4, 1), sample(1, 3.1, 2.8, 1)]
+    )
+    interval = Interval(estimate=1.0)
     samples = [sample(0, 0.5, 10.0), sample(2, 2.0, 12.0), sample(2, 2.1, 14.0)]
     result = SimpleNamespace(
-        canary=canary, cells=[Cell(backend="numpy-cpu", m=64, n=64, k=64, seconds=interval, samples=samples)]
+        reference=reference, cells=[Cell(backend="numpy-cpu", m=64, n=64, k=64, seconds=interval, samples=samples)]
     )
     assert script("peers").turns_of(result) == {"numpy-cpu 64": [(5.0, 1.0), (6.5, pytest.approx(1.3))]}
 

@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from gemmscope.between_runs.changes import compare_runs
-from gemmscope.between_runs.files import compare
-from gemmscope.between_runs.model import Fleet
+from gemmscope.analysis.runs.changes import compare_runs
+from gemmscope.analysis.runs.model import Fleet
+from gemmscope.api import compare
 from gemmscope.errors import ResultsError, UsageError
+from gemmscope.records.words import ratio
 from gemmscope.report import document
 from gemmscope.report.between_runs import comparison_page, fleet_page
-from gemmscope.report.text import ratio
-from gemmscope.results.store import save
+from gemmscope.storage.store import save
 
 from .runs import World
 from .test_run import gemmscope_
@@ -89,7 +89,7 @@ def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
     assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
 
 
-def test_a_canary_that_drifts_by_itself_makes_no_library_slower():
+def test_a_reference_that_drifts_by_itself_makes_no_library_slower():
     """Where one library alone was measured, nothing tells its own drift between runs from the canary's."""
     counts = collections.Counter()
     for i in range(30):
@@ -100,16 +100,16 @@ def test_a_canary_that_drifts_by_itself_makes_no_library_slower():
     assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
 
 
-def test_what_rests_on_the_canary_is_said():
+def test_what_rests_on_the_reference_is_said():
     weather = World(weather=0.15, sets=10)
     comparison = against(weather.run(1), World(weather=0.15, sets=10, slower={"torch-cpu": 1.3}).run(1))
-    assert all(change.rests_on_canary for change in comparison.changes)
+    assert all(change.rests_on_reference for change in comparison.changes)
     said = text_of(comparison)
     assert "relative to canary" in said
     change = next(change for change in comparison.changes if change.verdict == "slower")
     assert f"{ratio(change.relative)}, relative to the canary" in said
     quiet = against(World().run(1), World().run(2))
-    assert not all(change.rests_on_canary for change in quiet.changes)
+    assert not all(change.rests_on_reference for change in quiet.changes)
 
 
 def test_a_library_that_changed_does_not_hide_what_the_others_did():
@@ -127,7 +127,7 @@ def test_a_ratio_is_later_over_earlier_and_turns_around():
     assert (later, earlier) == ("slower", "faster")
     change = next(change for change in against(fast, slow).changes if change.backend == "mlx-cpu")
     assert change.ratio.low < 1.5 < change.ratio.high
-    assert change.after / change.before == pytest.approx(change.ratio.median)
+    assert change.after / change.before == pytest.approx(change.ratio.estimate)
 
 
 @pytest.mark.parametrize("machine", [1.1, 1.4, 1 / 1.3])
@@ -139,7 +139,7 @@ def test_a_machine_that_changed_is_not_a_library_that_changed(machine):
         assert verdicts(comparison)["machine"] >= 10
         assert not comparison.gate.slower
         for change in comparison.changes:
-            assert change.relative.low < 1 < change.relative.high or 0.97 < change.relative.median < 1.03
+            assert change.relative.low < 1 < change.relative.high or 0.97 < change.relative.estimate < 1.03
     text = text_of(comparison)
     assert f"The machine became {'slower' if machine > 1 else 'faster'} between the runs" in text
     assert "relative to canary" in text
@@ -153,25 +153,25 @@ def test_a_library_that_became_slower_by_more_than_its_machine_is_found():
     assert {slowdown.backend for slowdown in comparison.gate.slower} == {"mlx-cpu"}
 
 
-def test_a_canary_that_moved_alone_is_said_and_excuses():
+def test_a_reference_that_moved_alone_is_said_and_excuses():
     before, after = World().run(1), World(machine=1.1).run(2)
     import msgspec
 
-    alone = msgspec.structs.replace(World().run(3), canary=after.canary)
+    alone = msgspec.structs.replace(World().run(3), reference=after.reference)
     comparison = against(before, alone)
     assert comparison.machine.status == "doubtful"
     assert "the machine may have changed" in comparison.machine.text
     assert not {"slower", "faster"} & set(verdicts(comparison))
 
 
-def test_a_canary_that_scatters_widely_explains_everything():
+def test_a_reference_that_scatters_widely_explains_everything():
     noisy = World(scatter=0.5)
     comparison = against(noisy.run(1), World(scatter=0.01, slower={"cblas": 1.2}).run(2))
     assert "was not steady" in comparison.machine.text
     assert verdicts(comparison) == {"unclear": 12}
 
 
-def test_libraries_that_all_moved_without_the_canary_are_no_measure_of_each_other():
+def test_libraries_that_all_moved_without_the_reference_are_no_measure_of_each_other():
     everything = dict.fromkeys(World().backends, 1.2)
     comparison = against(World().run(1), World(slower=everything).run(2))
     assert comparison.machine.status == "steady"
@@ -183,14 +183,14 @@ def test_libraries_that_all_moved_without_the_canary_are_no_measure_of_each_othe
 
 
 def test_without_anything_that_is_the_same_no_change_is_named():
-    world = World({"torch-cpu": 1e-6}, canary=False)
-    slow = World({"torch-cpu": 1e-6}, canary=False, slower={"torch-cpu": 2.0}, versions={"torch": "3.0"})
+    world = World({"torch-cpu": 1e-6}, reference=False)
+    slow = World({"torch-cpu": 1e-6}, reference=False, slower={"torch-cpu": 2.0}, versions={"torch": "3.0"})
     comparison = against(world.run(1), slow.run(2), limit=0.05)
     assert comparison.machine.status == "unknown"
     assert verdicts(comparison) == {"unclear": 3}
     assert not comparison.gate.slower
-    without = World(canary=False)
-    slow = World(canary=False, slower={"torch-cpu": 1.2}, versions={"torch": "3.0"})
+    without = World(reference=False)
+    slow = World(reference=False, slower={"torch-cpu": 1.2}, versions={"torch": "3.0"})
     comparison = against(without.run(1), slow.run(2))
     assert "no canary that is the same" in comparison.machine.text
     assert verdicts(comparison, "torch-cpu") == {"slower": 3}

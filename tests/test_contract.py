@@ -12,7 +12,7 @@ from gemmscope.backends.kernel import KernelBackend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.stages import bind
 from gemmscope.measure.verify import Comparison, precision_class
-from gemmscope.operands import OperandPair, Operands
+from gemmscope.workload.operands import OperandPair, Operands
 
 from .bounds import error_bound, matrices
 

@@ -13,7 +13,7 @@ from gemmscope import _kernels
 from gemmscope.backends import cublas
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.verify import Comparison, precision_class
-from gemmscope.operands import OperandPair, Operands, uniform
+from gemmscope.workload.operands import OperandPair, Operands, uniform
 
 SOURCE = Path(__file__).with_name("fake_cuda") / "fake_cuda.cpp"
 

@@ -16,12 +16,12 @@ import pytest
 from rich.console import Console
 
 from gemmscope import _kernels, load
+from gemmscope.analysis.assemble import assemble
+from gemmscope.records.events import BackendProbed, CellPrepared, RunFinished, RunStarted, SamplesTaken, WorkerReady
+from gemmscope.records.model import SCHEMA, Sample, TimeSpent, WorkerRecord
 from gemmscope.report.explain import print_findings
 from gemmscope.report.terminal import print_result
-from gemmscope.results.assemble import assemble
-from gemmscope.results.events import BackendProbed, CellPrepared, RunFinished, RunStarted, SamplesTaken, WorkerReady
-from gemmscope.results.model import SCHEMA, Account, Sample, WorkerRecord
-from gemmscope.results.store import save
+from gemmscope.storage.store import save
 from tests.bounds import error_bound, matrices
 from tests.builders import make_backend, make_machine, make_settings
 
@@ -130,7 +130,7 @@ def mac_events():
                 yield CellPrepared(set=set_, backend=name, status="ok", relative_error=1e-7, precision="float32",
                                    pairs_compared=5, mode="latency", provenance=facts, **size)  # fmt: skip
                 yield SamplesTaken(backend=name, mode="latency", samples=list(mac_samples(name, micros, set_)), **size)
-    yield RunFinished(status="complete", account=Account(total=10.0, sampling=6.0))
+    yield RunFinished(status="complete", time_spent=TimeSpent(total=10.0, sampling=6.0))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def finding(result, id_):
 def test_a_cell_says_where_it_ran_and_what_energy_it_took(mac):
     cell = next(cell for cell in mac.cells if cell.backend == "mlx-cpu" and cell.m == 1024)
     assert cell.efficiency_share == pytest.approx(0.3)
-    assert cell.joules == pytest.approx(20 * cell.seconds.median, rel=0.01)
+    assert cell.joules == pytest.approx(20 * cell.seconds.estimate, rel=0.01)
     assert cell.frequency_hz == pytest.approx(3.2e9)
 
 

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from gemmscope.cli import main
+from gemmscope.records.model import Finding
 from gemmscope.report.explain import grouped, selected
-from gemmscope.results.model import Finding
-from gemmscope.results.store import RESULTS, save
+from gemmscope.storage.store import RESULTS, save
 from tests.builders import make_cell, make_result
 
 FINDINGS = [

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 import gemmscope
+from gemmscope.analysis.statistics import per_call
 from gemmscope.errors import UsageError
 from gemmscope.report import document, exports
 from gemmscope.report.run_page import result_page
-from gemmscope.results.store import save
-from gemmscope.statistics import per_call
+from gemmscope.storage.store import save
 
 from .builders import make_backend, make_ceilings, make_cell, make_result
 from .runs import World
@@ -30,7 +30,7 @@ EVIL = "<script>alert(1)</script>|*x*"
 
 @pytest.fixture(scope="module")
 def result():
-    return World(sizes=(64, 256)).run(1)
+    return gemmscope.Run.of(World(sizes=(64, 256)).run(1))
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ class TestRows:
         assert len(read) == len(result.cells) == 8
         for row, cell in zip(read, result.cells, strict=True):
             assert (row["backend"], int(row["m"]), row["mode"]) == (cell.backend, cell.m, cell.mode)
-            assert float(row["seconds"]) == cell.seconds.median
+            assert float(row["seconds"]) == cell.seconds.estimate
             assert float(row["seconds_low"]) == cell.seconds.low
             assert (int(row["sets"]), int(row["samples"])) == (5, 15)
         ratios = {(row["backend"], int(row["m"])): row for row in read}
         for comparison in result.comparisons:
             row = ratios[comparison.backend, comparison.m]
-            assert float(row["ratio"]) == comparison.ratio.median
+            assert float(row["ratio"]) == comparison.ratio.estimate
             assert (row["verdict"], row["baseline"]) == (comparison.verdict, "numpy-cpu")
         assert ratios["numpy-cpu", 64]["ratio"] == ""
 
@@ -79,7 +79,7 @@ class TestRows:
         pytest.importorskip("pandas")
         frame = result.to_pandas()
         assert list(frame.columns) == list(exports.CellRow.__struct_fields__)
-        assert frame.seconds.tolist() == [cell.seconds.median for cell in result.cells]
+        assert frame.seconds.tolist() == [cell.seconds.estimate for cell in result.cells]
         assert set(frame[frame.m == 64].backend) == set(World().backends)
 
     def test_without_pandas_it_says_what_to_install(self, result, monkeypatch):

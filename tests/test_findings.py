@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from gemmscope.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
-from gemmscope.findings.view import View
-from gemmscope.parts import derive as derive_parts
-from gemmscope.results.model import Canary, ProcessMode, Sample, WorkerRecord
+from gemmscope.analysis.breakdown.cpu import derive as derive_parts
+from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
+from gemmscope.analysis.findings.view import View
+from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
 from tests.builders import make_backend, make_ceilings, make_cell, make_comparison, make_machine, make_part, make_result
 
 MICRO = 1e-6
@@ -260,7 +260,9 @@ def test_unequal_threads():
 
 @pytest.mark.parametrize(("drift", "verdict"), [(0.3, "found"), (-0.2, "found"), (0.01, "not found")])
 def test_drift(drift, verdict):
-    finding = only(quality.drift(view(cell("numpy-cpu", 1.0), canary=Canary(shape="192x192x192", drift=drift))))
+    finding = only(
+        quality.drift(view(cell("numpy-cpu", 1.0), reference=ReferenceWorkload(shape="192x192x192", drift=drift)))
+    )
     assert finding.verdict == verdict
     assert quality.drift(view(cell("numpy-cpu", 1.0))) == []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gemmscope.findings import gpu
-from gemmscope.gpu_parts import derive
+from gemmscope.analysis.breakdown.gpu import derive
+from gemmscope.analysis.findings import gpu
 from tests.builders import make_backend
 from tests.test_findings import cell, only, view
 

@@ -19,7 +19,7 @@ import pytest
 from gemmscope.backends import loading, registry
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.verify import Comparison, precision_class
-from gemmscope.operands import OperandPair, Operands, uniform
+from gemmscope.workload.operands import OperandPair, Operands, uniform
 
 pytestmark = pytest.mark.timeout(150)
 

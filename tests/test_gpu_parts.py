@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemmscope.gpu_parts import derive
+from gemmscope.analysis.breakdown.gpu import derive
 from tests.builders import make_backend, make_cell
 from tests.test_parts import MICRO, of, samples
 
@@ -22,8 +22,8 @@ def test_launch_is_what_the_call_takes_beyond_the_device():
     parts = of(derive([cell("torch-gpu", 10 * MICRO), cell("torch-gpu", 3 * MICRO, "device")], named("torch-gpu")),
                "torch-gpu")  # fmt: skip
     assert list(parts) == ["device", "launch"]
-    assert parts["device"].seconds.median == pytest.approx(3 * MICRO)
-    assert parts["launch"].seconds.median == pytest.approx(7 * MICRO)
+    assert parts["device"].seconds.estimate == pytest.approx(3 * MICRO)
+    assert parts["launch"].seconds.estimate == pytest.approx(7 * MICRO)
     assert [(part.status, part.reason) for part in parts.values()] == [("ok", "")] * 2
 
 
@@ -52,7 +52,7 @@ def test_the_binding_is_what_python_takes_beyond_cpp():
     backends = named("mlx-cpp-gpu") | {"mlx-gpu": make_backend("mlx-gpu", part="binding", inside="mlx-cpp-gpu")}
     cells = [cell("mlx-gpu", 12 * MICRO), cell("mlx-cpp-gpu", 11 * MICRO)]
     binding = of(derive(cells, backends), "mlx-gpu")["binding"]
-    assert binding.seconds.median == pytest.approx(1 * MICRO)
+    assert binding.seconds.estimate == pytest.approx(1 * MICRO)
     assert (binding.minuend, binding.subtrahend) == ("mlx-gpu", "mlx-cpp-gpu")
 
 
@@ -63,7 +63,7 @@ def test_the_binding_is_what_python_takes_beyond_cpp():
 def test_copies_are_what_host_memory_adds(outer, inner):
     (copies,) = of(derive([cell(outer, 50 * MICRO), cell(inner, 10 * MICRO)], named(outer, inner)), outer).values()
     assert copies.part == "copies"
-    assert copies.seconds.median == pytest.approx(40 * MICRO)
+    assert copies.seconds.estimate == pytest.approx(40 * MICRO)
     (copies,) = derive([cell(outer, 50 * MICRO)], named(outer))
     assert (copies.status, copies.reason) == ("unknown", f"{inner} was not measured at this shape")
 

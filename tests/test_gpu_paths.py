@@ -14,7 +14,7 @@ from gemmscope.backends.torch import TorchGpu
 from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.measure import stages
 from gemmscope.measure.verify import Comparison
-from gemmscope.operands import OperandPair, Operands, uniform
+from gemmscope.workload.operands import OperandPair, Operands, uniform
 from tests.test_contract import KNOWN
 
 mx = pytest.importorskip("mlx.core", exc_type=ImportError)

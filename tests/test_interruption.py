@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from gemmscope.errors import RunInterrupted
-from gemmscope.interruption import Interruption
+from gemmscope.signals import Interruption
 
 
 @pytest.fixture(autouse=True)

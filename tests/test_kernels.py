@@ -16,7 +16,7 @@ from gemmscope.backends import loading, preload
 from gemmscope.backends.kernel import Candidate
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
-from gemmscope.operands import OperandPair, Operands
+from gemmscope.workload.operands import OperandPair, Operands
 from tests.bounds import error_bound, matrices
 
 CLASSES = loading.load("")

@@ -17,7 +17,7 @@ import pytest
 
 from gemmscope import machine
 from gemmscope.machine import cpu, files, gpu, images, limits, power, sysctl
-from gemmscope.results.model import Machine
+from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

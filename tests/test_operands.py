@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gemmscope.errors import UsageError
-from gemmscope.operands import SharedMemory, make_operands, operands_in, reference_in, uniform
-from gemmscope.workload import Shape, layout
+from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, uniform
+from gemmscope.workload.shapes import Shape, layout
 
 
 def made(shapes, pairs=2, seed=0):

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from gemmscope.analysis.breakdown.cpu import derive
 from gemmscope.backends import registry
-from gemmscope.parts import derive
-from gemmscope.results.model import Sample
+from gemmscope.records.model import Sample
 from tests.builders import make_backend, make_cell
 
 KNOWN = registry.built_in()
@@ -47,8 +47,8 @@ def of(parts, backend="numpy-cpu"):
 def test_every_layer_is_found_where_it_lies():
     parts = of(derive(*chain(5 * MICRO, 4 * MICRO, 1 * MICRO)))
     assert list(parts) == ["allocation", "binding", "kernel"]
-    assert parts["allocation"].seconds.median == pytest.approx(1 * MICRO)
-    assert parts["binding"].seconds.median == pytest.approx(3 * MICRO)
+    assert parts["allocation"].seconds.estimate == pytest.approx(1 * MICRO)
+    assert parts["binding"].seconds.estimate == pytest.approx(3 * MICRO)
     assert parts["kernel"].minuend == "kernel-numpy"
     assert (parts["binding"].minuend, parts["binding"].subtrahend) == ("numpy-cpu:out", "kernel-numpy")
     assert {part.status for part in parts.values()} == {"ok"}
@@ -77,7 +77,7 @@ def test_a_difference_whose_interval_holds_zero_is_below_resolution():
 def test_a_difference_wholly_below_zero_is_inconsistent_and_stays_signed():
     part = of(derive(*chain(3 * MICRO, 4 * MICRO, MICRO)))["allocation"]
     assert part.status == "inconsistent"
-    assert part.seconds.median == pytest.approx(-1 * MICRO)
+    assert part.seconds.estimate == pytest.approx(-1 * MICRO)
 
 
 def test_a_kernel_that_was_not_identified_ends_the_parts():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gemmscope.job import make_settings
-from gemmscope.presets import PRESETS
-from gemmscope.workload import Shape
+from gemmscope.measure.settings import make_settings
+from gemmscope.workload.presets import PRESETS
+from gemmscope.workload.shapes import Shape
 
 
 def settings_for(*shapes):

@@ -35,8 +35,8 @@ from gemmscope.measure.protocol import (
     Turned,
     frame,
 )
-from gemmscope.operands import SharedMemory
-from gemmscope.workload import Shape, layout
+from gemmscope.workload.operands import SharedMemory
+from gemmscope.workload.shapes import Shape, layout
 
 KNOWN = registry.built_in()
 BLOCKS = layout([Shape(48, 48, 48), Shape(256, 256, 256)], 10)

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from matplotlib.colors import to_hex
 
+from gemmscope.records.base import Interval
+from gemmscope.records.words import TIMES
 from gemmscope.report import palette
 from gemmscope.report.figures import apart, draw, figure
-from gemmscope.report.text import TIMES
-from gemmscope.results.model import Interval
 from tests.builders import make_backend, make_cell, make_comparison, make_interval, make_machine, make_result
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from gemmscope.records.model import Result
     from gemmscope.report.figures import Kind
-    from gemmscope.results.model import Result
 
 KINDS: tuple[Kind, ...] = ("speed", "speedup")
 NAMES = ("numpy-cpu", "numpy-cpu:out", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu", "cblas", "cublas")
@@ -100,7 +100,7 @@ def test_the_figures_are_those_of_the_result() -> None:
     result = made(("numpy-cpu", "cblas"), (64, 256))
     speed = figure(result, "speed")
     cells = [cell for cell in result.cells if cell.backend == "cblas"]
-    assert values_of(speed, "cblas") == pytest.approx([cell.seconds.median for cell in cells])
+    assert values_of(speed, "cblas") == pytest.approx([cell.seconds.estimate for cell in cells])
     assert values_of(speed, "cblas", panel=1) == pytest.approx([cell.gflops for cell in cells])
     ratios = [comparison.speedup for comparison in result.comparisons]
     assert values_of(figure(result, "speedup"), "cblas") == pytest.approx(ratios)
@@ -176,7 +176,7 @@ def test_figures_that_a_logarithm_cannot_show_are_left_out(value: float, tmp_pat
 
 
 def test_an_interval_of_many_decades_does_not_stretch_the_axis() -> None:
-    wide = Interval(median=1e-6, low=1e-12, high=1.0)
+    wide = Interval(estimate=1e-6, low=1e-12, high=1.0)
     cells = [msgspec.structs.replace(make_cell("numpy-cpu", size=size), seconds=wide) for size in (64, 128)]
     low, high = figure(make_result(cells), "speed").axes[0].get_ylim()
     assert high / low < 10

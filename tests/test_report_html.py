@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from gemmscope.errors import UsageError
-from gemmscope.report import text as words
+from gemmscope.records import words
+from gemmscope.records.model import ReferenceWorkload, Sample
 from gemmscope.report.html import page, write_page
-from gemmscope.results.model import Canary, Sample
-from gemmscope.results.store import save
+from gemmscope.storage.store import save
 from tests.builders import (
     make_backend,
     make_ceilings,
@@ -69,7 +69,7 @@ def a_run(**changes):
             make_worker("numpy", set=0), make_worker("mlx", set=0),
             make_worker("mlx", set=1, provenance={"version": "2.5"}),
         ],
-        "canary": Canary(shape="192x192x192", seconds=make_interval(3e-4), drift=0.01),
+        "reference": ReferenceWorkload(shape="192x192x192", seconds=make_interval(3e-4), drift=0.01),
         "warnings": ["only 3 of 5 sets fitted"],
         "settings": make_settings("16x16x16", "64x64x64", "256x256x256", command="gemmscope run --out 'a  b'"),
     }  # fmt: skip
@@ -321,7 +321,7 @@ def test_values_are_those_of_the_results(show):
     for cell in measured:
         shape = words.TIMES.join([str(cell.n)] * 3)
         texts = rows[shape, cell.backend, cell.mode]
-        assert texts[1:3] == [words.duration(cell.seconds.median), words.time_bounds(cell.seconds)]
+        assert texts[1:3] == [words.duration(cell.seconds.estimate), words.time_bounds(cell.seconds)]
         assert texts[3] == words.rate_number(cell.gflops)
         label = cell.backend if cell.mode == "latency" else f"{cell.backend}, throughput"
         assert f"{label}, {shape}: {words.interval(cell.seconds)}" in times
@@ -344,7 +344,7 @@ def test_parts_are_those_of_the_results(show):
     for row, size in zip(rows, (16, 64, 256), strict=True):
         (cell,) = [cell for cell in result.cells if (cell.backend, cell.n) == ("numpy-cpu", size)]
         kernel, binding, allocation = [part for part in result.parts if part.n == size]
-        assert row.locator(".time").inner_text() == words.duration(cell.seconds.median)
+        assert row.locator(".time").inner_text() == words.duration(cell.seconds.estimate)
         told = row.locator(".words").inner_text()
         assert f"kernel {words.interval(kernel.seconds)}, 70 %" in told
         assert f"binding {words.interval(binding.seconds)}, 20 %" in told

@@ -12,12 +12,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gemmscope import statistics
-from gemmscope.report.live import LiveTable, Part
-from gemmscope.report.progress import Progress
-from gemmscope.report.text import MICRO, TIMES
-from gemmscope.results.assemble import assemble
-from gemmscope.results.events import (
+from gemmscope.analysis import statistics
+from gemmscope.analysis.assemble import assemble
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -29,13 +26,16 @@ from gemmscope.results.events import (
     TurnStarted,
     WorkerEnded,
 )
-from gemmscope.results.model import SCHEMA, BackendRecord, Sample
+from gemmscope.records.model import SCHEMA, BackendRecord, Sample
+from gemmscope.records.words import MICRO, TIMES
+from gemmscope.report.live import LiveTable, Part
+from gemmscope.report.progress import Progress
 from tests.builders import make_backend, make_machine, make_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gemmscope.results.events import Event
+    from gemmscope.records.events import Event
 
 SIZES = (64, 256, 1024)
 # Each backend's seconds of one product of 64; three times as long at every next size.
@@ -298,8 +298,8 @@ def test_a_run_that_is_over_is_shown_as_the_results_have_it() -> None:
         (line,) = [line for line in lines if line.startswith(f"{cell.backend} ")]
         words = line[16:][33 * (cell.m == 256) :][:30].split()
         comparison = compared.get((cell.backend, cell.m))
-        assert words[0] == f"{cell.seconds.median * 1e6:#.3g}"
-        assert words[-2:] == ([f"{comparison.ratio.median:.2f}", comparison.verdict] if comparison else ["%", "1"])
+        assert words[0] == f"{cell.seconds.estimate * 1e6:#.3g}"
+        assert words[-2:] == ([f"{comparison.ratio.estimate:.2f}", comparison.verdict] if comparison else ["%", "1"])
 
 
 def test_rounds_are_paired_as_in_the_results_whatever_the_order_of_turns() -> None:
@@ -317,7 +317,7 @@ def test_rounds_are_paired_as_in_the_results_whatever_the_order_of_turns() -> No
     lines = drawn(*events)
     for comparison in assemble(events).comparisons:
         (line,) = [line for line in lines if line.startswith(f"{comparison.backend} ")]
-        assert line.split()[-2:] == [f"{comparison.ratio.median:.2f}", comparison.verdict]
+        assert line.split()[-2:] == [f"{comparison.ratio.estimate:.2f}", comparison.verdict]
 
 
 def test_the_shape_in_hand_is_marked(screen: Screen) -> None:
@@ -372,7 +372,7 @@ def test_without_numpy_the_others_are_compared_with_the_first_that_can_be_measur
     assert screen.row("torch-cpu").endswith(" 1")
 
 
-def test_the_canary_throughput_and_what_was_not_asked_for_are_not_shown() -> None:
+def test_the_reference_throughput_and_what_was_not_asked_for_are_not_shown() -> None:
     before = drawn(started())
     after = drawn(
         started(),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 SIZES = (16, 64, 256, 1024)
 CALLS = {

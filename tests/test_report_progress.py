@@ -10,10 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gemmscope.report.live import LiveTable
-from gemmscope.report.progress import Progress
-from gemmscope.report.text import TIMES
-from gemmscope.results.events import (
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -27,11 +24,14 @@ from gemmscope.results.events import (
     Warned,
     WorkerEnded,
 )
-from gemmscope.results.model import SCHEMA, Account, Sample
+from gemmscope.records.model import SCHEMA, Sample, TimeSpent
+from gemmscope.records.words import TIMES
+from gemmscope.report.live import LiveTable
+from gemmscope.report.progress import Progress
 from tests.builders import make_backend, make_machine, make_settings
 
 if TYPE_CHECKING:
-    from gemmscope.results.events import Event
+    from gemmscope.records.events import Event
 
 SHAPE = f"64{TIMES}64{TIMES}64"
 
@@ -85,7 +85,7 @@ def test_without_a_terminal_every_set_has_a_line() -> None:
     for i in range(2):
         sets += [SetStarted(set=i, workers=["numpy", "torch"]), ShapeStarted(set=i, shape="64x64x64"), turn(0)]
         sets += [prepared("ok"), SetFinished(set=i)]
-    assert told(started(), *sets, RunFinished(status="complete", account=Account())) == (
+    assert told(started(), *sets, RunFinished(status="complete", time_spent=TimeSpent())) == (
         "set 1 of 5: starting 2 workers; about 1 min 40 s to go\n"
         "set 2 of 5: starting 2 workers; about 1 min 40 s to go\n"
     )
@@ -118,7 +118,7 @@ def test_lost_workers_warnings_and_the_end_of_a_partial_run_are_said() -> None:
         started(),
         WorkerEnded(set=0, worker="mlx", reason="killed by signal 9"),
         Warned(text="others are at work"),
-        RunFinished(status="partial", account=Account()),
+        RunFinished(status="partial", time_spent=TimeSpent()),
     )
     assert text.splitlines() == [
         "worker mlx was lost: killed by signal 9",

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from gemmscope.backends.registry import ORIGINAL
+from gemmscope.records.base import Interval
+from gemmscope.records.model import Cell, Comparison, ReferenceWorkload, Result, Sample, TimeSpent
+from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report.terminal import print_result
-from gemmscope.report.text import MICRO, TIMES
-from gemmscope.results.model import Account, Canary, Cell, Comparison, Interval, Result, Sample
 from tests.builders import (
     make_backend,
     make_cell,
@@ -178,7 +179,7 @@ def test_partial_is_said_clearly() -> None:
     result = make_result(
         [make_cell("numpy-cpu", samples=samples)],
         status="partial",
-        account=Account(),
+        time_spent=TimeSpent(),
         backends=[make_backend("torch-cpu")],
     )
     text = printed(result)
@@ -357,9 +358,9 @@ def test_a_long_name_is_never_cut(terminal: bool) -> None:
     assert line_of(text, failed).split()[0] == failed
 
 
-def test_warnings_canary_and_account_come_last() -> None:
-    canary = Canary(shape="192x192x192", seconds=make_interval(120e-6), drift=-0.012)
-    lines = printed(make_result(five().cells, canary=canary, warnings=["it was busy"])).splitlines()
+def test_warnings_reference_and_account_come_last() -> None:
+    reference = ReferenceWorkload(shape="192x192x192", seconds=make_interval(120e-6), drift=-0.012)
+    lines = printed(make_result(five().cells, reference=reference, warnings=["it was busy"])).splitlines()
     assert lines[-3] == "Warning: it was busy"
     assert lines[-2] == f"Canary 192{TIMES}192{TIMES}192: 120 {US} [118, 122]; drift -1.2 %."
     assert lines[-1] == (
@@ -368,14 +369,14 @@ def test_warnings_canary_and_account_come_last() -> None:
     )
 
 
-def test_a_canary_of_one_set_has_no_drift() -> None:
-    canary = Canary(shape="192x192x192", seconds=make_interval(120e-6, None))
-    assert f"192: 120 {US}; drift is not known from one set." in printed(make_result(five().cells, canary=canary))
+def test_a_reference_of_one_set_has_no_drift() -> None:
+    reference = ReferenceWorkload(shape="192x192x192", seconds=make_interval(120e-6, None))
+    assert f"192: 120 {US}; drift is not known from one set." in printed(make_result(five().cells, reference=reference))
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 ns"), (math.nan, "unknown"), (math.inf, "unknown")])
 def test_a_time_that_no_product_can_take_is_shown_and_not_ranked(seconds: float, shown: str) -> None:
-    impossible = Interval(median=seconds, low=0.0, high=0.0)
+    impossible = Interval(estimate=seconds, low=0.0, high=0.0)
     cells = [Cell(backend=name, m=64, n=64, k=64, seconds=impossible) for name in ("mlx-cpu", "torch-cpu")]
     text = printed(make_result([*cells, make_cell("numpy-cpu", 2e-6), make_cell("cblas", 1e-6)]))
     assert squeezed(line_of(text, "mlx-cpu")).startswith(f"mlx-cpu {shown}")
@@ -385,7 +386,7 @@ def test_a_time_that_no_product_can_take_is_shown_and_not_ranked(seconds: float,
 
 def test_a_ratio_of_zero_can_be_printed() -> None:
     nothing = Comparison(
-        backend="cblas", baseline="numpy-cpu", m=64, n=64, k=64, ratio=Interval(median=0.0, low=0.0, high=0.0),
+        backend="cblas", baseline="numpy-cpu", m=64, n=64, k=64, ratio=Interval(estimate=0.0, low=0.0, high=0.0),
         speedup=math.inf, verdict="faster",
     )  # fmt: skip
     cells = [make_cell("numpy-cpu", 2e-6), make_cell("cblas", 1e-6)]
@@ -394,6 +395,6 @@ def test_a_ratio_of_zero_can_be_printed() -> None:
 
 def test_a_result_of_nothing_can_be_printed() -> None:
     cells: list[Cell] = []
-    text = printed(make_result(cells, settings=make_settings("64x64x64"), account=Account()))
+    text = printed(make_result(cells, settings=make_settings("64x64x64"), time_spent=TimeSpent()))
     assert "Nothing can be ranked here." in text
     assert text.count("not asked for") == 5

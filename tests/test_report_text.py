@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from gemmscope.report import text as words
-from gemmscope.results.model import Interval
+from gemmscope.records import words
+from gemmscope.records.base import Interval
 
 MICRO, TIMES = words.MICRO, words.TIMES
 
@@ -50,7 +50,7 @@ def test_duration_has_three_digits_in_the_unit_that_suits_after_rounding(seconds
     ],
 )
 def test_interval_is_in_one_unit(median: float, low: float | None, high: float | None, expected: str) -> None:
-    assert words.interval(Interval(median=median, low=low, high=high)) == expected
+    assert words.interval(Interval(estimate=median, low=low, high=high)) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_interval_is_in_one_unit(median: float, low: float | None, high: float |
     ],
 )
 def test_ratio_has_sensible_digits(median: float, low: float | None, high: float | None, expected: str) -> None:
-    assert words.ratio(Interval(median=median, low=low, high=high)) == expected
+    assert words.ratio(Interval(estimate=median, low=low, high=high)) == expected
 
 
 @pytest.mark.parametrize(

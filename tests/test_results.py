@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gemmscope import load
+from gemmscope import Run, load
+from gemmscope.analysis.assemble import assemble
 from gemmscope.errors import ResultsError, UsageError
-from gemmscope.results.assemble import assemble
-from gemmscope.results.events import (
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -30,9 +30,10 @@ from gemmscope.results.events import (
     WorkerEnded,
     WorkerReady,
 )
-from gemmscope.results.journal import Journal, read_journal
-from gemmscope.results.model import SCHEMA, Account, BackendRecord, Machine, Result, Sample, Settings, WorkerRecord
-from gemmscope.results.store import json_schema, save
+from gemmscope.records.model import SCHEMA, BackendRecord, Machine, Result, Sample, Settings, TimeSpent, WorkerRecord
+from gemmscope.records.schema import json_schema
+from gemmscope.storage.journal import Journal, read_journal
+from gemmscope.storage.store import save
 
 MACHINE = Machine(name="a machine", system="Linux", architecture="x86_64", python="3.11", cpu="a cpu", logical_cpus=2,
                   memory_bytes=2**30)  # fmt: skip
@@ -82,7 +83,7 @@ def a_run(sets=3, rounds=4, factor=2.0):
                 taken("canary", s, r, 1e-5),
             ]
         events.append(SetFinished(set=s))
-    events.append(RunFinished(status="complete", account=Account(total=10.0, starting=2.0, sampling=6.0)))
+    events.append(RunFinished(status="complete", time_spent=TimeSpent(total=10.0, starting=2.0, sampling=6.0)))
     return events
 
 
@@ -94,7 +95,7 @@ def cell_of(result, backend, mode="latency"):
 def test_figures_follow_from_the_samples():
     result = assemble(a_run())
     numpy = cell_of(result, "numpy-cpu")
-    assert numpy.seconds.median == pytest.approx(1.15e-6)
+    assert numpy.seconds.estimate == pytest.approx(1.15e-6)
     assert numpy.seconds.low == pytest.approx(numpy.seconds.high)
     assert numpy.gflops == pytest.approx(2 * 8**3 / 1.15e-6 / 1e9)
     assert numpy.threads == pytest.approx(2)
@@ -102,12 +103,12 @@ def test_figures_follow_from_the_samples():
     assert len(numpy.samples) == 12
     (comparison,) = result.comparisons
     assert (comparison.backend, comparison.baseline, comparison.verdict) == ("torch-cpu", "numpy-cpu", "slower")
-    assert comparison.ratio.median == pytest.approx(2)
+    assert comparison.ratio.estimate == pytest.approx(2)
     assert comparison.speedup == pytest.approx(0.5)
     assert (comparison.sets, comparison.rounds) == (3, 12)
-    assert result.canary.drift == pytest.approx(0)
+    assert result.reference.drift == pytest.approx(0)
     assert result.status == "complete"
-    assert result.account.harness_share == pytest.approx(0.25)
+    assert result.time_spent.harness_share == pytest.approx(0.25)
     assert result.warnings == []
 
 
@@ -160,7 +161,7 @@ def test_throughput_is_compared_with_the_latency_of_those_that_have_no_other():
     events[-1:-1] = [ready("torch-cpu", mode="throughput")]
     events[-1:-1] = [taken("torch-cpu", s, r, 5e-7, mode="throughput") for s in range(3) for r in range(4)]
     by_mode = {c.mode: c for c in assemble(events).comparisons}
-    assert by_mode["throughput"].ratio.median == pytest.approx(5e-7 / 1.15e-6, rel=0.01)
+    assert by_mode["throughput"].ratio.estimate == pytest.approx(5e-7 / 1.15e-6, rel=0.01)
 
 
 def test_without_numpy_the_first_backend_is_the_baseline():
@@ -180,11 +181,11 @@ def test_a_run_that_was_cut_off_is_partial():
     assert cell_of(never, "numpy-cpu").reason == "the run ended before it was measured"
 
 
-def test_a_drifting_canary_is_a_warning():
+def test_a_drifting_reference_is_a_warning():
     events = a_run()
     events[-1:-1] = [taken("canary", 3, r, 1.2e-5) for r in range(4)]
     result = assemble(events)
-    assert result.canary.drift == pytest.approx(0.2)
+    assert result.reference.drift == pytest.approx(0.2)
     (warning,) = result.warnings
     assert "the machine changed" in warning
     assert "20% slower" in warning
@@ -263,11 +264,11 @@ class TestFile:
         return tmp_path / "results.json"
 
     def test_what_was_written_is_read(self, path):
-        assert load(path) == load(str(path.parent)) == assemble(a_run())
+        assert load(path) == load(str(path.parent)) == Run.of(assemble(a_run()))
 
     def test_it_fits_the_schema_that_is_shipped(self, path):
-        shipped = json.loads(importlib.resources.files("gemmscope.results").joinpath("schema.json").read_text())
-        assert shipped == json_schema(), "make it again: python -m gemmscope.results.store"
+        shipped = json.loads(importlib.resources.files("gemmscope.records").joinpath("schema.json").read_text())
+        assert shipped == json_schema(), "make it again: python -m gemmscope.records.schema"
         jsonschema.validate(json.loads(path.read_text()), shipped)
         jsonschema.Draft202012Validator.check_schema(shipped)
 

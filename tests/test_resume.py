@@ -9,10 +9,11 @@ import pytest
 
 import gemmscope
 from gemmscope.errors import ResultsError, UsageError
-from gemmscope.job import Job, make_settings
-from gemmscope.results.events import RunStarted, SamplesTaken
-from gemmscope.results.journal import Journal, read_journal
-from gemmscope.results.model import SCHEMA
+from gemmscope.job import Job
+from gemmscope.measure.settings import make_settings
+from gemmscope.records.events import RunStarted, SamplesTaken
+from gemmscope.records.model import SCHEMA
+from gemmscope.storage.journal import Journal, read_journal
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import gemmscope
+from gemmscope.records.events import SamplesTaken, SetFinished
 from gemmscope.report.figures import kinds
-from gemmscope.results.events import SamplesTaken, SetFinished
-from gemmscope.results.journal import read_journal
+from gemmscope.storage.journal import read_journal
 
 GEMMSCOPE = [sys.executable, "-m", "gemmscope"]
 SEVEN = "numpy-cpu,numpy-cpu:out,cblas,cblas-call,mlx-cpu,mlx-cpp-cpu,torch-cpu"
@@ -107,7 +107,7 @@ def test_every_cell_is_right_and_measured_in_every_set(finished):
         assert cell.precision == "float32"
         assert cell.relative_error < 1e-6
         assert {sample.set for sample in cell.samples} >= {0, 1, 2}
-        assert cell.seconds.low <= cell.seconds.median <= cell.seconds.high
+        assert cell.seconds.low <= cell.seconds.estimate <= cell.seconds.high
         assert cell.gflops > 0
         assert cell.threads > 0
 
@@ -117,7 +117,7 @@ def test_every_backend_is_compared_with_numpy(finished):
     for comparison in result.comparisons:
         assert comparison.baseline == "numpy-cpu"
         assert comparison.sets >= 3
-        assert comparison.speedup == pytest.approx(1 / comparison.ratio.median)
+        assert comparison.speedup == pytest.approx(1 / comparison.ratio.estimate)
     assert len({c.backend for c in result.comparisons if c.mode == "latency"}) == 6
 
 
@@ -144,7 +144,7 @@ def test_samples_are_dated_and_do_not_overlap(finished):
     samples = sorted((s for cell in result.cells for s in cell.samples), key=lambda sample: sample.start)
     for one, other in itertools.pairwise(samples):
         assert one.start + one.seconds <= other.start
-    assert samples[-1].start + samples[-1].seconds < result.account.total
+    assert samples[-1].start + samples[-1].seconds < result.time_spent.total
 
 
 def test_provenance_says_what_was_measured(finished):
@@ -162,10 +162,10 @@ def test_provenance_says_what_was_measured(finished):
     assert result.machine.memory_bytes > 0
 
 
-def test_the_canary_sang(finished):
+def test_the_reference_sang(finished):
     _, _, result = finished
-    assert {sample.set for sample in result.canary.samples} >= {0, 1, 2}
-    assert result.canary.drift is not None
+    assert {sample.set for sample in result.reference.samples} >= {0, 1, 2}
+    assert result.reference.drift is not None
 
 
 def test_a_report_is_made_again_from_the_file(finished):
@@ -200,10 +200,10 @@ def test_a_page_that_cannot_be_written_costs_no_results(tmp_path):
 
 
 def test_the_journal_says_the_same(finished):
-    from gemmscope.results.assemble import assemble
+    from gemmscope.analysis.assemble import assemble
 
     _, folder, result = finished
-    assert assemble(read_journal(folder / "journal.jsonl")) == result
+    assert gemmscope.Run.of(assemble(read_journal(folder / "journal.jsonl"))) == result
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(finished):
@@ -254,7 +254,7 @@ def test_nothing_outlives_a_killed_orchestrator_and_the_run_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(out)
     assert result.status == "complete"
-    after = [s for cell in result.cells for s in cell.samples] + list(result.canary.samples)
+    after = [s for cell in result.cells for s in cell.samples] + list(result.reference.samples)
     assert all(sample in after for sample in before), "no finished sample is lost"
     starts = [sample.start for sample in after]
     assert len(set(starts)) == len(starts), "and none is there twice"

@@ -9,7 +9,7 @@ import pytest
 from gemmscope.errors import RunInterrupted
 from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
 from gemmscope.measure.session import Progress
-from gemmscope.results.events import (
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -21,7 +21,7 @@ from gemmscope.results.events import (
     Warned,
     WorkerEnded,
 )
-from gemmscope.results.model import CANARY
+from gemmscope.records.model import REFERENCE
 
 from .fakes import World
 
@@ -67,18 +67,18 @@ def order_of(events):
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another():
     """With a clock that goes the same way, a run is replayed by its seed."""
-    first, again, other = (order_of(World().run(THREE, canary=True, sets=3, seed=seed)) for seed in (5, 5, 6))
+    first, again, other = (order_of(World().run(THREE, reference=True, sets=3, seed=seed)) for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
 def test_the_order_can_be_read_from_the_samples():
     """Set, round, turn and start are those of the samples, and agree: a results file says who came after whom."""
-    events = World().run(THREE, canary=True, sets=3)
+    events = World().run(THREE, reference=True, sets=3)
     samples = [(s.set, s.round, s.turn, s.start, e.backend) for e in of(events, SamplesTaken) for s in e.samples]
     by_start = sorted(samples, key=lambda sample: sample[3])
     assert [sample[:3] for sample in by_start] == sorted(sample[:3] for sample in samples)
-    workers = {"numpy-cpu": "numpy", "torch-cpu": "torch", "cblas": "cblas", "canary": CANARY}
+    workers = {"numpy-cpu": "numpy", "torch-cpu": "torch", "cblas": "cblas", "canary": REFERENCE}
     told = [(e.set, e.round, e.worker) for e in of(events, TurnStarted)]
     recorded = list(dict.fromkeys((s, r, workers[name]) for s, r, _, _, name in by_start))
     assert recorded == told
@@ -196,36 +196,36 @@ def test_throughput_products_fit_in_memory():
     assert all(2 <= sample.loops <= 4 for sample in samples)
 
 
-def test_the_canary_has_a_turn_in_every_round():
-    events = World().run(THREE, canary=True)
+def test_the_reference_has_a_turn_in_every_round():
+    events = World().run(THREE, reference=True)
     rounds = {(event.set, event.round) for event in of(events, TurnStarted)}
-    sung = {(s.set, s.round) for e in of(events, SamplesTaken) if e.backend == CANARY for s in e.samples}
+    sung = {(s.set, s.round) for e in of(events, SamplesTaken) if e.backend == REFERENCE for s in e.samples}
     assert sung == rounds
     assert not [event for event in of(events, BackendProbed) if event.backend == "cblas" and event.status != "ok"]
-    shapes = {(e.m, e.n, e.k) for e in of(events, SamplesTaken) if e.backend == CANARY}
+    shapes = {(e.m, e.n, e.k) for e in of(events, SamplesTaken) if e.backend == REFERENCE}
     assert shapes == {(192, 192, 192)}
 
 
-def test_the_canarys_figures_do_not_stand_for_cblas():
+def test_the_references_figures_do_not_stand_for_cblas():
     """It is a cblas too, in another worker and of another shape."""
     for seed in range(6):
         world = World()
-        world.run(("numpy-cpu", "cblas"), canary=True, shapes=["16x16x16", "512x512x512"], sets=3, seed=seed)
+        world.run(("numpy-cpu", "cblas"), reference=True, shapes=["16x16x16", "512x512x512"], sets=3, seed=seed)
         for name, request in world.log:
             if not isinstance(request, Prepare):
                 continue
-            if name == CANARY:
+            if name == REFERENCE:
                 assert request.known == {}
             elif request.known:
                 (seconds,) = request.known[request.backends[0]].values()
                 assert seconds == pytest.approx(1e-9 * request.block.shape.flops)
 
 
-def test_a_lost_canary_leaves_cblas_alone_and_the_other_way_round():
-    events = World(lose={(CANARY, "TakeTurn")}).run(("numpy-cpu", "cblas"), canary=True, sets=3)
+def test_a_lost_reference_leaves_cblas_alone_and_the_other_way_round():
+    events = World(lose={(REFERENCE, "TakeTurn")}).run(("numpy-cpu", "cblas"), reference=True, sets=3)
     assert {sample.set for sample in samples_of(events, "cblas")} == {0, 1, 2}
-    events = World(lose={("cblas", "TakeTurn")}).run(("numpy-cpu", "cblas"), canary=True, sets=3)
-    assert {sample.set for sample in samples_of(events, CANARY)} == {0, 1, 2}
+    events = World(lose={("cblas", "TakeTurn")}).run(("numpy-cpu", "cblas"), reference=True, sets=3)
+    assert {sample.set for sample in samples_of(events, REFERENCE)} == {0, 1, 2}
 
 
 def test_sets_that_do_not_fit_into_the_budget_are_left_out_and_said():
@@ -238,8 +238,8 @@ def test_sets_that_do_not_fit_into_the_budget_are_left_out_and_said():
     assert "of 1000 sets fitted into 20 s" in warning.text
 
 
-def test_a_lost_canary_is_a_warning():
-    events = World(lose={(CANARY, "TakeTurn")}).run(THREE, canary=True)
+def test_a_lost_reference_is_a_warning():
+    events = World(lose={(REFERENCE, "TakeTurn")}).run(THREE, reference=True)
     (warning,) = of(events, Warned)
     assert "canary was lost" in warning.text
     assert samples_of(events, "numpy-cpu")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmscope.backends import slope
-from gemmscope.operands import uniform
+from gemmscope.workload.operands import uniform
 
 
 def test_the_slope_leaves_out_what_is_paid_once():

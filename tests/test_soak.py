@@ -10,10 +10,10 @@ import tracemalloc
 import psutil
 
 import gemmscope
-from gemmscope.results.assemble import assemble
-from gemmscope.results.events import RunStarted, SamplesTaken, SetFinished, SetStarted
-from gemmscope.results.journal import Journal, read_journal
-from gemmscope.results.model import SCHEMA, Settings
+from gemmscope.analysis.assemble import assemble
+from gemmscope.records.events import RunStarted, SamplesTaken, SetFinished, SetStarted
+from gemmscope.records.model import SCHEMA, Settings
+from gemmscope.storage.journal import Journal, read_journal
 
 from .builders import make_backend, make_machine
 from .fakes import World
@@ -42,7 +42,7 @@ class Wavering(World):
 
 def an_hour(observer, share=1.0):
     world = Wavering()
-    session = world.session(observer, THREE, canary=True, sets=round(SETS * share), seconds=HOUR * share)
+    session = world.session(observer, THREE, reference=True, sets=round(SETS * share), seconds=HOUR * share)
     world.log = Nothing()  # what the pretence itself would gather
     world.workers = Nothing()
     session.run()
@@ -71,7 +71,7 @@ def test_the_schedule_of_a_long_run_keeps_nothing():
     assert max(held[5:]) - min(held[5:]) < 100_000
 
 
-def test_the_journal_of_an_hour_is_linear_and_its_canary_did_not_drift(tmp_path):
+def test_the_journal_of_an_hour_is_linear_and_its_reference_did_not_drift(tmp_path):
     path = tmp_path / "journal.jsonl"
     sizes, counts = [], []
     samples = 0
@@ -93,7 +93,7 @@ def test_the_journal_of_an_hour_is_linear_and_its_canary_did_not_drift(tmp_path)
     for i in (10, SETS // 2):
         assert abs(sizes[-1] / sizes[i] / (counts[-1] / counts[i]) - 1) < 0.05, "so many bytes a sample, early and late"
     result = assemble(read_journal(path))
-    assert result.canary.drift is not None
+    assert result.reference.drift is not None
     assert not [warning for warning in result.warnings if "the machine changed" in warning]
     assert result.status == "complete"
 

@@ -14,7 +14,7 @@ from gemmscope.backends.base import Backend
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import TurnCell
 from gemmscope.measure.verify import Comparison
-from gemmscope.operands import OperandPair, Operands
+from gemmscope.workload.operands import OperandPair, Operands
 
 from .bounds import matrices
 

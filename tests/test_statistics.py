@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmscope import statistics
-from gemmscope.results.model import Interval, Sample
+from gemmscope.analysis import statistics
+from gemmscope.records.base import Interval
+from gemmscope.records.model import Sample
 
 
 def sample(set_, round_, seconds, loops=1, turn=0):
@@ -27,7 +28,7 @@ def test_t_interval_of_known_numbers():
 
 def test_one_value_has_no_interval_and_none_no_mean():
     assert statistics.t_interval([2.0]) == (2.0, None, None)
-    assert statistics.ratio_interval([2.0]) == Interval(median=2.0)
+    assert statistics.ratio_interval([2.0]) == Interval(estimate=2.0)
     with pytest.raises(ValueError, match="at least one value"):
         statistics.t_interval([])
 
@@ -97,7 +98,7 @@ def test_a_round_without_the_baseline_says_nothing():
     ],
 )
 def test_verdicts(low, high, expected):
-    assert statistics.verdict(Interval(median=1.0, low=low, high=high), 0.01) == expected
+    assert statistics.verdict(Interval(estimate=1.0, low=low, high=high), 0.01) == expected
 
 
 @given(st.lists(st.floats(1e-9, 1e3), min_size=2, max_size=8), st.floats(0, 0.2))
@@ -146,9 +147,9 @@ def test_holm_keeps_its_promise():
 
 
 def test_half_widths():
-    assert statistics.half_width(Interval(median=1.0, low=math.exp(-0.1), high=math.exp(0.3))) == pytest.approx(0.2)
-    assert statistics.half_width(Interval(median=1.0)) == math.inf
-    assert statistics.half_width(Interval(median=1.0, low=0.0, high=1.0)) == math.inf
+    assert statistics.half_width(Interval(estimate=1.0, low=math.exp(-0.1), high=math.exp(0.3))) == pytest.approx(0.2)
+    assert statistics.half_width(Interval(estimate=1.0)) == math.inf
+    assert statistics.half_width(Interval(estimate=1.0, low=0.0, high=1.0)) == math.inf
 
 
 def test_processes_of_two_kinds_are_told_apart():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gemmscope.results.model import WorkerRecord
-from gemmscope.results.threads import threads_warnings
+from gemmscope.analysis.threads import threads_warnings
+from gemmscope.records.model import WorkerRecord
 
 from .builders import make_machine, make_settings
 

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gemmscope.analysis.assemble import assemble
 from gemmscope.cli import main
-from gemmscope.results.assemble import assemble
-from gemmscope.results.store import save
+from gemmscope.storage.store import save
 
 from .test_results import a_run
 

@@ -7,11 +7,11 @@ from itertools import repeat
 
 import pytest
 
+from gemmscope.analysis.assemble import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use
-from gemmscope.results.assemble import _efficiency_share, _frequency, _joules
-from gemmscope.results.model import Sample
+from gemmscope.records.model import Sample
 
 TICK = 125 / 3 * 1e-9  # of Apple silicon: mach_timebase_info gives 125 / 3 nanoseconds
 SECOND = 24_000_000  # in such ticks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gemmscope.measure.verify import Comparison, precision_class
-from gemmscope.operands import OperandPair
+from gemmscope.workload.operands import OperandPair
 
 from .bounds import matrices
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmscope.errors import UsageError
-from gemmscope.workload import Shape, layout, parse_shapes
+from gemmscope.workload.shapes import Shape, layout, parse_shapes
 
 dimensions = st.integers(0, 300)
 

@@ -28,7 +28,7 @@ from .program import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 BACKEND = """
 import ctypes, gc, os, resource, signal, sys, time

@@ -10,8 +10,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from gemmscope.results.events import SetFinished
-from gemmscope.results.journal import holds_run
+from gemmscope.records.events import SetFinished
+from gemmscope.storage.journal import holds_run
 
 from .program import (
     PLAIN,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gemmscope.results.events import Event
-    from gemmscope.results.model import Result
+    from gemmscope.records.events import Event
+    from gemmscope.records.model import Result
 
 
 def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int, Result]:

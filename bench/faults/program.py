@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 import gemmscope
-from gemmscope.results.events import SamplesTaken, WorkerReady
-from gemmscope.results.journal import read_journal
+from gemmscope.records.events import SamplesTaken, WorkerReady
+from gemmscope.storage.journal import read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gemmscope.results.events import Event
-    from gemmscope.results.model import Result
+    from gemmscope.records.events import Event
+    from gemmscope.records.model import Result
 
 TAG = "GEMMSCOPE_FAULT"
 QUICK = ("run", "--sizes", "16", "--pairs", "2", "--sets", "2", "--seconds", "2")
@@ -177,9 +177,9 @@ def samples_of(events: Iterable[Event]) -> collections.Counter[tuple[object, ...
 def samples_in(result: Result) -> collections.Counter[tuple[object, ...]]:
     """Every sample of a results file, the canary's too."""
     cells = [((cell.backend, cell.m, cell.n, cell.k, cell.mode), cell.samples) for cell in result.cells]
-    if result.canary is not None:
-        m, n, k = (int(size) for size in result.canary.shape.split("x"))
-        cells.append((("canary", m, n, k, "latency"), result.canary.samples))
+    if result.reference is not None:
+        m, n, k = (int(size) for size in result.reference.shape.split("x"))
+        cells.append((("canary", m, n, k, "latency"), result.reference.samples))
     return collections.Counter((*key, s.set, s.round, s.start, s.seconds) for key, samples in cells for s in samples)
 
 

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmscope import native
-    from gemmscope.between_runs.files import compare
+    from gemmscope.api import Run, compare, load, run
     from gemmscope.errors import GemmscopeError
-    from gemmscope.job import run
-    from gemmscope.results.model import Result
-    from gemmscope.results.store import load
+    from gemmscope.records.model import Result
 
-__all__ = ["GemmscopeError", "Result", "__version__", "compare", "load", "native", "run"]
+__all__ = ["GemmscopeError", "Result", "Run", "__version__", "compare", "load", "native", "run"]
 
 _HOMES = {
     "GemmscopeError": "gemmscope.errors",
-    "Result": "gemmscope.results.model",
-    "compare": "gemmscope.between_runs.files",
-    "load": "gemmscope.results.store",
-    "run": "gemmscope.job",
+    "Result": "gemmscope.records.model",
+    "Run": "gemmscope.api",
+    "compare": "gemmscope.api",
+    "load": "gemmscope.api",
+    "run": "gemmscope.api",
 }
 
 

@@ -12,7 +12,7 @@ import click
 from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 # Exit statuses, as the README promises them.
 EXIT_OK = 0
@@ -122,19 +122,20 @@ def run(
     Exit status: 0 if everything asked for was measured, or explained as unavailable; 1 if a backend failed; 2 for bad
     usage; 130 if the run was interrupted (what was measured is written).
     """
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
-    from gemmscope import job as jobs  # noqa: PLC0415
-    from gemmscope.report.progress import Progress  # noqa: PLC0415
+    from gemmscope import job as jobs
+    from gemmscope.measure.settings import DEFAULT_SECONDS, make_settings
+    from gemmscope.report.progress import Progress
 
     if resume is not None:
         job = jobs.Job.resumed(Path(resume))
     else:
-        settings = jobs.make_settings(
+        settings = make_settings(
             sizes=None if sizes is None else _comma_separated(sizes), shapes=shapes,
             backends=None if backends is None else _comma_separated(backends), backend_files=backend_files,
             threads=threads, pairs=pairs, sets=sets, width=width,
-            seconds=jobs.DEFAULT_SECONDS if seconds is None else seconds, margin=margin, seed=seed,
+            seconds=DEFAULT_SECONDS if seconds is None else seconds, margin=margin, seed=seed,
             command=shlex.join(["gemmscope", *sys.argv[1:]]),
         )  # fmt: skip
         job = jobs.Job.new(settings, None if out is None else Path(out))
@@ -161,10 +162,10 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     Example:
       gemmscope backends
     """
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
-    from gemmscope.report.output import printing  # noqa: PLC0415
-    from gemmscope.survey import print_survey, survey, survey_json  # noqa: PLC0415
+    from gemmscope.measure.survey import print_survey, survey, survey_json
+    from gemmscope.report.output import printing
 
     found = survey([Path(file) for file in backend_files])
     with printing():
@@ -184,12 +185,12 @@ def shapes(as_json: bool) -> None:
       gemmscope shapes
       gemmscope run --shape gemv
     """
-    from gemmscope.presets import PRESETS  # noqa: PLC0415
-    from gemmscope.report.output import printing  # noqa: PLC0415
+    from gemmscope.report.output import printing
+    from gemmscope.workload.presets import PRESETS
 
     with printing():
         if as_json:
-            import msgspec  # noqa: PLC0415
+            import msgspec
 
             click.echo(msgspec.json.format(msgspec.json.encode(list(PRESETS.values())), indent=1).decode())
             return
@@ -228,8 +229,8 @@ def report(
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
-    from gemmscope.report import document, exports, run_page  # noqa: PLC0415
-    from gemmscope.results.store import load  # noqa: PLC0415
+    from gemmscope.report import document, exports, run_page
+    from gemmscope.storage.store import load
 
     if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
@@ -243,17 +244,17 @@ def report(
     if pyperf is not None:
         _write(pyperf, exports.to_pyperf(result))
     if html is not None:
-        from pathlib import Path  # noqa: PLC0415
+        from pathlib import Path
 
-        from gemmscope.report.html import write_page  # noqa: PLC0415
+        from gemmscope.report.html import write_page
 
         write_page(result, Path(html))
         _tell(f"Written: {html}")
     if figures is not None:
-        from pathlib import Path  # noqa: PLC0415
+        from pathlib import Path
 
-        from gemmscope.report.figures import draw  # noqa: PLC0415
-        from gemmscope.results.store import writing  # noqa: PLC0415
+        from gemmscope.files import writing
+        from gemmscope.report.figures import draw
 
         with writing(Path(figures)):
             drawn = draw(result, Path(figures))
@@ -276,9 +277,9 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
       gemmscope explain
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
     """
-    from gemmscope.report.explain import print_findings, selected  # noqa: PLC0415
-    from gemmscope.results.store import load, newest  # noqa: PLC0415
-    from gemmscope.workload import Shape  # noqa: PLC0415
+    from gemmscope.report.explain import print_findings, selected
+    from gemmscope.storage.store import load, newest
+    from gemmscope.workload.shapes import Shape
 
     result = load(results if results is not None else newest())
     names = {record.name for record in result.backends} | {record.name.partition(":")[0] for record in result.backends}
@@ -291,7 +292,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     if as_json:
         _print_json(found)
         return
-    from gemmscope.report.output import Console, printing  # noqa: PLC0415
+    from gemmscope.report.output import Console, printing
 
     with printing():
         if not found:
@@ -310,8 +311,8 @@ def blas_shim() -> None:
     Example:
       LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
     """
-    from gemmscope.backends.preload import blas_library  # noqa: PLC0415
-    from gemmscope.errors import BackendUnavailable  # noqa: PLC0415
+    from gemmscope.backends.preload import blas_library
+    from gemmscope.errors import BackendUnavailable
 
     try:
         _say(f"{blas_library()}\n")
@@ -350,12 +351,12 @@ def compare(
     Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be
     compared.
     """
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
-    from gemmscope.between_runs.files import compare as compare_files  # noqa: PLC0415
-    from gemmscope.between_runs.model import Fleet  # noqa: PLC0415
-    from gemmscope.report import between_runs as pages  # noqa: PLC0415
-    from gemmscope.report import document  # noqa: PLC0415
+    from gemmscope.analysis.runs.model import Fleet
+    from gemmscope.api import compare as compare_files
+    from gemmscope.report import between_runs as pages
+    from gemmscope.report import document
 
     found = compare_files(results, margin=margin, fail_slower_than=limit, fleet=fleet)
     if isinstance(found, Fleet):
@@ -367,7 +368,7 @@ def compare(
     if figure is not None:
         if not isinstance(found, Fleet):
             raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
-        from gemmscope.report.fleet import draw_fleet  # noqa: PLC0415
+        from gemmscope.report.fleet import draw_fleet
 
         draw_fleet(found, Path(figure))
         _tell(f"Drawn: {figure}")
@@ -384,8 +385,8 @@ def compare(
 
 def _say(text: str) -> None:
     """Prints a text, in ASCII where standard output has no other characters."""
-    from gemmscope.report.output import printing  # noqa: PLC0415
-    from gemmscope.report.text import in_ascii  # noqa: PLC0415
+    from gemmscope.records.words import in_ascii
+    from gemmscope.report.output import printing
 
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     with printing():
@@ -394,7 +395,7 @@ def _say(text: str) -> None:
 
 def _write(file: str, text: str) -> None:
     """Writes a text to a file, or to standard output for ``-``."""
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
     if file == "-":
         _say(text)
@@ -408,9 +409,9 @@ def _write(file: str, text: str) -> None:
 
 
 def _print_json(records: object) -> None:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from gemmscope.report.output import printing  # noqa: PLC0415
+    from gemmscope.report.output import printing
 
     with printing():
         click.echo(msgspec.json.format(msgspec.json.encode(records), indent=1).decode())
@@ -420,8 +421,8 @@ def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
         _print_json(result)
         return
-    from gemmscope.report.output import Console, printing  # noqa: PLC0415
-    from gemmscope.report.terminal import print_result  # noqa: PLC0415
+    from gemmscope.report.output import Console, printing
+    from gemmscope.report.terminal import print_result
 
     with printing():
         print_result(result, Console())

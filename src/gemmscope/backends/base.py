@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gemmscope.operands import Operands
+    from gemmscope.records.base import Mode
+    from gemmscope.workload.operands import Operands
 
 Device = Literal["cpu", "gpu"]
 Entry = Literal["python", "native"]
-Mode = Literal["latency", "throughput", "device"]
 Part = Literal["kernel", "runtime", "binding", "allocation"]
 
 T = TypeVar("T")

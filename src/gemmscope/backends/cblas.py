@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Entry
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 
 class Cblas(Backend):
@@ -45,7 +45,7 @@ class Cblas(Backend):
             BackendUnavailable: If it, or the BLAS that it is linked with, cannot be loaded.
         """
         try:
-            from gemmscope import _native  # noqa: PLC0415  (the BLAS is loaded with it)
+            from gemmscope import _native  # the BLAS is loaded with it
         except ImportError as error:
             raise BackendUnavailable(
                 f"gemmscope's extension cannot be loaded: {error}",

@@ -16,7 +16,7 @@ from gemmscope.errors import BackendUnavailable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 # The major versions that are looked for. The functions that are called are the same in both.
 _MAJORS = (13, 12)
@@ -63,7 +63,7 @@ class Cublas(Backend):
         if sys.platform == "darwin":
             raise BackendUnavailable("CUDA does not run on macOS")
         try:
-            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+            from gemmscope import _kernels  # only a worker may load it
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels

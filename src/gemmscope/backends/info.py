@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.backends.base import Device, Entry, Layer, Mode, Option
+from gemmscope.backends.base import Device, Entry, Layer, Option
 from gemmscope.backends.variant import NAME
 from gemmscope.errors import UsageError
+from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend

@@ -15,8 +15,8 @@ import numpy as np
 from gemmscope.backends.base import Backend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
-from gemmscope.operands import OperandPair, Operands, uniform
-from gemmscope.workload import Shape
+from gemmscope.workload.operands import OperandPair, Operands, uniform
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ class KernelBackend(Backend):
         """
         library = self._library_backend()
         try:
-            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+            from gemmscope import _kernels  # only a worker may load it
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Device, Mode
-    from gemmscope.operands import Operands
+    from gemmscope.backends.base import Device
+    from gemmscope.records.base import Mode
+    from gemmscope.workload.operands import Operands
 
 _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip install gemmscope on Apple silicon"
 _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] on a machine with an NVIDIA GPU"
@@ -64,7 +65,7 @@ def _check_blas(settings: Mapping[str, str]) -> None:
     if "blas" not in settings:
         return
     path = preload.blas_library()
-    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+    from gemmscope import _kernels  # only a worker may load it
 
     found = _kernels.find_symbol("", "cblas_sgemm")
     if found is None or not path.samefile(found[0]):
@@ -76,7 +77,7 @@ def _check_blas(settings: Mapping[str, str]) -> None:
 
 def _import_mlx() -> Any:
     try:
-        import mlx.core as mx  # noqa: PLC0415  (only a worker may load it)
+        import mlx.core as mx  # only a worker may load it
     except ImportError as error:
         raise BackendUnavailable(f"MLX cannot be imported: {error}", _INSTALL) from error
     return mx
@@ -344,7 +345,7 @@ class MlxCppCpu(Backend):
                 f"MLX is {mx.__version__}, but gemmscope was built against {_build.MLX_VERSION}", rebuild
             )
         try:
-            from gemmscope import _native_mlx  # noqa: PLC0415  (after the comparison above)
+            from gemmscope import _native_mlx  # after the comparison above
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's MLX extension cannot be loaded: {error}", rebuild) from error
         if _native_mlx.version() != mx.__version__:

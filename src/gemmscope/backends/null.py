@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Entry
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 
 class NullPython(Backend):

@@ -25,7 +25,7 @@ from gemmscope.backends.kernel import Candidate, KernelBackend
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gemmscope.operands import Operands
+    from gemmscope.workload.operands import Operands
 
 
 class NumpyCpu(Backend):

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Device, Entry, Mode
-    from gemmscope.operands import Operands
+    from gemmscope.backends.base import Device, Entry
+    from gemmscope.records.base import Mode
+    from gemmscope.workload.operands import Operands
 
 _INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
 # torch.accelerator, which serves mps and cuda alike, came with 2.6.
@@ -69,7 +70,7 @@ class TorchCpu(Backend):
             BackendUnavailable: If torch is missing, too old or broken.
         """
         try:
-            import torch  # noqa: PLC0415  (1.7 s, and only a worker may load it)
+            import torch  # 1.7 s, and only a worker may load it
         except ImportError as error:
             raise BackendUnavailable(f"PyTorch cannot be imported: {error}", _INSTALL) from error
         version = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -159,7 +160,7 @@ class TorchCppCpu(TorchCpu):
         """
         super().probe()
         try:
-            from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+            from gemmscope import _kernels  # only a worker may load it
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 from gemmscope.machine import cpu, gpu, limits, power
-from gemmscope.results.model import Machine
+from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

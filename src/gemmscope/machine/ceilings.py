@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gemmscope.machine import files, sysctl
 from gemmscope.machine.cpu import ROOT
 from gemmscope.machine.limits import available_bytes, usable_cpus
-from gemmscope.results.model import Ceilings
+from gemmscope.records.model import Ceilings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ _APPLE = (
 
 def measure(threads: int | None = None) -> Ceilings:
     """Measures both ceilings, by one thread and by ``threads``; by all usable processors unless told."""
-    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+    from gemmscope import _kernels  # only a worker may load it
 
     count = threads or max(1, math.floor(usable_cpus()))
     size = int(min(_CACHES * last_cache_bytes(), _MOST_BYTES, available_bytes() // 4))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gemmscope.measure.process import WorkerSpec
-    from gemmscope.operands import SharedMemory
+    from gemmscope.workload.operands import SharedMemory
 
 VARIABLE = "GEMMSCOPE_RUN"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gemmscope.backends.variant import Variant
-    from gemmscope.operands import SharedMemory
+    from gemmscope.workload.operands import SharedMemory
 
 # OpenBLAS's idle threads spin for 2²⁶ ticks of the processor's clock, some 30 to 120 ms, before they sleep. Calls in a
 # sample follow each other without a gap, so a shorter wait does not change them; it lets a turn pass on sooner.

@@ -11,12 +11,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from gemmscope.backends.base import Mode
 from gemmscope.backends.info import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
-from gemmscope.results.model import Ceilings, Precision, Status
-from gemmscope.workload import Block
+from gemmscope.records.base import Mode
+from gemmscope.records.model import Ceilings, Precision, Status
+from gemmscope.workload.shapes import Block
 
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
 # A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its

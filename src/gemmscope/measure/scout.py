@@ -13,7 +13,7 @@ from gemmscope.errors import UsageError, WorkerLost
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Describe, Described
-from gemmscope.operands import SharedMemory
+from gemmscope.workload.operands import SharedMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,8 +27,7 @@ from gemmscope.measure.protocol import (
     Turned,
 )
 from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGHT, SHORTEST_SET
-from gemmscope.operands import SharedMemory
-from gemmscope.results.events import (
+from gemmscope.records.events import (
     BackendProbed,
     CeilingsSeen,
     CellFailed,
@@ -43,21 +42,22 @@ from gemmscope.results.events import (
     WorkerEnded,
     WorkerReady,
 )
-from gemmscope.results.model import CANARY, Account, Sample, WorkerRecord
-from gemmscope.workload import Block, Shape, layout
+from gemmscope.records.model import REFERENCE, Sample, TimeSpent, WorkerRecord
+from gemmscope.workload.operands import SharedMemory
+from gemmscope.workload.shapes import Block, Shape, layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemmscope.backends.base import Mode
     from gemmscope.measure.process import ReplyType, WorkerHandle
     from gemmscope.measure.protocol import Request
     from gemmscope.measure.stopping import Open as OpenCells
-    from gemmscope.results.events import Observer
-    from gemmscope.results.model import Settings
+    from gemmscope.records.base import Mode
+    from gemmscope.records.events import Observer
+    from gemmscope.records.model import Settings
 
 # The canary's product.
-CANARY_SHAPE = Shape(192, 192, 192)
+REFERENCE_SHAPE = Shape(192, 192, 192)
 
 # The processor's ceilings take a second or two: they are measured in the first sets of runs that can afford it.
 _CEILINGS_FROM = 20.0
@@ -137,7 +137,7 @@ class Session:
         workers: Sequence[WorkerSpec],
         observer: Observer,
         *,
-        canary: WorkerSpec | None = None,
+        reference: WorkerSpec | None = None,
         progress: Progress | None = None,
         judge: Callable[[], OpenCells] | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -145,7 +145,7 @@ class Session:
     ) -> None:
         self._settings = settings
         self._shapes = list(shapes)
-        self._specs = [*workers, *([canary] if canary else [])]
+        self._specs = [*workers, *([reference] if reference else [])]
         self._observer = observer
         self._progress = progress or Progress()
         self._judge = judge
@@ -163,13 +163,13 @@ class Session:
         self._known: dict[Shape, dict[str, dict[Mode, float]]] = {}
         self._fixed: dict[Shape, float] = {}
         self._epoch = 0.0
-        self._account: dict[str, float] = dict.fromkeys(Account.__struct_fields__, 0.0)
+        self._account: dict[str, float] = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
         self._team = _Team()
         self._team_measured = False
         self._start_seconds = 0.0
-        self._canary_lost = False
+        self._reference_lost = False
         self._planned = 0
-        self._reference: WorkerHandle | None = None
+        self._operands_maker: WorkerHandle | None = None
         self._blocks: dict[Shape, Block] = {}
         self._opening: list[tuple[WorkerSpec, WorkerHandle]] = []
 
@@ -181,7 +181,7 @@ class Session:
         settings = self._settings
         sets_left = self._planned = max(0, settings.sets - self._progress.finished_sets)
         end = start + settings.seconds * sets_left / settings.sets
-        blocks = layout([*self._shapes, CANARY_SHAPE], self._settings.pairs)
+        blocks = layout([*self._shapes, REFERENCE_SHAPE], self._settings.pairs)
         self._blocks = {block.shape: block for block in blocks}
         memory = SharedMemory.create(blocks[-1].end)
         status = "complete"
@@ -193,13 +193,13 @@ class Session:
         finally:
             memory.close()
         self._account["total"] = self._clock() - start
-        self._observer(RunFinished(status=status, account=Account(**self._account)))  # type: ignore[arg-type]
+        self._observer(RunFinished(status=status, time_spent=TimeSpent(**self._account)))  # type: ignore[arg-type]
 
     def _measure(self, memory: SharedMemory, blocks: list[Block], sets_left: int, start: float, end: float) -> None:
         """All sets, planned and further ones; the workers are ended whatever happens."""
         settings = self._settings
         try:
-            self._start_reference(memory, blocks)
+            self._start_making_operands(memory, blocks)
             for done in range(sets_left):
                 set_ = self._progress.next_set + done
                 self._run_set(set_, memory, end, planned=sets_left - done)
@@ -257,7 +257,7 @@ class Session:
         """Runs a set until ``end``; or, if so many sets are still planned, for its share of the time until then."""
         started = self._clock()
         self._start_workers(set_, memory)
-        self._finish_reference()
+        self._finish_making_operands()
         self._measure_ceilings(set_)
         self._start_seconds = self._clock() - started
         self._account["starting"] += self._start_seconds
@@ -279,30 +279,32 @@ class Session:
             self._measure_shape(set_, self._blocks[shape], min(end, now + fixed[0] + share))
         self._close_workers()
 
-    def _start_reference(self, memory: SharedMemory, blocks: list[Block]) -> None:
+    def _start_making_operands(self, memory: SharedMemory, blocks: list[Block]) -> None:
         """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
-        spec = WorkerSpec("reference", "reference", {}, [])
-        self._reference = self._launch(spec, memory)
-        self._reference.send(MakeOperands(blocks=blocks, seed=self._settings.seed))
+        spec = WorkerSpec("operands", "operands", {}, [])
+        self._operands_maker = self._launch(spec, memory)
+        self._operands_maker.send(MakeOperands(blocks=blocks, seed=self._settings.seed))
 
-    def _finish_reference(self) -> None:
-        if self._reference is not None:
+    def _finish_making_operands(self) -> None:
+        if self._operands_maker is not None:
             # Without operands there is no run: a lost reference worker is an error of the whole.
             try:
-                self._reference.receive(Done, _START_TIMEOUT + self._settings.seconds)
+                self._operands_maker.receive(Done, _START_TIMEOUT + self._settings.seconds)
             except WorkerLost as lost:
                 raise WorkerLost(
                     f"the worker that makes the operands was lost: {lost}; smaller shapes may help"
                 ) from lost
-            self._reference.close()
-            self._reference = None
+            self._operands_maker.close()
+            self._operands_maker = None
 
     def _measure_ceilings(self, set_: int) -> None:
         """By the canary's worker, while the others wait."""
         settings = self._settings
-        if set_ >= _CEILINGS_SETS or settings.seconds < _CEILINGS_FROM or CANARY not in self._team.workers:
+        if set_ >= _CEILINGS_SETS or settings.seconds < _CEILINGS_FROM or REFERENCE not in self._team.workers:
             return
-        measured = self._ask(set_, CANARY, MeasureCeilings(threads=settings.threads), CeilingsMeasured, _START_TIMEOUT)
+        measured = self._ask(
+            set_, REFERENCE, MeasureCeilings(threads=settings.threads), CeilingsMeasured, _START_TIMEOUT
+        )
         if measured is not None:
             self._observer(CeilingsSeen(set=set_, ceilings=measured.ceilings))
 
@@ -330,8 +332,8 @@ class Session:
         self._opening = []
 
     def _is_wanted(self, spec: WorkerSpec, backend: str, only: set[str] | None) -> bool:
-        if spec.name == CANARY:
-            return not self._canary_lost
+        if spec.name == REFERENCE:
+            return not self._reference_lost
         return backend not in self._absent and (only is None or backend in only)
 
     def _greet(self, set_: int, spec: WorkerSpec, handle: WorkerHandle) -> None:
@@ -347,15 +349,15 @@ class Session:
             return
         ready: list[str] = []
         for probed in opened.backends:
-            if spec.name != CANARY:
+            if spec.name != REFERENCE:
                 self._observer(BackendProbed(set=set_, backend=probed.backend, status=probed.status,
                                              reason=probed.reason, remedy=probed.remedy))  # fmt: skip
             if probed.status == "ok":
                 ready.append(probed.backend)
-            elif spec.name != CANARY:
+            elif spec.name != REFERENCE:
                 self._absent.add(probed.backend)
             else:
-                self._canary_lost = True
+                self._reference_lost = True
         if not ready:
             handle.close()
             return
@@ -375,8 +377,8 @@ class Session:
         names = list(self._team.workers)
         self._random.shuffle(names)
         for name in names:
-            if name == CANARY:
-                self._prepare(set_, name, self._blocks[CANARY_SHAPE], self._team.ready[name])
+            if name == REFERENCE:
+                self._prepare(set_, name, self._blocks[REFERENCE_SHAPE], self._team.ready[name])
             else:
                 self._prepare(set_, name, block, self._worth_preparing(set_, name, block.shape))
         cells = [cell for cells in self._team.cells.values() for cell in cells]
@@ -395,9 +397,9 @@ class Session:
             round_ += 1
             if before > end:
                 break  # the least was more than the time that there was
-            if not any(name != CANARY and cells for name, cells in self._team.cells.items()):
+            if not any(name != REFERENCE and cells for name, cells in self._team.cells.items()):
                 break
-        for cell in (cell for name, own in self._team.cells.items() if name != CANARY for cell in own):
+        for cell in (cell for name, own in self._team.cells.items() if name != REFERENCE for cell in own):
             self._known.setdefault(block.shape, {}).setdefault(cell.backend, {})[cell.mode] = cell.pace.seconds
         for name in list(self._team.cells):
             self._ask(set_, name, Release(), Done, _GRACE)
@@ -435,7 +437,7 @@ class Session:
         if not backends:
             return
         # Another pair is compared first in every set, so that slow products are compared on several in the end.
-        known = self._known.get(block.shape, {}) if worker != CANARY else {}
+        known = self._known.get(block.shape, {}) if worker != REFERENCE else {}
         request = Prepare(block=block, backends=backends, first_pair=set_, known=known)
         prepared = self._ask(set_, worker, request, Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:
@@ -450,7 +452,7 @@ class Session:
         """Tells of a prepared cell; returns what is needed to measure it, or None if it is not to be measured."""
         key: Key = (cell.backend, str(shape), cell.mode)
         seconds = cell.seconds or 0.0
-        if worker != CANARY:
+        if worker != REFERENCE:
             if key in self._lost:
                 return None
             # Judged once: a cell at the limit must not be measured in one set and skipped in the next.
@@ -467,10 +469,10 @@ class Session:
                 self._lost.add(key)
         if cell.status != "ok":
             return None
-        if worker != CANARY:
+        if worker != REFERENCE:
             # The canary is a cblas too, but of another shape: its figures must not stand for that backend's.
             self._tried.add((cell.backend, shape))
-        if worker != CANARY and seconds >= RATE_SECONDS and cell.mode == "latency":
+        if worker != REFERENCE and seconds >= RATE_SECONDS and cell.mode == "latency":
             self._rates.setdefault(cell.backend, []).append((shape.flops, shape.flops / seconds))
         pace = CellPace(seconds, cell.mode == "throughput", shape.product_bytes, slot=0.0)
         return _Cell(cell.backend, cell.mode, pace, next_pair=self._random.randrange(self._settings.pairs))
@@ -484,7 +486,7 @@ class Session:
             due = [cell for cell in self._team.cells[name] if cell.pace.is_due(round_)]
             if due:
                 self._observer(TurnStarted(set=set_, round=round_, shape=str(shape), worker=name))
-                self._take_turn(set_, round_, turn, name, shape if name != CANARY else CANARY_SHAPE, due)
+                self._take_turn(set_, round_, turn, name, shape if name != REFERENCE else REFERENCE_SHAPE, due)
 
     def _take_turn(self, set_: int, round_: int, turn: int, worker: str, shape: Shape, due: list[_Cell]) -> None:
         request = TakeTurn(
@@ -502,7 +504,7 @@ class Session:
         for kind in ("warming", "sampling", "settling"):
             self._account[kind] += getattr(turned, kind)
         for cell, told in zip(due, turned.cells, strict=True):
-            backend = cell.backend if worker != CANARY else CANARY
+            backend = cell.backend if worker != REFERENCE else REFERENCE
             samples = [
                 Sample(set=set_, round=round_, turn=turn, start=m.start - self._epoch, first_pair=m.first_pair,
                        loops=m.loops, seconds=m.seconds, cpu_seconds=m.cpu_seconds,
@@ -510,7 +512,7 @@ class Session:
                 for m in told.samples
             ]  # fmt: skip
             if samples:
-                self._team_measured |= worker != CANARY
+                self._team_measured |= worker != REFERENCE
                 self._observer(SamplesTaken(backend=backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,
                                             samples=samples))  # fmt: skip
             if told.reason:
@@ -556,19 +558,19 @@ class Session:
     def _lose_worker(self, set_: int, spec: WorkerSpec, reason: str) -> None:
         self._team.workers.pop(spec.name, None)
         self._team.cells.pop(spec.name, None)
-        if spec.name != CANARY:
+        if spec.name != REFERENCE:
             self._absent |= {variant.name for variant in spec.variants}
-        if spec.name == CANARY:
-            self._canary_lost = True
+        if spec.name == REFERENCE:
+            self._reference_lost = True
             self._observer(Warned(text=f"the canary was lost, so drift is not watched: {reason}"))
         else:
             self._observer(WorkerEnded(set=set_, worker=spec.name, reason=reason))
 
     def _lose_cell(self, set_: int, worker: str, shape: Shape, cell: _Cell, reason: str) -> None:
-        if worker != CANARY:
+        if worker != REFERENCE:
             self._lost.add((cell.backend, str(shape), cell.mode))
         self._team.cells[worker] = [other for other in self._team.cells[worker] if other is not cell]
-        if worker != CANARY:
+        if worker != REFERENCE:
             self._observer(CellFailed(set=set_, backend=cell.backend, m=shape.m, n=shape.n, k=shape.k, mode=cell.mode,
                                       reason=reason))  # fmt: skip
 
@@ -580,6 +582,6 @@ class Session:
     def _close_all(self) -> None:
         for _, handle in self._opening:
             handle.close()
-        if self._reference is not None:
-            self._reference.close()
+        if self._operands_maker is not None:
+            self._operands_maker.close()
         self._close_workers()

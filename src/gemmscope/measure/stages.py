@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gemmscope.backends.base import Backend, Mode
+    from gemmscope.backends.base import Backend
     from gemmscope.machine.usage import Meter
     from gemmscope.measure.protocol import TurnCell
     from gemmscope.measure.verify import Comparison
-    from gemmscope.results.model import Status
+    from gemmscope.records.base import Mode
+    from gemmscope.records.model import Status
 
     Run = Callable[[int, int], float]
 
@@ -72,7 +73,7 @@ def evicting(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.flo
     Raises:
         BackendUnavailable: If nothing can be put out of the caches here.
     """
-    from gemmscope import _kernels  # noqa: PLC0415  (only a worker may load it)
+    from gemmscope import _kernels  # only a worker may load it
 
     if not _kernels.can_evict():
         raise BackendUnavailable("programs cannot put memory out of the caches of this processor")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemmscope.results.model import Comparison
+    from gemmscope.records.model import Comparison
 
 # The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
 # narrow an interval, and longer sets do not, because processes differ.

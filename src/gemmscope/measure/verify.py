@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gemmscope.operands import OperandPair
-    from gemmscope.results.model import Precision
+    from gemmscope.records.model import Precision
+    from gemmscope.workload.operands import OperandPair
 
 # Unit roundoff of float32: half the distance from 1 to the next number.
 UNIT_ROUNDOFF = 2.0**-24

@@ -48,7 +48,7 @@ from gemmscope.measure.protocol import (
     write_all,
 )
 from gemmscope.measure.verify import Comparison
-from gemmscope.operands import Operands, SharedMemory, make_operands, operands_in, reference_in
+from gemmscope.workload.operands import Operands, SharedMemory, make_operands, operands_in, reference_in
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend

@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.document import Heading, Items, Paragraph, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.between_runs.model import Change, Fleet, FleetCell, Gate, Outcome, Run, RunsComparison
+    from gemmscope.analysis.runs.model import Change, Fleet, FleetCell, Gate, Outcome, Run, RunsComparison
     from gemmscope.report.document import Block
 
 # As they are listed and said.
@@ -91,7 +91,7 @@ def _machines_by_backend(runs: Sequence[Run], cells: Sequence[FleetCell]) -> Tab
     for i, run in enumerate(runs):
         here = {label: found[i, label] for label in columns if (i, label) in found}
         timed = {label: cell for label, cell in here.items() if cell.mode == "latency"}
-        least = min(timed, key=lambda label: timed[label].seconds.median, default="")
+        least = min(timed, key=lambda label: timed[label].seconds.estimate, default="")
         rows.append([run.label, *(_figure(here.get(label)) for label in columns), least])
     return Table(["run", *columns, "least time"], rows, frozenset(range(1, len(columns) + 1)))
 
@@ -127,7 +127,7 @@ def _sentences(comparison: RunsComparison) -> list[str]:
 
 
 def _rested_on(change: Change) -> str:
-    if change.rests_on_canary and change.relative is not None:
+    if change.rests_on_reference and change.relative is not None:
         return f"{words.ratio(change.relative)}, relative to the canary"
     return words.ratio(change.ratio)
 
@@ -145,7 +145,7 @@ def _why(comparison: RunsComparison, change: Change) -> str:
 
 def _changes(comparison: RunsComparison) -> Table:
     changed = comparison.machine.status in ("changed", "doubtful")
-    relative = changed or any(one.rests_on_canary for one in comparison.changes)
+    relative = changed or any(one.rests_on_reference for one in comparison.changes)
     rows = [
         [
             _label(one.backend, one.mode),

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

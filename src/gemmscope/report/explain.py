@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.page import Page
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gemmscope.results.model import Finding
+    from gemmscope.records.model import Finding
 
 # Which rules stand under which heading; what is under none of these is about how far the figures can be trusted.
 _HEADINGS = {

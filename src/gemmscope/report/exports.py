@@ -5,23 +5,24 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gemmscope.analysis.roofline import ceilings_of
+from gemmscope.analysis.statistics import per_call
 from gemmscope.errors import UsageError
-from gemmscope.results.model import Precision, Record, Status, Verdict
-from gemmscope.roofline import ceilings_of
-from gemmscope.statistics import per_call
-from gemmscope.workload import Shape
+from gemmscope.records.base import Mode, Record
+from gemmscope.records.model import Precision, Status, Verdict
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
-    from gemmscope.results.model import BackendRecord, Cell, Comparison, Result
-    from gemmscope.roofline import Ceiling
+    from gemmscope.analysis.roofline import Ceiling
+    from gemmscope.records.model import BackendRecord, Cell, Comparison, Result
 
 
 class CellRow(Record, frozen=True, kw_only=True):
@@ -42,7 +43,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     m: int
     n: int
     k: int
-    mode: Literal["latency", "throughput", "device"]
+    mode: Mode
     status: Status
     reason: str
     seconds: float | None = None
@@ -115,7 +116,7 @@ def to_pandas(result: Result) -> pd.DataFrame:
         UsageError: If pandas is not installed.
     """
     try:
-        import pandas as pd  # noqa: PLC0415  (nobody else needs it)
+        import pandas as pd  # nobody else needs it
     except ImportError as missing:
         raise UsageError("to_pandas needs pandas, which is not installed: pip install pandas") from missing
     return pd.DataFrame([msgspec.structs.astuple(row) for row in rows(result)], columns=list(CellRow.__struct_fields__))
@@ -172,13 +173,13 @@ def _date(started: str) -> str:
 def _times(cell: Cell) -> Mapping[str, Any]:
     if cell.seconds is None:
         return {}
-    return {"seconds": cell.seconds.median, "seconds_low": cell.seconds.low, "seconds_high": cell.seconds.high}
+    return {"seconds": cell.seconds.estimate, "seconds_low": cell.seconds.low, "seconds_high": cell.seconds.high}
 
 
 def _ratio(comparison: Comparison | None) -> Mapping[str, Any]:
     if comparison is None:
         return {}
     return {
-        "baseline": comparison.baseline, "ratio": comparison.ratio.median, "ratio_low": comparison.ratio.low,
+        "baseline": comparison.baseline, "ratio": comparison.ratio.estimate, "ratio_low": comparison.ratio.low,
         "ratio_high": comparison.ratio.high, "verdict": comparison.verdict, "corrected": comparison.corrected,
     }  # fmt: skip

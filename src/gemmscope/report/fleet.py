@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
+from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report import text as words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gemmscope.between_runs.model import Fleet, FleetCell
+    from gemmscope.analysis.runs.model import Fleet, FleetCell
 
 _SUFFIXES = (".svg", ".png", ".pdf")
 _WIDTH = 8.6
@@ -46,8 +46,8 @@ def draw_fleet(fleet: Fleet, path: Path) -> None:
 
 def fleet_figure(fleet: Fleet) -> Figure:
     """GFLOP/s of every backend by machine, one panel a shape, waiting for each product; further right is faster."""
-    import matplotlib as mpl  # noqa: PLC0415  (the command line must start fast)
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    import matplotlib as mpl  # the command line must start fast
+    from matplotlib.figure import Figure
 
     cells = [cell for cell in fleet.cells if cell.mode == "latency" and cell.gflops]
     shapes = sorted({(cell.m, cell.n, cell.k) for cell in cells}, key=lambda shape: (math.prod(shape), shape))
@@ -75,7 +75,7 @@ def fleet_figure(fleet: Fleet) -> Figure:
 
 
 def _draw_panel(axes: Axes, fleet: Fleet, cells: list[FleetCell], styles: dict[str, palette.Style]) -> None:
-    from matplotlib.ticker import LogLocator  # noqa: PLC0415  (as in fleet_figure)
+    from matplotlib.ticker import LogLocator  # as in fleet_figure
 
     names = list(styles)
     for cell in cells:
@@ -84,7 +84,7 @@ def _draw_panel(axes: Axes, fleet: Fleet, cells: list[FleetCell], styles: dict[s
         y = cell.run + (names.index(cell.backend) - (len(names) - 1) / 2) * 0.7 / max(1, len(names))
         rate = cell.gflops or math.nan
         if cell.seconds.low and cell.seconds.high:
-            ends = [rate * cell.seconds.median / bound for bound in (cell.seconds.high, cell.seconds.low)]
+            ends = [rate * cell.seconds.estimate / bound for bound in (cell.seconds.high, cell.seconds.low)]
             axes.plot(ends, [y, y], color=style.colour, linewidth=1.4, alpha=0.6, solid_capstyle="butt")
         axes.plot([rate], [y], color=style.colour, marker=style.marker, markersize=5, linestyle="")
     axes.set_xscale("log")

@@ -17,9 +17,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from gemmscope import statistics
-from gemmscope.report import text as words
-from gemmscope.results.events import (
+from gemmscope.analysis import statistics
+from gemmscope.records import words
+from gemmscope.records.base import Interval
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -31,15 +32,15 @@ from gemmscope.results.events import (
     TurnStarted,
     WorkerEnded,
 )
-from gemmscope.results.model import BASELINE, CANARY, Interval
+from gemmscope.records.model import BASELINE, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from gemmscope.results.events import Event
-    from gemmscope.results.model import BackendRecord, Sample, Verdict
+    from gemmscope.records.events import Event
+    from gemmscope.records.model import BackendRecord, Sample, Verdict
 
 # Widths that never change, so that no figure jumps: '0.296 ns', '±<0.1 %', '0.052', 'unclear'. Two shapes and names as
 # long as 'torch-cpu:out' fit into 80 columns.
@@ -204,7 +205,7 @@ class LiveTable:
                     self._change(shape, event.backend)
             case CellPrepared() | CellFailed() if event.mode == "latency":
                 self._note_cell(event, "failed" if isinstance(event, CellFailed) else event.status)
-            case SamplesTaken() if event.mode == "latency" and event.backend != CANARY:
+            case SamplesTaken() if event.mode == "latency" and event.backend != REFERENCE:
                 self._note_samples(event)
             case WorkerEnded():
                 self._note_lost(event.worker)
@@ -435,7 +436,7 @@ def _ratio(value: float) -> str:
     """A ratio in five characters."""
     if value < 0.0095:  # noqa: PLR2004  (rounds to 0.01 from here on)
         return "<0.01"
-    return words.ratio_median(Interval(median=value)) if value < 99999.5 else f"{value:.0e}"  # noqa: PLR2004
+    return words.ratio_median(Interval(estimate=value)) if value < 99999.5 else f"{value:.0e}"  # noqa: PLR2004
 
 
 def _shape_of(event: CellPrepared | CellFailed | SamplesTaken) -> str:

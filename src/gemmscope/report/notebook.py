@@ -9,7 +9,7 @@ from gemmscope.report import document
 from gemmscope.report.run_page import result_page
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 
 def html(result: Result) -> str:
@@ -19,9 +19,9 @@ def html(result: Result) -> str:
 
 def table(result: Result) -> str:
     """What :mod:`gemmscope.report.terminal` prints, as a text that is as wide as it needs to be."""
-    from rich.console import Console  # noqa: PLC0415  (a notebook that shows HTML does without)
+    from rich.console import Console  # a notebook that shows HTML does without
 
-    from gemmscope.report.terminal import print_result  # noqa: PLC0415
+    from gemmscope.report.terminal import print_result
 
     text = io.StringIO()
     print_result(result, Console(file=text, force_terminal=False, no_color=True))

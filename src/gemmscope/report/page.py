@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.gpu_parts import ORDER as GPU_ORDER
-from gemmscope.parts import KERNEL, ORDER
-from gemmscope.report import text as words
+from gemmscope.analysis.breakdown.cpu import KERNEL, ORDER
+from gemmscope.analysis.breakdown.gpu import ORDER as GPU_ORDER
+from gemmscope.records import words
 from gemmscope.report.page import Column, Table, aligned
 
 if TYPE_CHECKING:
+    from gemmscope.records.model import Part, Result
     from gemmscope.report.page import Page
-    from gemmscope.results.model import Part, Result
 
 _Call = tuple[str, int, int, int]
 
@@ -34,7 +34,7 @@ def print_parts(result: Result, page: Page) -> None:
     page.say()
     page.say("Where the time goes", "bold")
     times = {
-        (cell.backend, cell.m, cell.n, cell.k): cell.seconds.median
+        (cell.backend, cell.m, cell.n, cell.k): cell.seconds.estimate
         for cell in result.cells
         if cell.mode == "latency" and cell.seconds is not None
     }
@@ -72,11 +72,11 @@ def _fields(part: Part | None, *, bounds: bool) -> tuple[str, str]:
         return (f"< {words.duration(part.resolution)}" if part.resolution else "?"), ""
     if part.status == "inconsistent":
         return "inconsistent", ""
-    return words.duration(part.seconds.median), words.time_bounds(part.seconds) if bounds else ""
+    return words.duration(part.seconds.estimate), words.time_bounds(part.seconds) if bounds else ""
 
 
 def _around(parts: dict[str, Part], seconds: float | None) -> str:
     kernel = parts.get(KERNEL)
     if kernel is None or kernel.seconds is None or not seconds:
         return ""
-    return words.percent(max(0.0, 1 - kernel.seconds.median / seconds))
+    return words.percent(max(0.0, 1 - kernel.seconds.estimate / seconds))

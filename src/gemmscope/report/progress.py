@@ -11,10 +11,8 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
-from gemmscope.report import text as words
-from gemmscope.report.live import LiveTable, Part
-from gemmscope.report.output import Console
-from gemmscope.results.events import (
+from gemmscope.records import words
+from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
@@ -27,6 +25,8 @@ from gemmscope.results.events import (
     Warned,
     WorkerEnded,
 )
+from gemmscope.report.live import LiveTable, Part
+from gemmscope.report.output import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console as RichConsole
 
-    from gemmscope.results.events import Event
+    from gemmscope.records.events import Event
 
 _REFRESH_SECONDS = 0.25
 # Where drawing takes long, it is done less often: it never takes more than this share of the time.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.shapes import label, median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gemmscope.records.model import Cell, Comparison
     from gemmscope.report.shapes import ShapeCells
-    from gemmscope.results.model import Cell, Comparison
 
 
 def ranking(shape: ShapeCells, margin: float) -> str:
@@ -68,11 +68,11 @@ def _duel(first: Cell, other: Cell, comparisons: Mapping[tuple[str, str], Compar
     mine, others = (comparisons.get((cell.backend, "latency")) for cell in (first, other))
     if mine is not None and mine.baseline == other.backend:
         found: str = mine.verdict if mine.verdict != "slower" else "unclear"
-        ahead = 1 / mine.ratio.median if mine.ratio.median else math.inf
+        ahead = 1 / mine.ratio.estimate if mine.ratio.estimate else math.inf
         return ahead, found if mine.ratio.low is not None else "no interval"
     if others is not None and others.baseline == first.backend:
         found = {"slower": "faster", "same": "same"}.get(others.verdict, "unclear")
-        return others.ratio.median, found if others.ratio.low is not None else "no interval"
+        return others.ratio.estimate, found if others.ratio.low is not None else "no interval"
     ahead = median(other) / median(first)
     high = first.seconds.high if first.seconds else None
     low = other.seconds.low if other.seconds else None

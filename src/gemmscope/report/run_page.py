@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.document import Heading, Items, Paragraph, Table
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from gemmscope.records.model import BackendRecord, Cell, Comparison, Result
     from gemmscope.report.document import Block
-    from gemmscope.results.model import BackendRecord, Cell, Comparison, Result
 
 _HEADERS = ["backend", "time [95 %]", "GFLOP/s", "ratio [95 %]", "verdict", "speed-up", "error", "threads"]
 _RIGHT = frozenset({2, 5, 6, 7})
@@ -36,7 +36,7 @@ def result_page(result: Result) -> list[Block]:
         timed = [cell for cell in group if cell.seconds is not None]
         if not timed:
             continue
-        ranked = sorted(timed, key=lambda cell: (cell.mode, cell.seconds.median if cell.seconds else 0.0))
+        ranked = sorted(timed, key=lambda cell: (cell.mode, cell.seconds.estimate if cell.seconds else 0.0))
         baselines = dict.fromkeys(compared[key].baseline for key in compared if key[1:4] == shape)
         rows = [_row(cell, compared.get((cell.backend, *shape, cell.mode)), baselines) for cell in ranked]
         page += [Heading(words.TIMES.join(map(str, shape))), Table(_HEADERS, rows, _RIGHT)]

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import Cell, Comparison, Result
+    from gemmscope.records.model import Cell, Comparison, Result
 
 # In the order in which a shape's table has them: the device's own time is no call's.
 _MODES = ("latency", "throughput", "device")
@@ -86,7 +86,7 @@ def error_words(cell: Cell) -> str:
 
 def median(cell: Cell) -> float:
     """The seconds of one product; infinity where none was timed."""
-    return cell.seconds.median if cell.seconds is not None else float("inf")
+    return cell.seconds.estimate if cell.seconds is not None else float("inf")
 
 
 def shape_of(record: Cell | Comparison) -> str:

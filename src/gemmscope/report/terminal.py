@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.explain import print_findings
 from gemmscope.report.page import Column, Page, Table, aligned
 from gemmscope.report.parts import print_parts
 from gemmscope.report.ranking import ranking
 from gemmscope.report.shapes import error_words, label, lost_word, median, shapes_of, verdict_of
-from gemmscope.report.trust import account_words, canary_words, cut_off_words, machine_facts, missing_of
+from gemmscope.report.trust import account_words, cut_off_words, machine_facts, missing_of, reference_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
+    from gemmscope.records.model import Result
     from gemmscope.report.shapes import ShapeCells
-    from gemmscope.results.model import Result
 
 # What a narrow terminal leaves out, the least important first. A name or a figure is never cut or folded.
 _CUTS = ("threads", "error", "GFLOP/s", "speed-up", "the intervals of times", "the intervals of ratios")
@@ -155,6 +155,6 @@ def _print_trust(result: Result, page: Page) -> None:
     page.say()
     for warning in result.warnings:
         page.say(f"Warning: {words.line(warning)}", "yellow", indent=2)
-    if canary := canary_words(result):
-        page.say(canary, "dim", indent=2)
+    if reference := reference_words(result):
+        page.say(reference, "dim", indent=2)
     page.say(account_words(result), "dim", indent=2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.backends.registry import ORIGINAL
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.shapes import shape_of, with_times
 
 if TYPE_CHECKING:
-    from gemmscope.results.model import BackendRecord, Machine, Result
+    from gemmscope.records.model import BackendRecord, Machine, Result
 
 
 _GIB = 2**30
@@ -40,15 +40,15 @@ def cut_off_words(result: Result) -> str:
     return f"the run was cut off. These figures rest on what {begun} of {sets} had measured till then."
 
 
-def canary_words(result: Result) -> str:
+def reference_words(result: Result) -> str:
     """What the product that was timed once a round says of the machine; nothing where there was none."""
-    canary = result.canary
-    if canary is None or canary.seconds is None:
+    reference = result.reference
+    if reference is None or reference.seconds is None:
         return ""
     drift = "drift is not known from one set"
-    if canary.drift is not None:
-        drift = f"drift {words.percent(canary.drift, signed=True)}"
-    return f"Canary {with_times(canary.shape)}: {words.interval(canary.seconds)}; {drift}."
+    if reference.drift is not None:
+        drift = f"drift {words.percent(reference.drift, signed=True)}"
+    return f"Canary {with_times(reference.shape)}: {words.interval(reference.seconds)}; {drift}."
 
 
 def missing_of(result: Result) -> list[tuple[str, str, str]]:
@@ -73,7 +73,7 @@ def _missing(result: Result, backend: BackendRecord) -> tuple[str, str]:
 
 def account_words(result: Result) -> str:
     """Where the wall time went. The harness's share is all in which no backend computed, once workers had started."""
-    account = result.account
+    account = result.time_spent
     rest = account.total - account.starting
     if rest <= 0:
         return "Where the time went is not known: the run was cut off."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 __all__ = ["Kind", "apart", "draw", "figure", "kinds"]
 

@@ -116,7 +116,7 @@ def _put_shapes(drawn: Figure, axes: Axes, call: Call, width: float) -> None:
 
 
 def _draw_legend(drawn: Figure, call: Call, y: float) -> None:
-    from matplotlib.patches import Rectangle  # noqa: PLC0415
+    from matplotlib.patches import Rectangle
 
     entries = [(name, call.colours[name], "") for name in call.colours]
     if any(stack.unknown for stack in call.stacks):

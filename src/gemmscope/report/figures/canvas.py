@@ -13,8 +13,8 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report import text as words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ _UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
     """Matplotlib's own settings and ours in place of a user's: a picture looks the same everywhere."""
-    import matplotlib as mpl  # noqa: PLC0415  (the command line must start fast)
+    import matplotlib as mpl  # the command line must start fast
 
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -62,8 +62,8 @@ def settings() -> Iterator[None]:
 
 def card() -> Figure:
     """An empty picture; its height is still to be set."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     drawn = Figure(dpi=DPI, facecolor="white", edgecolor=palette.FRAME, linewidth=points(2))
     FigureCanvasAgg(drawn)
@@ -121,7 +121,7 @@ def safe(text: str) -> str:
 
 @functools.cache
 def _characters() -> frozenset[int]:
-    from matplotlib import font_manager  # noqa: PLC0415
+    from matplotlib import font_manager
 
     # The font that matplotlib brings along.
     font = font_manager.get_font(font_manager.findfont(FONTS[0]))

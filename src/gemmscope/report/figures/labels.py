@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.figures.canvas import LEFT, TEXT, WIDTH, points, safe, say, width_of
 from gemmscope.report.figures.scales import SHAPE_AXIS, apart, kept, round_ticks, spread
 
@@ -75,7 +75,7 @@ def size_ticks(drawn: Figure, scale: Scale, width: float) -> SizeTicks:
 
 def put_sizes(axes: Axes, ticks: SizeTicks) -> None:
     """Writes the sizes below an axis."""
-    from matplotlib.ticker import NullLocator  # noqa: PLC0415
+    from matplotlib.ticker import NullLocator
 
     axes.set_xlim(*ticks.limits)
     axes.set_xticks(ticks.places, ticks.texts)
@@ -88,7 +88,7 @@ def put_sizes(axes: Axes, ticks: SizeTicks) -> None:
 
 def put_values(axes: Axes, low: float, high: float, tick: Callable[[float], str], unit: str) -> None:
     """Makes the vertical axis logarithmic, and writes round values and the unit beside it."""
-    from matplotlib.ticker import NullLocator  # noqa: PLC0415
+    from matplotlib.ticker import NullLocator
 
     axes.set_yscale("log")
     axes.set_ylim(low, high)
@@ -101,7 +101,7 @@ def put_values(axes: Axes, low: float, high: float, tick: Callable[[float], str]
 
 def name_lines(drawn: Figure, axes: Axes, series: list[Series], scale: Places) -> None:
     """Names every line to the right of the axes, as high as it ends, moved apart where two would overlap."""
-    from matplotlib.lines import Line2D  # noqa: PLC0415
+    from matplotlib.lines import Line2D
 
     ends: list[tuple[float, float, Series]] = []
     for line in (line for line in series if line.named):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report import text as words
 from gemmscope.report.figures import roof
 from gemmscope.report.figures.canvas import (
     LEFT,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from gemmscope.analysis.roofline import Ceiling
     from gemmscope.report.figures.roof import Roofline
     from gemmscope.report.figures.series import Series, Shape
-    from gemmscope.roofline import Ceiling
 
 _HEIGHT = 380
 _BELOW = 58
@@ -70,7 +70,7 @@ def draw_roofline(roofline: Roofline, machine: str) -> Figure:
 
 
 def _prepare(axes: Axes, roofline: Roofline) -> None:
-    from matplotlib.ticker import NullLocator  # noqa: PLC0415
+    from matplotlib.ticker import NullLocator
 
     axes.set_xscale("log")
     low, high = roofline.intensities

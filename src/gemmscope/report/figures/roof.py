@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.analysis.roofline import ceilings_of
+from gemmscope.records import words
 from gemmscope.report.figures.series import rate_of, speed
-from gemmscope.roofline import ceilings_of
 
 if TYPE_CHECKING:
+    from gemmscope.analysis.roofline import Ceiling
+    from gemmscope.records.model import Result
     from gemmscope.report.figures.series import Series
-    from gemmscope.results.model import Result
-    from gemmscope.roofline import Ceiling
 
 TITLE = "Roofline: the speed of each product under the processor's ceilings"
 AXIS = "arithmetic intensity, FLOP/byte (logarithmic)"

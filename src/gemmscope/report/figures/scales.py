@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

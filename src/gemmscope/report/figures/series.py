@@ -10,16 +10,17 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope import workload
+from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report import text as words
 from gemmscope.report.figures.scales import number_tick, time_tick, times_tick
+from gemmscope.workload import shapes as workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gemmscope.records.base import Interval
+    from gemmscope.records.model import Comparison, Result
     from gemmscope.report.palette import Style
-    from gemmscope.results.model import Comparison, Interval, Result
 
 # What is said in place of times.
 WHY_NO_SPEED = "Nothing was measured: gemmscope report says why."
@@ -241,11 +242,11 @@ def _floor(times: dict[tuple[str, str, Shape], Point], lines: list[Series], resu
 
 def point_of(value: Interval) -> Point | None:
     """A measured figure, unless a logarithmic axis cannot show it: zero, negative, or none at all."""
-    if not _can_be_drawn(value.median):
+    if not _can_be_drawn(value.estimate):
         return None
     if value.low is None or value.high is None or not (_can_be_drawn(value.low) and _can_be_drawn(value.high)):
-        return Point(value.median, None)
-    return Point(value.median, (value.low, value.high))
+        return Point(value.estimate, None)
+    return Point(value.estimate, (value.low, value.high))
 
 
 def rate_of(shape: Shape, point: Point) -> Point:

@@ -11,14 +11,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report import text as words
 from gemmscope.report.figures.series import Shape, multiplying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.results.model import Part, Result
+    from gemmscope.records.model import Part, Result
 
 TITLE = "Where the time of a call goes"
 ABSOLUTE, SHARE = "Time", "Share of the call"
@@ -71,7 +71,7 @@ def calls_of(result: Result) -> list[Call]:
     inside = {record.inside for record in result.backends}
     libraries = multiplying(result)
     times: dict[tuple[str, str, Shape], float] = {
-        (cell.backend, cell.mode, Shape(cell.m, cell.n, cell.k)): cell.seconds.median
+        (cell.backend, cell.mode, Shape(cell.m, cell.n, cell.k)): cell.seconds.estimate
         for cell in result.cells
         if cell.seconds is not None
     }
@@ -122,9 +122,9 @@ def not_drawn(call: Call) -> list[str]:
 def _stack(shape: Shape, parts: Sequence[Part], time: float | None) -> Stack:
     named = {part.part: part for part in sorted(parts, key=lambda part: _depth(part.part))}
     heights = {
-        name: part.seconds.median
+        name: part.seconds.estimate
         for name, part in named.items()
-        if part.status == "ok" and part.seconds is not None and 0 < part.seconds.median < math.inf
+        if part.status == "ok" and part.seconds is not None and 0 < part.seconds.estimate < math.inf
     }
     drawn = sum(heights.values())
     whole = max(drawn, time) if time is not None and math.isfinite(time) else drawn

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.files import write_whole
 from gemmscope.report.html.page import page
-from gemmscope.results.store import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmscope.results.model import Result
+    from gemmscope.records.model import Result
 
 __all__ = ["page", "write_page"]
 

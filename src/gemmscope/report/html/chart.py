@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from gemmscope.report import text as words
+from gemmscope.records import words
+from gemmscope.records.base import Interval
 from gemmscope.report.figures.scales import SHAPE_AXIS, apart, kept, limits, scale_of
 from gemmscope.report.html.axes import Axis, Tick
-from gemmscope.results.model import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,7 +131,7 @@ def chart_of(
 def told_time(point: Point) -> str:
     """``'1.03 µs [1.01, 1.06]'``."""
     low, high = point.bounds or (None, None)
-    return words.interval(Interval(median=point.value, low=low, high=high))
+    return words.interval(Interval(estimate=point.value, low=low, high=high))
 
 
 def told_rate(point: Point) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.explain import grouped
 from gemmscope.report.ranking import ranking
 from gemmscope.report.shapes import with_times
@@ -13,9 +13,9 @@ from gemmscope.report.shapes import with_times
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
+    from gemmscope.records.model import Finding, Result
     from gemmscope.report.figures.stacks import Call
     from gemmscope.report.shapes import ShapeCells
-    from gemmscope.results.model import Finding, Result
 
 # The chart in which a rule's figures can be seen; the tables alone where it is none of these.
 _CHARTS = {

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.report import text as words
+from gemmscope.analysis.roofline import best_rates
+from gemmscope.records import words
+from gemmscope.records.model import REFERENCE
 from gemmscope.report.shapes import with_times
-from gemmscope.results.model import CANARY
-from gemmscope.roofline import best_rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gemmscope.results.model import Ceilings, Machine, Result, Settings, WorkerRecord
+    from gemmscope.records.model import Ceilings, Machine, Result, Settings, WorkerRecord
 
 _Value = str | int | list[str]
 _GIB = 2**30
@@ -126,7 +126,7 @@ def command_of(settings: Settings) -> str:
 def loaded(workers: Sequence[WorkerRecord]) -> list[Loaded]:
     """What every worker had loaded, once where it was the same in all sets."""
     found: list[Loaded] = []
-    for name in dict.fromkeys(worker.worker for worker in workers if worker.worker != CANARY):
+    for name in dict.fromkeys(worker.worker for worker in workers if worker.worker != REFERENCE):
         records = [worker for worker in workers if worker.worker == name]
         general = _agreed([
             (one.set, {**one.provenance, **_outside(one)}) for one in records

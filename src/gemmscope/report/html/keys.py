@@ -11,8 +11,8 @@ from gemmscope.report.figures.series import multiplying, speed, styles_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gemmscope.records.model import Result
     from gemmscope.report.palette import Style
-    from gemmscope.results.model import Result
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.figures import roof, series, stacks
 from gemmscope.report.html import facts
 from gemmscope.report.html.chart import chart_of, told_rate, told_speedup, told_time
@@ -16,18 +16,18 @@ from gemmscope.report.html.keys import by_library, colours, keys_of
 from gemmscope.report.html.roofchart import roofline_chart
 from gemmscope.report.html.tables import call_tables, shape_table
 from gemmscope.report.shapes import shapes_of
-from gemmscope.report.trust import account_words, canary_words, cut_off_words, machine_facts, missing_of
+from gemmscope.report.trust import account_words, cut_off_words, machine_facts, missing_of, reference_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import jinja2
 
+    from gemmscope.records.model import Result
     from gemmscope.report.figures.series import Panel, Point
     from gemmscope.report.html.axes import Kind
     from gemmscope.report.html.chart import Chart, Width
     from gemmscope.report.html.keys import Key
-    from gemmscope.results.model import Result
 
 _WIDTHS: tuple[Width, ...] = ("wide", "narrow")
 _KINDS: tuple[Kind, ...] = ("log", "linear")
@@ -71,7 +71,7 @@ def page(result: Result) -> str:
         roofline_note=roofline.note if roofline else "",
         tables=[shape_table(shape, keys, result.settings.margin) for shape in shapes],
         missing=missing_of(result),
-        trust=[text for text in (canary_words(result), account_words(result)) if text],
+        trust=[text for text in (reference_words(result), account_words(result)) if text],
         machine=facts.machine_table(result.machine),
         ceilings=facts.ceilings_table(result.ceilings),
         reached=facts.reached_table(result),
@@ -94,7 +94,7 @@ def _charts(
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    import jinja2  # noqa: PLC0415  (the command line must start fast)
+    import jinja2  # the command line must start fast
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gemmscope.report.html"), undefined=jinja2.StrictUndefined, autoescape=True,
@@ -117,14 +117,14 @@ def _one_line(value: Any) -> Any:
 
 def _visible(text: str) -> Any:
     """A text whose blanks matter, with a sign in place of what could not be seen."""
-    import markupsafe  # noqa: PLC0415  (as in _environment)
+    import markupsafe  # as in _environment
 
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return markupsafe.escape(shown)
 
 
 def _trusted(text: str) -> Any:
-    import markupsafe  # noqa: PLC0415  (as in _environment)
+    import markupsafe  # as in _environment
 
     return markupsafe.Markup(text)  # noqa: S704  (our own files, and colours of the palette)
 

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.report import text as words
+from gemmscope.records import words
 from gemmscope.report.figures.series import times_of
 from gemmscope.report.html.evidence import call_id, table_id
 from gemmscope.report.ranking import ranking
@@ -15,11 +15,11 @@ from gemmscope.report.shapes import label, lost_word, median, verdict_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gemmscope.records.model import Cell, Part, Result
     from gemmscope.report.figures.series import Point, Shape
     from gemmscope.report.figures.stacks import Call, Stack
     from gemmscope.report.html.keys import Key
     from gemmscope.report.shapes import ShapeCells
-    from gemmscope.results.model import Cell, Part, Result
 
 
 class Row(NamedTuple):
@@ -160,7 +160,7 @@ def _part_words(part: Part, time: float) -> str:
         return "below resolution" + (f" (< {words.duration(part.resolution)})" if part.resolution else "")
     if part.status == "inconsistent":
         return f"inconsistent ({words.interval(part.seconds)})"
-    share = f", {words.percent(part.seconds.median / time)}" if time else ""
+    share = f", {words.percent(part.seconds.estimate / time)}" if time else ""
     return words.interval(part.seconds) + share
 
 

@@ -1,0 +1,1 @@
+"""From raw samples to answers: statistics, comparison, breakdown of calls, roofline, findings."""

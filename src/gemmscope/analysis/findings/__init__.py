@@ -1,0 +1,51 @@
+"""Findings: sentences over a run's results, each with a verdict and the figures that it rests on.
+
+A rule is a pure function from a :class:`~gemmscope.analysis.findings.view.View` to findings. It is silent where the
+run has nothing to say about it; a claim of the original comparison is never silent, but may be "not testable".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.findings import ceilings, claims, gpu, kernels, overhead, quality, speed
+from gemmscope.analysis.findings.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemmscope.records.model import Finding, Result
+
+# In the order in which a reader wants them: the answer, its causes, how far it can be trusted, and the old claims.
+RULES: tuple[Callable[[View], list[Finding]], ...] = (
+    speed.fastest,
+    speed.order_changes,
+    kernels.kernel_as_cause,
+    kernels.other_routines,
+    ceilings.shares,
+    overhead.share,
+    overhead.python_against_native,
+    overhead.allocation,
+    gpu.tf32_as_cause,
+    gpu.gpu_equal_precision,
+    gpu.gpu_threshold,
+    gpu.gpu_launch_bound,
+    quality.unequal_precision,
+    quality.unequal_threads,
+    quality.drift,
+    quality.process_modes,
+    quality.noise,
+    quality.not_converged,
+    claims.mlx_gpu,
+    claims.mlx_cpu_ahead,
+    claims.numpy_and_torch,
+    claims.mlx_cpu_near_gpu,
+    claims.efficiency_cores,
+    claims.unified_memory,
+)
+
+
+def derive(result: Result) -> list[Finding]:
+    """All that the rules find in a run, in their order."""
+    view = View(result)
+    return [finding for rule in RULES for finding in rule(view)]

@@ -1,0 +1,40 @@
+"""How much of what the processor can do each library's kernel reaches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.findings.view import title
+from gemmscope.analysis.roofline import best_rates
+from gemmscope.records import words
+from gemmscope.records.model import Finding
+
+if TYPE_CHECKING:
+    from gemmscope.analysis.findings.view import View
+
+
+def shares(view: View) -> list[Finding]:
+    """The best rate seen on the processor, its share of the measured peak, and what calls of the libraries reach."""
+    reached = [one for one in best_rates(view.result) if ":" not in one.backend]
+    if not reached or (reached[0].peak_share is None and len(reached) == 1):
+        return []
+    first = reached[0]
+    others = [one for one in reached[1:] if view.backends[one.backend].entry == "python"]
+    found = view.result.ceilings
+    best = f"{words.rate(first.gflops)}, by {first.backend} at {title(first.shape)}"
+    if first.peak_share is None or found is None:
+        whole, of_all = "that", ""
+        told = [f"{one.backend} {words.percent(one.best_share)}" for one in others]
+    else:
+        threads = f"{words.count(found.threads, 'thread')} ({words.line(found.instructions)})"
+        whole, of_all = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
+        told = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
+    text = f"The best rate seen on the processor is {best}{of_all}."
+    text += f" Of {whole}, at their best: {words.listed(told, 10)}." if told else ""
+    text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
+    evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
+    evidence |= {f"{one.backend}, share of the peak": one.peak_share for one in reached if one.peak_share is not None}
+    evidence |= {f"{one.backend}, share of the best rate": one.best_share for one in reached}
+    shapes = list(dict.fromkeys(str(one.shape) for one in (first, *others)))
+    backends = [one.backend for one in (first, *others)]
+    return [Finding(id="ceilings", verdict="found", text=text, evidence=evidence, backends=backends, shapes=shapes)]

@@ -1,0 +1,120 @@
+"""Whether runs can be compared at all: what forbids it is an error, what casts doubt on it a warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.errors import UsageError
+from gemmscope.records import words
+
+if TYPE_CHECKING:
+    from gemmscope.records.model import Cell, Machine, Result
+
+Key = tuple[str, int, int, int, str]
+
+# Fewer give intervals so wide that hardly anything is found.
+_ADVISED_SETS = 5
+
+
+def hardware(machine: Machine) -> tuple[object, ...]:
+    """What makes it this machine. A run in a container with fewer processors is one of another."""
+    return (machine.architecture, machine.cpu, machine.logical_cpus, machine.usable_cpus, tuple(machine.gpus))
+
+
+def require_one_machine(before: Result, after: Result) -> None:
+    """Refuses runs of two machines.
+
+    Raises:
+        UsageError: If the hardware or the processors that may be used differ.
+    """
+    if hardware(before.machine) != hardware(after.machine):
+        raise UsageError(
+            f"these are runs of two machines, so no difference is a library's: {_machine(before.machine)} and "
+            f"{_machine(after.machine)}; measure both on one machine, or put them side by side with --fleet"
+        )
+
+
+def common_cells(before: Result, after: Result) -> tuple[list[tuple[Cell, Cell]], list[str]]:
+    """The cells that both runs measured, in the order of the later run, and why others are left out.
+
+    Raises:
+        UsageError: If the runs asked for different numbers of threads, or share no cell.
+    """
+    if before.settings.threads != after.settings.threads:
+        asked = [str(run.settings.threads or "the library's own number of") for run in (before, after)]
+        raise UsageError(
+            f"the runs asked for different numbers of threads, {asked[0]} and {asked[1]}; measure again with the same "
+            "--threads"
+        )
+    earlier, later = measured(before), measured(after)
+    pairs: list[tuple[Cell, Cell]] = []
+    left_out = [f"{_name(key)}: only in the earlier run; {_absence(after, key)}" for key in earlier if key not in later]
+    for key, cell in later.items():
+        other = earlier.get(key)
+        if other is None:
+            left_out.append(f"{_name(key)}: only in the later run; {_absence(before, key)}")
+        elif other.precision != cell.precision:
+            left_out.append(f"{_name(key)}: precision {other.precision} and then {cell.precision}")
+        else:
+            pairs.append((other, cell))
+    if not pairs:
+        why = f" ({left_out[0]})" if left_out else ""
+        raise UsageError(
+            f"the runs have no cell in common{why}; measure again with the same --backends, --sizes and --shape"
+        )
+    return pairs, left_out
+
+
+def doubts(before: Result, after: Result) -> list[str]:
+    """What casts doubt on a comparison without forbidding it."""
+    found: list[str] = []
+    for name, words_ in (("seed", "other operands"), ("pairs", "another share of the caches")):
+        values = [getattr(run.settings, name) for run in (before, after)]
+        if values[0] != values[1]:
+            found.append(f"{name} is {values[0]} and then {values[1]}: {words_}")
+    if before.gemmscope != after.gemmscope:
+        found.append(f"measured by gemmscope {before.gemmscope} and then {after.gemmscope}: the harness changed too")
+    for which, run in (("earlier", before), ("later", after)):
+        if run.status != "complete":
+            found.append(f"the {which} run was cut off, and has only a part of its samples")
+        sets = set_count(run)
+        if sets < _ADVISED_SETS:
+            found.append(
+                f"the {which} run has {words.count(sets, 'set')}: intervals are wide, five or more are advised"
+            )
+    return found
+
+
+def set_count(result: Result) -> int:
+    """In how many sets anything was measured."""
+    return len({sample.set for cell in result.cells for sample in cell.samples})
+
+
+def measured(result: Result) -> dict[Key, Cell]:
+    """The cells of a run that have samples, by backend, shape and mode; without the floor of the harness."""
+    floor = {backend.name for backend in result.backends if not backend.multiplies}
+    return {
+        (cell.backend, cell.m, cell.n, cell.k, cell.mode): cell
+        for cell in result.cells
+        if cell.status == "ok" and cell.samples and cell.backend not in floor
+    }
+
+
+def _absence(result: Result, key: Key) -> str:
+    """Why a cell has no samples in a run: a backend that failed there must not pass for one that was not asked for."""
+    cells = [cell for cell in result.cells if (cell.backend, cell.m, cell.n, cell.k, cell.mode) == key]
+    backends = [backend for backend in result.backends if backend.name == key[0]]
+    for status, reason in [(one.status, one.reason) for one in cells] + [(one.status, one.reason) for one in backends]:
+        if status != "ok":
+            return f"in the other {status}: {reason or 'no reason is known'}"
+    return "not measured in the other"
+
+
+def _name(key: Key) -> str:
+    backend, m, n, k, mode = key
+    return f"{words.line(backend)} at {m}{words.TIMES}{n}{words.TIMES}{k}" + ("" if mode == "latency" else f", {mode}")
+
+
+def _machine(machine: Machine) -> str:
+    usable = "" if machine.usable_cpus in (None, machine.logical_cpus) else f", {machine.usable_cpus:g} usable"
+    return words.line(f"{machine.name} ({machine.logical_cpus} processors{usable})")

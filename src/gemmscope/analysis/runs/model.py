@@ -1,0 +1,124 @@
+"""The records of a comparison of runs: what ``gemmscope compare --json`` prints."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gemmscope.records.base import Interval, Mode, Record
+from gemmscope.records.model import Machine
+
+# "machine" is a cell that moved as the machine did, so that nothing can be said of its library.
+Outcome = Literal["faster", "slower", "same", "unclear", "machine"]
+MachineStatus = Literal["steady", "changed", "doubtful", "unknown"]
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """One of the runs: ``label`` is its file as it was named, ``sets`` how many sets it has."""
+
+    label: str
+    started: str
+    gemmscope: str
+    machine: Machine
+    sets: int
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """One fact that two runs do not share: ``of`` names workers by their libraries, ``machine`` or ``settings``."""
+
+    of: list[str]
+    fact: str
+    before: str
+    after: str
+
+
+class MachineChange(Record, frozen=True, kw_only=True):
+    """Whether the machine changed between two runs.
+
+    ``canary`` is the ratio of the canary's times, ``common`` that of all cells of libraries that are the same in both
+    runs, taken together. ``"changed"``: the canary moved, and the others with it, as far as there are any;
+    ``"doubtful"``: one moved without the other; ``"unknown"``: there is neither. ``text`` says so in a sentence.
+    """
+
+    status: MachineStatus
+    reference: Interval | None = None
+    common: Interval | None = None
+    text: str
+
+
+class Change(Record, frozen=True, kw_only=True):
+    """The time of one cell in the later run relative to the earlier one: a ``ratio`` above 1 is slower.
+
+    The interval is over sets and holds what runs of one machine differ by. ``relative`` is the ratio once each time is
+    divided by that of the canary beside it. ``verdict`` is that of all cells taken together (Holm's method): where the
+    machine changed, both ratios must agree; else it is that of the sharper one, of ``relative`` if ``rests_on_canary``.
+    ``library_changed`` is True where what ``worker`` tells of its library differs. ``before`` and ``after`` are seconds
+    of one product.
+    """
+
+    backend: str
+    m: int
+    n: int
+    k: int
+    mode: Mode
+    library: str
+    worker: str
+    library_changed: bool
+    before: float
+    after: float
+    ratio: Interval
+    relative: Interval | None = None
+    rests_on_reference: bool = False
+    verdict: Outcome = "unclear"
+    sets: tuple[int, int]
+
+
+class Slowdown(Record, frozen=True, kw_only=True):
+    """A cell that is slower than the gate allows, by an interval that is corrected for all cells."""
+
+    backend: str
+    shape: str
+    mode: Mode
+    ratio: Interval
+
+
+class Gate(Record, frozen=True, kw_only=True):
+    """What ``--fail-slower-than`` found: ``limit`` is a share, 0.05 for 5 %."""
+
+    limit: float
+    slower: list[Slowdown]
+
+
+class RunsComparison(Record, frozen=True, kw_only=True):
+    """A later run against an earlier one of the same machine. ``left_out`` says which cells are in one run only."""
+
+    before: Run
+    after: Run
+    margin: float
+    warnings: list[str]
+    left_out: list[str]
+    differences: list[Difference]
+    machine: MachineChange
+    changes: list[Change]
+    gate: Gate | None = None
+
+
+class FleetCell(Record, frozen=True, kw_only=True):
+    """A cell's time on one machine; ``run`` is the index of its run."""
+
+    run: int
+    backend: str
+    library: str
+    m: int
+    n: int
+    k: int
+    mode: Mode
+    seconds: Interval
+    gflops: float | None
+
+
+class Fleet(Record, frozen=True, kw_only=True):
+    """Runs of several machines beside each other. There are no verdicts: a difference is the machine's."""
+
+    runs: list[Run]
+    warnings: list[str]
+    cells: list[FleetCell]

@@ -1,0 +1,163 @@
+"""gemmscope from Python: measure, load and compare runs, and look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemmscope.measure.settings import DEFAULT_SECONDS, make_settings
+from gemmscope.records.model import Result
+from gemmscope.storage import store
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from typing import Self
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from gemmscope.analysis.runs.model import Fleet, RunsComparison
+    from gemmscope.records.events import Observer
+    from gemmscope.report.figures import Kind
+    from gemmscope.workload.shapes import Shape
+
+
+class Run(Result, frozen=True, kw_only=True):
+    """A run's results, with the short ways to see them: all fields of :class:`~gemmscope.records.model.Result`."""
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        """The same records, as a run."""
+        return cls(**{name: getattr(result, name) for name in result.__struct_fields__})
+
+    def table(self) -> str:
+        """The tables that ``gemmscope run`` prints, as plain text."""
+        from gemmscope.report.notebook import table
+
+        return table(self)
+
+    def figure(self, kind: Kind = "speed") -> Figure:
+        """A picture of the run, which a notebook shows.
+
+        Raises:
+            UsageError: If the run has no parts or no ceilings to draw.
+        """
+        from gemmscope.report.figures import figure
+
+        return figure(self, kind)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row for every cell, with the columns of ``gemmscope report --csv``.
+
+        Raises:
+            UsageError: If pandas is not installed.
+        """
+        from gemmscope.report.exports import to_pandas
+
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows where a run is the value of a cell."""
+        from gemmscope.report.notebook import html
+
+        return html(self)
+
+
+def run(
+    *,
+    sizes: Sequence[int | str] | None = None,
+    shapes: Sequence[str | Shape] = (),
+    backends: Sequence[str] | None = None,
+    backend_files: Sequence[str | os.PathLike[str]] = (),
+    threads: int | None = None,
+    pairs: int = 10,
+    sets: int = 5,
+    seconds: float = DEFAULT_SECONDS,
+    margin: float = 0.01,
+    width: float | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
+
+    Args:
+        sizes: Squares, as M = N = K; 64, 256 and 1024 unless told, or none if ``shapes`` are given.
+        shapes: Further shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``.
+        backends: Backends and variants, such as ``"numpy-cpu:out"``; all that gemmscope knows unless told.
+        backend_files: Python files with backends of your own. Their code is executed, in workers.
+        threads: How many threads to ask every library for; None leaves it to them.
+        pairs: Distinct pairs of operands a shape.
+        sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
+            advised. More follow while verdicts are open and time is left.
+        seconds: Time budget of the whole run, in seconds. The run ends at about that time, or when all is settled.
+        margin: The smallest relative difference worth naming; 0.01 is 1 %.
+        width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
+            margin unless told.
+        seed: What the operands and the random order are made from.
+        out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
+        resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
+        observer: Told of every event, between turns.
+
+    Returns:
+        All records of the run. One that was interrupted by Ctrl-C or a signal has status ``"partial"``.
+
+    Raises:
+        UsageError: If something asked for makes no sense, or the folder cannot be written.
+        ResultsError: If the run to resume cannot be read, or the journal can no longer be written.
+    """
+    from gemmscope.job import Job  # with all that a run needs, so that gemmscope.load starts at once
+
+    if resume is not None:
+        job = Job.resumed(Path(resume))
+    else:
+        settings = make_settings(
+            sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
+            sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
+        )  # fmt: skip
+        job = Job.new(settings, None if out is None else Path(out))
+    return Run.of(job.execute(observer))
+
+
+def load(file: str | os.PathLike[str]) -> Run:
+    """Reads and validates a results file; a folder stands for the ``results.json`` in it.
+
+    Raises:
+        ResultsError: If it cannot be read, is no JSON, does not fit the schema, or is of a newer one.
+    """
+    return Run.of(store.load(file))
+
+
+def compare(
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    margin: float = 0.02,
+    fail_slower_than: float | None = None,
+    fleet: bool | None = None,
+) -> list[RunsComparison] | Fleet:
+    """Compares runs by their results files: each with the first, or, of several machines, all beside each other.
+
+    Args:
+        files: Two or more results files, or the folders that hold them; the first is what others are compared with.
+        margin: The smallest relative difference worth naming; 0.02 is 2 %.
+        fail_slower_than: The slow-down that the ``gate`` of each comparison looks for; 0.05 is 5 %.
+        fleet: True for machines beside each other in any case, False for comparisons in any case; unless told, that is
+            settled by whether their hardware is the same.
+
+    Raises:
+        UsageError: If runs cannot be compared; the message says why.
+        ResultsError: If a file cannot be read.
+    """
+    from gemmscope.analysis.runs.compare import compare_all  # with scipy
+
+    runs = list(zip(_labels(files), map(store.load, files), strict=True))
+    return compare_all(runs, margin=margin, fail_slower_than=fail_slower_than, fleet=fleet)
+
+
+def _labels(files: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Names for a table: a file as it was named, a folder's results file by its folder."""
+    return [
+        str(path.parent) if path.name == store.RESULTS and path.parent.name else str(path) for path in map(Path, files)
+    ]

@@ -1,0 +1,105 @@
+"""What is asked for, checked before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemmscope.errors import UsageError
+from gemmscope.records.model import Settings
+from gemmscope.workload.presets import PRESETS
+from gemmscope.workload.shapes import layout, parse_shapes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from gemmscope.workload.shapes import Shape
+
+DEFAULT_SIZES = (64, 256, 1024)
+DEFAULT_SECONDS = 90.0
+
+
+def make_settings(
+    *,
+    sizes: Sequence[int | str] | None,
+    shapes: Sequence[str | Shape],
+    backends: Sequence[str] | None,
+    threads: int | None,
+    pairs: int,
+    sets: int,
+    seconds: float,
+    margin: float,
+    seed: int,
+    backend_files: Sequence[str | os.PathLike[str]] = (),
+    width: float | None = None,
+    command: str = "",
+) -> Settings:
+    """What was asked for, checked. Arguments as for :func:`run`.
+
+    Raises:
+        UsageError: If a shape is none, or a number is out of its range.
+    """
+    if sizes is None:
+        sizes = () if shapes else DEFAULT_SIZES
+    for name, value, least in (("pairs", pairs, 1), ("sets", sets, 1), ("threads", threads or 1, 1)):
+        if value < least:
+            raise UsageError(f"{name} is {value}; expected at least {least}")
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"seconds is {seconds}; expected a number above 0")
+    if not 0 <= margin < 1:
+        raise UsageError(f"margin is {margin}; expected a share from 0 to below 1, such as 0.01 for 1 %")
+    if width is not None and not 0 < width < 1:
+        raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
+    return Settings(
+        shapes=[str(shape) for shape in parse_shapes(sizes, _without_presets(shapes))],
+        backends=[] if backends is None else _named(backends),
+        backend_files=[str(Path(file).resolve()) for file in backend_files],
+        threads=threads,
+        pairs=pairs,
+        sets=sets,
+        seconds=float(seconds),
+        margin=margin,
+        width=max(margin / 2, 1e-4) if width is None else width,
+        seed=seed,
+        command=command,
+    )
+
+
+def check_memory(settings: Settings, workers: int, backends: int, available: int) -> None:
+    """Refuses operands that would not fit, before any of them is taken.
+
+    All shapes' operands and references lie in shared memory; for the shape in hand every worker has a copy of its own,
+    and every backend a product or two.
+
+    Raises:
+        UsageError: If that is more than the bytes that are available.
+    """
+    shapes = parse_shapes([], settings.shapes)
+    shared = layout(shapes, settings.pairs)[-1].end
+    copies = max(workers * settings.pairs * s.operand_bytes + 2 * backends * s.product_bytes for s in shapes)
+    if shared + copies > available:
+        largest = max(shapes, key=lambda shape: shape.operand_bytes)
+        raise UsageError(
+            f"{settings.pairs} pairs of operands in {workers} workers would take {(shared + copies) / 2**30:.1f} GiB "
+            f"(the largest shape is {largest}), but {available / 2**30:.1f} GiB are free; ask for smaller shapes, "
+            "fewer --pairs or fewer --backends"
+        )
+
+
+def _without_presets(shapes: Sequence[str | Shape]) -> list[str | Shape]:
+    """The shapes, with the names of presets replaced by what they stand for."""
+    plain: list[str | Shape] = []
+    for shape in shapes:
+        preset = PRESETS.get(shape.strip()) if isinstance(shape, str) else None
+        plain += preset.shapes if preset else [shape]
+    return plain
+
+
+def _named(backends: Sequence[str]) -> list[str]:
+    """The backends that were named, which must be some: none at all stands for the default."""
+    if not backends:
+        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
+    return list(backends)

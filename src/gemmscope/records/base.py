@@ -1,0 +1,65 @@
+"""What all records are made of: the base class, a figure with its interval, and the key of a cell."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from gemmscope.workload.shapes import Shape
+
+# How a sample waits: for each call, once after many calls, or not at all, by the device's own clock.
+Mode = Literal["latency", "throughput", "device"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all records. Unknown fields are ignored, so that a later version's file can still be read."""
+
+
+class Interval(Record, frozen=True, kw_only=True, rename={"estimate": "median"}):
+    """A figure with its 95 % confidence interval over sets.
+
+    ``estimate`` is the geometric mean, over sets, of each set's median; in files it has always been called ``median``.
+    ``low`` and ``high`` are None where fewer than two sets were measured: one process says nothing about the next.
+    """
+
+    estimate: float
+    low: float | None = None
+    high: float | None = None
+
+
+class CellKey(NamedTuple):
+    """What names a cell: a backend or variant, a shape, and a mode."""
+
+    backend: str
+    shape: Shape
+    mode: Mode = "latency"
+
+    @property
+    def label(self) -> str:
+        """The backend, and the mode where that is not the usual one: ``"mlx-gpu"``, ``"mlx-gpu, device"``."""
+        return self.backend if self.mode == "latency" else f"{self.backend}, {self.mode}"
+
+
+class CellRecord(Record, frozen=True, kw_only=True):
+    """The base of records that are about one cell.
+
+    ``mode`` is ``"latency"``, each call waited for; ``"throughput"``, one wait after all of them; or ``"device"``, the
+    seconds that a GPU itself was at work, without launches and waits, which are compared with no other backend's.
+    """
+
+    backend: str
+    m: int
+    n: int
+    k: int
+    mode: Mode = "latency"
+
+    @property
+    def shape(self) -> Shape:
+        """M, N and K as one value."""
+        return Shape(self.m, self.n, self.k)
+
+    @property
+    def key(self) -> CellKey:
+        """What names the cell."""
+        return CellKey(self.backend, self.shape, self.mode)

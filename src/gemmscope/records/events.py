@@ -1,0 +1,161 @@
+"""What happens in a run, in the order in which it happens: one record a line of the journal.
+
+The journal, the progress display and the results all read the same events, so that nothing can be in one and not in
+another.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from gemmscope.records.base import CellRecord, Record
+from gemmscope.records.model import (
+    BackendRecord,
+    Ceilings,
+    Machine,
+    Precision,
+    Sample,
+    Settings,
+    Status,
+    TimeSpent,
+    WorkerRecord,
+)
+
+
+class RunStarted(Record, frozen=True, kw_only=True, tag="run started"):
+    """The first event. ``backends`` has every backend that was asked for, before any was tried."""
+
+    schema: int
+    gemmscope: str
+    started: str
+    machine: Machine
+    settings: Settings
+    backends: list[BackendRecord]
+
+
+class SetStarted(Record, frozen=True, kw_only=True, tag="set started"):
+    """Workers are being started for a set."""
+
+    set: int
+    workers: list[str]
+
+
+class BackendProbed(Record, frozen=True, kw_only=True, tag="backend probed"):
+    """A worker says whether a backend can run."""
+
+    set: int
+    backend: str
+    status: Status
+    reason: str = ""
+    remedy: str = ""
+
+
+class WorkerReady(Record, frozen=True, kw_only=True, tag="worker ready"):
+    """A worker has loaded its library and told its provenance."""
+
+    worker: WorkerRecord
+
+
+class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
+    """A backend has its operands, and its product was compared with float64: or not, because.
+
+    ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it.
+    """
+
+    set: int
+    status: Status
+    reason: str = ""
+    relative_error: float | None = None
+    precision: Precision | None = None
+    pairs_compared: int = 0
+    seconds: float | None = None
+    estimate: float | None = None
+    provenance: dict[str, str | int] = {}
+
+
+class CellFailed(CellRecord, frozen=True, kw_only=True, tag="cell failed"):
+    """A cell that was being measured is lost; what was measured before stays."""
+
+    set: int
+    reason: str
+
+
+class SamplesTaken(CellRecord, frozen=True, kw_only=True, tag="samples"):
+    """A backend's samples of one turn. Those of the reference workload come under the backend ``"canary"``."""
+
+    samples: list[Sample]
+
+
+class ShapeStarted(Record, frozen=True, kw_only=True, tag="shape started"):
+    """A shape's turn within a set begins."""
+
+    set: int
+    shape: str
+
+
+class TurnStarted(Record, frozen=True, kw_only=True, tag="turn"):
+    """A worker is about to be given its turn."""
+
+    set: int
+    round: int
+    shape: str
+    worker: str
+
+
+class WorkerEnded(Record, frozen=True, kw_only=True, tag="worker lost"):
+    """A worker was lost: its backends are not measured further."""
+
+    set: int
+    worker: str
+    reason: str
+
+
+class SetFinished(Record, frozen=True, kw_only=True, tag="set finished"):
+    """All shapes of a set were measured."""
+
+    set: int
+
+
+class Warned(Record, frozen=True, kw_only=True, tag="warning"):
+    """Something that a reader of the results should know."""
+
+    text: str
+
+
+class RunFinished(Record, frozen=True, kw_only=True, tag="run finished", rename={"time_spent": "account"}):
+    """The last event. Without it the run was cut off."""
+
+    status: Literal["complete", "partial"]
+    time_spent: TimeSpent
+
+
+class CeilingsSeen(Record, frozen=True, kw_only=True, tag="ceilings"):
+    """What the processor can do at most, as one worker measured it."""
+
+    set: int
+    ceilings: Ceilings
+
+
+Event = (
+    RunStarted
+    | SetStarted
+    | BackendProbed
+    | WorkerReady
+    | CeilingsSeen
+    | CellPrepared
+    | CellFailed
+    | SamplesTaken
+    | ShapeStarted
+    | TurnStarted
+    | WorkerEnded
+    | SetFinished
+    | Warned
+    | RunFinished
+)
+
+
+class Observer(Protocol):
+    """Whoever wants to know what happens in a run."""
+
+    def __call__(self, event: Event) -> None:
+        """Is told of every event, in order, between turns: never while a worker is at work."""

@@ -1,0 +1,302 @@
+"""The records of a results file. ``Result`` is the file; its JSON Schema is ``records/schema.json``.
+
+History of the schema, newest first:
+    1  the first
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gemmscope.records.base import CellRecord, Interval, Record
+
+SCHEMA = 1
+
+# The backend that every ratio is relative to, where it was measured.
+BASELINE = "numpy-cpu"
+# The name, in files, of the reference workload: a fixed GEMM that is timed in every round, in a worker of its own. What
+# it sees change is the machine.
+REFERENCE = "canary"
+
+Status = Literal["ok", "unavailable", "failed", "skipped"]
+Precision = Literal["float32", "tf32", "bf16", "wrong"]
+Verdict = Literal["faster", "slower", "same", "unclear"]
+PartStatus = Literal["ok", "below resolution", "inconsistent", "unknown"]
+
+
+class Machine(Record, frozen=True, kw_only=True):
+    """What machine this is. Fields that cannot be had here are None."""
+
+    name: str
+    system: str
+    architecture: str
+    python: str
+    cpu: str
+    logical_cpus: int
+    physical_cpus: int | None = None
+    performance_cpus: int | None = None
+    efficiency_cpus: int | None = None
+    usable_cpus: float | None = None
+    max_frequency_hz: float | None = None
+    governor: str | None = None
+    memory_bytes: int
+    memory_limit_bytes: int | None = None
+    container: str | None = None
+    virtual: str | None = None
+    load_average: tuple[float, float, float] | None = None
+    power_source: str | None = None
+    low_power_mode: bool | None = None
+    thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = None
+    gpus: list[str] = []
+    clock_resolution_seconds: float | None = None
+
+
+class Settings(Record, frozen=True, kw_only=True):
+    """What the run was asked for: enough to ask for it again.
+
+    ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %),
+    ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further.
+    """
+
+    shapes: list[str]
+    backends: list[str]
+    backend_files: list[str] = []
+    threads: int | None = None
+    pairs: int = 10
+    sets: int = 5
+    seconds: float = 100.0
+    margin: float = 0.01
+    width: float = 0.005
+    seed: int = 0
+    command: str = ""
+
+
+class BackendRecord(Record, frozen=True, kw_only=True):
+    """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
+
+    ``worker`` is the name of the worker that hosts it in every set. ``part`` is what its call consists of beyond that
+    of ``inside``, another backend; both are empty where nothing is known to be inside.
+    """
+
+    name: str
+    library: str
+    device: Literal["cpu", "gpu"]
+    entry: Literal["python", "native"]
+    status: Status = "ok"
+    reason: str = ""
+    remedy: str = ""
+    summary: str = ""
+    worker: str = ""
+    multiplies: bool = True
+    part: str = ""
+    inside: str = ""
+
+
+class WorkerRecord(Record, frozen=True, kw_only=True):
+    """One worker process of one set: what it had loaded, and what each of its backends says of itself.
+
+    ``interpreter`` is the Python that a variant named; empty where it is that of the run.
+    """
+
+    set: int
+    worker: str
+    library: str
+    pid: int
+    environment: dict[str, str] = {}
+    interpreter: str = ""
+    provenance: dict[str, str | int | list[str]] = {}
+    backends: dict[str, dict[str, str | int]] = {}
+
+
+class Sample(Record, frozen=True, kw_only=True):
+    """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on.
+
+    ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads, and
+    ``efficiency_seconds`` that part of it which was spent on efficiency cores. ``joules`` is the energy used meanwhile:
+    by the worker on macOS, by whole processor packages on Linux. ``cycles`` are those of the cores' own clocks. Each of
+    the four is None where it is not known.
+    """
+
+    set: int
+    round: int
+    turn: int
+    start: float
+    first_pair: int
+    loops: int
+    seconds: float
+    cpu_seconds: float | None = None
+    efficiency_seconds: float | None = None
+    joules: float | None = None
+    cycles: float | None = None
+
+
+class ProcessMode(Record, frozen=True, kw_only=True):
+    """A group of sets whose medians lie together, apart from the others: ``seconds`` is their geometric mean."""
+
+    seconds: float
+    sets: list[int]
+
+
+class Cell(CellRecord, frozen=True, kw_only=True):
+    """One backend on one shape in one mode.
+
+    ``seconds`` is the time of one call, ``gflops`` 2·M·N·K / seconds / 10⁹ at the estimate. ``relative_error`` is the
+    largest, over the pairs compared, of ‖C − C₆₄‖ / ‖D‖ in the Frobenius norm, where D holds for each element the root
+    of Σₖ a²b²: the size that a sum of random signs has, so that a product which happens to cancel is not called wrong.
+    ``threads`` is processor seconds per wall second while samples were taken, ``efficiency_share`` the part of them
+    that was spent on efficiency cores, ``joules`` the energy of one product, and ``frequency_hz`` the cores' cycles per
+    processor second, where these can be read. ``estimate`` is the expected seconds of one product where the cell was
+    skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel is what was
+    timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by more than their own
+    scatter, fastest first; else empty.
+    """
+
+    status: Status = "ok"
+    reason: str = ""
+    seconds: Interval | None = None
+    gflops: float | None = None
+    relative_error: float | None = None
+    precision: Precision | None = None
+    pairs_compared: int = 0
+    threads: float | None = None
+    efficiency_share: float | None = None
+    joules: float | None = None
+    frequency_hz: float | None = None
+    spread_within: float | None = None
+    spread_between: float | None = None
+    routine: str = ""
+    process_modes: list[ProcessMode] = []
+    estimate: float | None = None
+    samples: list[Sample] = []
+
+
+class Comparison(CellRecord, frozen=True, kw_only=True):
+    """A backend's time relative to the baseline's, paired inside each round.
+
+    ``ratio`` below 1 is faster. ``speedup`` is its inverse, as the original comparison drew it.
+    ``verdict`` is of this comparison alone. ``corrected`` is what is left of it when all comparisons of the run are
+    taken together (Holm's method): what a sentence about many of them rests on. ``converged`` is False where the
+    verdict is unclear and the interval still wider than the run aimed at.
+    """
+
+    baseline: str
+    ratio: Interval
+    speedup: float
+    verdict: Verdict
+    corrected: Verdict = "unclear"
+    converged: bool = False
+    sets: int = 0
+    rounds: int = 0
+
+
+class Part(CellRecord, frozen=True, kw_only=True):
+    """A named share of a backend's call, in seconds, signed: the parts of one cell add up to its time, but for noise.
+
+    ``part`` is ``"kernel"``, ``"runtime"``, ``"binding"``, ``"allocation"``; on a GPU ``"device"``, ``"launch"`` and
+    ``"copies"``. It is the time of ``minuend`` less that of ``subtrahend`` (empty for the innermost part), taken inside
+    one process and turn. ``status`` is ``"below resolution"`` where the interval holds zero, and ``resolution`` then
+    the seconds that could not have been missed; ``"inconsistent"`` where it lies wholly below zero; ``"unknown"``,
+    with a ``reason`` and no seconds, where it could not be taken.
+    """
+
+    part: str
+    seconds: Interval | None = None
+    status: PartStatus = "ok"
+    resolution: float | None = None
+    reason: str = ""
+    minuend: str = ""
+    subtrahend: str = ""
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """A sentence that the report says, with the figures it rests on.
+
+    ``id`` names the rule, such as ``"fastest"`` or ``"claim-unified-memory"``; a rule may say several. ``verdict`` is
+    ``"found"`` or ``"not found"``; for a claim of the original comparison ``"supported"``, ``"refuted"`` or
+    ``"not testable"``. ``backends`` and ``shapes`` name what it is about.
+    """
+
+    id: str
+    verdict: str
+    text: str
+    evidence: dict[str, str | float | int | None] = {}
+    backends: list[str] = []
+    shapes: list[str] = []
+
+
+class Ceilings(Record, frozen=True, kw_only=True):
+    """What the processor can do at most, measured beside the backends.
+
+    ``instructions`` is what the peak was measured with, such as ``"AVX-512"``. Peaks are in GFLOP/s, bandwidths in
+    bytes per second as the STREAM triad counts them, for one thread and for ``threads``. ``note`` says where a peak is
+    no ceiling: Apple's AMX and SME are faster than NEON.
+    """
+
+    instructions: str
+    threads: int
+    peak_gflops: float
+    peak_gflops_one_thread: float
+    bandwidth: float
+    bandwidth_one_thread: float
+    note: str = ""
+
+
+class ReferenceWorkload(Record, frozen=True, kw_only=True):
+    """One fixed product, timed once a round: it shows a machine that changed while it was measured.
+
+    ``drift`` is the largest change of a set's median against the first set's, as a ratio minus 1.
+    """
+
+    shape: str
+    seconds: Interval | None = None
+    drift: float | None = None
+    samples: list[Sample] = []
+
+
+class TimeSpent(Record, frozen=True, kw_only=True):
+    """Where the run's wall time went, in seconds.
+
+    ``starting`` is the start of workers; ``preparing`` copying and comparing operands; ``calibrating`` the first calls;
+    ``warming`` the untimed calls of each turn; ``sampling`` the samples; ``settling`` the wait until a worker's thread
+    pools have gone quiet. What is left of ``total`` is the harness's own.
+    """
+
+    total: float = 0.0
+    starting: float = 0.0
+    preparing: float = 0.0
+    calibrating: float = 0.0
+    warming: float = 0.0
+    sampling: float = 0.0
+    settling: float = 0.0
+
+    @property
+    def harness_share(self) -> float:
+        """The share of the wall, once workers have started, in which no backend computed: waiting and the harness."""
+        wall = self.total - self.starting
+        busy = self.preparing + self.calibrating + self.warming + self.sampling
+        return max(0.0, wall - busy) / wall if wall > 0 else 0.0
+
+
+class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "time_spent": "account"}):
+    """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again.
+
+    How a run looks is settled in :mod:`gemmscope.report`. In files ``reference`` and ``time_spent`` have always been
+    called ``canary`` and ``account``.
+    """
+
+    schema: int = SCHEMA
+    gemmscope: str
+    started: str
+    status: Literal["complete", "partial"] = "complete"
+    machine: Machine
+    settings: Settings
+    backends: list[BackendRecord]
+    workers: list[WorkerRecord]
+    cells: list[Cell]
+    comparisons: list[Comparison]
+    parts: list[Part] = []
+    findings: list[Finding] = []
+    ceilings: Ceilings | None = None
+    reference: ReferenceWorkload | None = None
+    time_spent: TimeSpent = TimeSpent()
+    warnings: list[str] = []
