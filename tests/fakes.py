@@ -153,8 +153,9 @@ class World:
         asked = Settings(**given)
         specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
         (reference_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=REFERENCE)
-        return Session(asked, parse_shapes([], asked.shapes), specs, observer,
-                       reference=reference_spec if reference else None, progress=progress, judge=judge, clock=self.clock, launch=self.launch)  # fmt: skip
+        return Session(asked, parse_shapes([], asked.shapes), specs, observer, progress=progress, judge=judge,
+                       reference=reference_spec if reference else None, clock=self.clock,
+                       launch=self.launch)  # fmt: skip
 
     def run(self, backends, **settings):
         """Runs a session to its end; returns its events."""
