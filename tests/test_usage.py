@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from gemmscope.analysis.assemble import _efficiency_share, _frequency, _joules
+from gemmscope.analysis.derive import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use

@@ -91,6 +91,11 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     part: str = ""
     inside: str = ""
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether a user can choose it: a call from Python. All else is an instrument, and is never ranked."""
+        return self.entry == "python" and self.multiplies
+
 
 class WorkerRecord(Record, frozen=True, kw_only=True):
     """One worker process of one set: what it had loaded, and what each of its backends says of itself.

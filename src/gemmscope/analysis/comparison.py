@@ -1,0 +1,112 @@
+"""Two cells against each other, paired inside rounds; and every cell of a run against the baseline."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.analysis import statistics
+from gemmscope.records.model import BASELINE, Comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gemmscope.records.base import Interval
+    from gemmscope.records.model import BackendRecord, Cell, Settings, Verdict
+    from gemmscope.workload.shapes import Shape
+
+
+class PairwiseComparison(NamedTuple):
+    """Two backends at one shape.
+
+    ``ratio`` is the time of ``one`` relative to that of ``other``: below 1 is faster. ``probability`` is the p-value of
+    the verdict that the sets speak for, by :func:`~gemmscope.analysis.statistics.verdict_probability`; ``sets`` and
+    ``rounds`` say how many of each both were measured in.
+    """
+
+    one: str
+    other: str
+    shape: Shape
+    ratio: Interval
+    verdict: Verdict
+    probability: float
+    sets: int
+    rounds: int
+
+
+def compare_cells(one: Cell, other: Cell, margin: float) -> PairwiseComparison | None:
+    """One cell against another of the same shape; None where they were never measured in one round.
+
+    Args:
+        one: The cell in question.
+        other: What it is compared with.
+        margin: The smallest relative difference worth naming.
+    """
+    ratios, rounds = statistics.set_ratios(one.samples, other.samples)
+    if not ratios:
+        return None
+    ratio = statistics.ratio_interval(list(ratios.values()))
+    probability = statistics.verdict_probability([math.log(value) for value in ratios.values()], margin)
+    return PairwiseComparison(
+        one.backend,
+        other.backend,
+        one.shape,
+        ratio,
+        statistics.verdict(ratio, margin),
+        probability,
+        len(ratios),
+        rounds,
+    )
+
+
+def corrected(comparisons: Sequence[PairwiseComparison]) -> list[PairwiseComparison]:
+    """The comparisons with "unclear" for the verdicts that do not hold when all are taken together (Holm's method)."""
+    held = statistics.holm([one.probability for one in comparisons], statistics.VERDICT_LEVEL)
+    return [one if holds else one._replace(verdict="unclear") for one, holds in zip(comparisons, held, strict=True)]
+
+
+def compare_with_baseline(
+    cells: Sequence[Cell], settings: Settings, backends: Mapping[str, BackendRecord]
+) -> list[Comparison]:
+    """Every cell against the baseline at the same shape: ``numpy-cpu``, or the first backend that was measured.
+
+    A throughput cell is compared with the baseline's own throughput, or with its latency if, like NumPy, it has no
+    other: a call that is complete when it returns gains nothing from a common wait. A device's own time is no call's,
+    and is compared with none.
+
+    Args:
+        cells: A run's cells with their samples, those of one shape one after the other.
+        settings: For the margin, and the half-width from which on an unclear verdict counts as converged.
+        backends: The run's backends, by name.
+    """
+    measured = [
+        cell
+        for cell in cells
+        if cell.status == "ok" and cell.samples and cell.mode != "device"
+        and (cell.backend not in backends or backends[cell.backend].multiplies)
+    ]  # fmt: skip
+    pairs: list[tuple[Cell, PairwiseComparison]] = []
+    for _, group in itertools.groupby(measured, key=lambda cell: cell.shape):
+        here = {(cell.backend, cell.mode): cell for cell in group}
+        names = [name for name, mode in here if mode == "latency"]
+        if not names:
+            continue
+        baseline = BASELINE if BASELINE in names else names[0]
+        for (backend, mode), cell in here.items():
+            other = here.get((baseline, mode), here[baseline, "latency"])
+            if backend != baseline and (found := compare_cells(cell, other, settings.margin)):
+                pairs.append((cell, found))
+    verdicts = [one.verdict for one in corrected([found for _, found in pairs])]
+    return [
+        _record(cell, found, verdict, settings.width) for (cell, found), verdict in zip(pairs, verdicts, strict=True)
+    ]
+
+
+def _record(cell: Cell, found: PairwiseComparison, verdict: Verdict, width: float) -> Comparison:
+    converged = found.verdict != "unclear" or statistics.half_width(found.ratio) <= width
+    return Comparison(
+        backend=cell.backend, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, baseline=found.other, ratio=found.ratio,
+        speedup=1 / found.ratio.estimate, verdict=found.verdict, corrected=verdict, converged=converged,
+        sets=found.sets, rounds=found.rounds,
+    )  # fmt: skip

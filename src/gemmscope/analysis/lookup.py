@@ -1,0 +1,91 @@
+"""A run's records by backend, shape and mode, and any two of its backends compared."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.comparison import compare_cells, corrected
+from gemmscope.records.base import CellKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gemmscope.analysis.comparison import PairwiseComparison
+    from gemmscope.records.base import Mode
+    from gemmscope.records.model import BackendRecord, Cell, Comparison, Part, Result
+    from gemmscope.workload.shapes import Shape
+
+
+class Lookup:
+    """Looks a run's records up.
+
+    Args:
+        result: The run; its findings are not looked at.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.backends: dict[str, BackendRecord] = {record.name: record for record in result.backends}
+        self.comparisons: dict[CellKey, Comparison] = {one.key: one for one in result.comparisons}
+        self._cells = {cell.key: cell for cell in result.cells}
+        self._parts: dict[CellKey, dict[str, Part]] = {}
+        for part in result.parts:
+            self._parts.setdefault(part.key, {})[part.part] = part
+
+    @functools.cached_property
+    def shapes(self) -> list[Shape]:
+        """All shapes that something was measured at, from the least work to the most."""
+        return sorted({cell.shape for cell in self.result.cells}, key=lambda shape: (shape.flops, shape))
+
+    @property
+    def squares(self) -> list[Shape]:
+        """Those with M = N = K, by size."""
+        return [shape for shape in self.shapes if shape.is_square]
+
+    @property
+    def choices(self) -> list[str]:
+        """The backends that a user can choose, in the order of the run: instruments are not among them."""
+        return [name for name, record in self.backends.items() if record.is_choice]
+
+    def cell(self, backend: str, shape: Shape, mode: Mode = "latency") -> Cell | None:
+        """A cell that was measured, or None."""
+        cell = self._cells.get(CellKey(backend, shape, mode))
+        return cell if cell is not None and cell.status == "ok" and cell.seconds is not None else None
+
+    def seconds(self, backend: str, shape: Shape) -> float | None:
+        """The estimated time of one call, or None."""
+        cell = self.cell(backend, shape)
+        return None if cell is None or cell.seconds is None else cell.seconds.estimate
+
+    def parts(self, backend: str, shape: Shape) -> dict[str, Part]:
+        """The parts of a call, by name."""
+        return self._parts.get(CellKey(backend, shape), {})
+
+    @property
+    def outermost(self) -> list[str]:
+        """The backends with parts that are not themselves inside of another."""
+        inside = {record.inside for record in self.result.backends}
+        return list(dict.fromkeys(key.backend for key in self._parts if key.backend not in inside))
+
+    def compare(self, one: str, other: str, shape: Shape) -> PairwiseComparison | None:
+        """Two backends against each other, paired inside rounds; None where they were not measured together."""
+        first, second = self.cell(one, shape), self.cell(other, shape)
+        if first is None or second is None:
+            return None
+        return compare_cells(first, second, self.result.settings.margin)
+
+    def compare_all(self, pairs: Iterable[tuple[str, str]], shapes: Iterable[Shape]) -> list[PairwiseComparison]:
+        """Several comparisons, whose verdicts hold when all are taken together (Holm's method)."""
+        asked = list(pairs)
+        found = [one for shape in shapes for pair in asked if (one := self.compare(*pair, shape))]
+        return corrected(found)
+
+    def why_absent(self, backend: str) -> str:
+        """Why there is no figure of a backend."""
+        record = self.backends.get(backend)
+        if record is None:
+            return f"{backend} was not asked for"
+        if record.status != "ok":
+            return f"{backend} is {record.status}: {record.reason}"
+        return f"{backend} was measured at none of the shapes that this needs"
