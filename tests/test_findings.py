@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from gemmscope.analysis.breakdown.cpu import derive as derive_parts
 from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
-from gemmscope.analysis.findings.view import View
+from gemmscope.analysis.view import View
 from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
-from tests.builders import make_backend, make_ceilings, make_cell, make_comparison, make_machine, make_part, make_result
+from tests.builders import (
+    make_backend,
+    make_ceilings,
+    make_cell,
+    make_comparison,
+    make_interval,
+    make_machine,
+    make_part,
+    make_result,
+    make_settings,
+)
 
 MICRO = 1e-6
 
@@ -101,23 +112,22 @@ def test_the_fastest_library_is_named_with_its_shapes():
         cell("numpy-cpu", 50.0, 256), cell("torch-cpu", 40.0, 256),
     ))  # fmt: skip
     first, second = findings
-    assert first.text.startswith("Fastest at 16 and 64: numpy. numpy-cpu takes 1.00 µs at 16")
-    assert second.text.startswith("Fastest at 256: torch.")
+    assert first.text == "numpy-cpu is fastest at 16 and 64: 1.00 µs at 16; 4.00 µs at 64."
+    assert second.text == "torch-cpu is fastest at 256: 40.0 µs."
     assert (first.verdict, second.verdict) == ("found", "found")
     assert first.evidence["numpy-cpu at 16, seconds"] == MICRO
     assert second.shapes == ["256x256x256"]
 
 
-def test_what_cannot_be_told_apart_is_not_called_fastest():
+def test_a_tie_is_named():
     finding = only(speed.fastest(view(cell("numpy-cpu", 1.0, spread=0.3), cell("torch-cpu", 1.02, spread=0.3))))
     assert finding.verdict == "not found"
-    assert "not told apart from torch-cpu" in finding.text
-    assert not finding.text.startswith("Fastest")
+    assert finding.text == "numpy-cpu is fastest at 64: 1.00 µs, tied with torch-cpu."
 
 
 def test_reduced_precision_is_never_the_fastest():
     finding = only(speed.fastest(view(cell("numpy-cpu", 10.0), cell("mlx-gpu:tf32", 1.0, precision="tf32"))))
-    assert finding.text.startswith("Fastest at 64: numpy")
+    assert finding.text == "numpy-cpu is fastest at 64: 10.0 µs."
 
 
 def test_a_changed_order_is_said_once_for_each_turn():
@@ -181,7 +191,7 @@ def test_another_routine_is_reported_with_its_shape():
         backends=[make_backend("kernel-numpy", library="numpy")],
     )
     finding = only(kernels.other_routines(rows))
-    assert "At 1×64×64 numpy calls sgemv and not sgemm" in finding.text
+    assert "At 1×64×64 numpy calls sgemv instead of sgemm" in finding.text
     assert kernels.other_routines(view(cell("kernel-numpy", 1.0, routine="sgemm"))) == []
 
 
@@ -194,11 +204,11 @@ def mlx_calls(*sizes):
     return with_parts(*cells, backends=MLX)
 
 
-def test_the_share_around_the_kernel_and_where_it_fades():
+def test_the_overhead_and_where_it_fades():
     finding = only(overhead.share(mlx_calls((16, 1.0), (64, 30.0), (256, 1000.0))))
-    assert finding.text.startswith(
-        "Of a call of mlx-cpu at 16, which takes 11.0 µs, 91 % is around the kernel: runtime"
-    )
+    assert finding.text.startswith("91 % of a call of mlx-cpu at 16 (11.0 µs) is overhead: runtime 8.00 µs")
+    assert "Python call overhead 2.00 µs" in finding.text
+    assert "add up" not in finding.text
     assert "It is below 10 % from 256 on." in finding.text
     assert finding.evidence["below 10 % from"] == "256x256x256"
     assert finding.evidence["share at 16"] == pytest.approx(10 / 11, rel=0.01)
@@ -214,12 +224,23 @@ def test_a_share_that_is_small_everywhere_is_no_finding():
 def test_a_share_that_noise_hides_is_not_told():
     cells = [cell("mlx-cpu", 1010.0, spread=0.5), cell("mlx-cpp-cpu", 1008.0, spread=0.4), cell("kernel-mlx", 1000.0)]
     finding = only(overhead.share(with_parts(*cells, backends=MLX)))
-    assert "cannot be told from the noise" in finding.text
+    assert "too noisy to say" in finding.text
+
+
+def test_parts_that_miss_the_overhead_say_what_they_add_up_to():
+    calls = mlx_calls((16, 1.0))
+    parts = [
+        msgspec.structs.replace(part, seconds=make_interval(5 * MICRO)) if part.part == "runtime" else part
+        for part in calls.result.parts
+    ]
+    finding = only(overhead.share(View(msgspec.structs.replace(calls.result, parts=parts))))
+    assert finding.text.startswith("91 % of a call")
+    assert "(measured one by one, the parts add up to 64 %)" in finding.text
 
 
 def test_what_dropping_to_cpp_would_save():
     finding = only(overhead.python_against_native(mlx_calls((16, 1.0), (64, 30.0))))
-    assert finding.text.startswith("Dropping from mlx-cpu to C++ would save at most 2.0")
+    assert finding.text.startswith("Calling from C++ instead of Python would save mlx-cpu at most 2.0")
     assert finding.verdict == "found"
     noisy = [cell("mlx-cpu", 11.0, spread=0.9), cell("mlx-cpp-cpu", 10.9, spread=0.8), cell("kernel-mlx", 1.0)]
     assert overhead.python_against_native(with_parts(*noisy, backends=MLX)) == []
@@ -236,11 +257,47 @@ def numpy_calls(allocation):
 def test_an_allocation_is_named_where_it_is_worth_it():
     finding = only(overhead.allocation(numpy_calls(3.0)))
     assert "costs numpy-cpu 3.0" in finding.text
-    assert "numpy-cpu:out does without" in finding.text
+    assert "numpy-cpu:out avoids it" in finding.text
     assert overhead.allocation(numpy_calls(0.1)) == []
 
 
 # --- Trust ------------------------------------------------------------------------------------------------------------
+
+
+def reported(name, threads):
+    return [WorkerRecord(set=0, worker="torch", library="torch", pid=1, backends={name: {"threads": threads}})]
+
+
+def threads_view(backends, threads, workers, usable):
+    settings = make_settings(backends=backends, threads=threads)
+    return view(settings=settings, machine=make_machine(usable_cpus=usable), workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("backends", "threads", "workers", "usable", "words"),
+    [
+        (["numpy-cpu"], 8, [], 2.0, "numpy-cpu ran 8 threads on 2 processors"),
+        (["numpy-cpu"], 2, [], 1.5, "numpy-cpu ran 2 threads on 1.5 processors"),
+        (["numpy-cpu:out+threads=4", "cblas"], None, [], 2.0, "numpy-cpu:out+threads=4 ran 4 threads"),
+        (["torch-cpu"], None, reported("torch-cpu", 16), 2.0, "torch-cpu ran 16 threads"),
+        (["torch-cpu", "cblas"], 9, [], None, "torch-cpu and cblas ran 9 threads on 8 processors"),
+    ],
+)
+def test_more_threads_than_processors(backends, threads, workers, usable, words):
+    assert words in only(quality.too_many_threads(threads_view(backends, threads, workers, usable))).text
+
+
+@pytest.mark.parametrize(
+    ("backends", "threads", "workers"),
+    [
+        (["numpy-cpu"], None, []),
+        (["numpy-cpu"], 2, []),
+        (["numpy-cpu:threads=1"], 8, []),
+        (["torch-cpu"], None, reported("torch-cpu", 2)),
+    ],
+)
+def test_as_many_threads_as_processors_or_fewer(backends, threads, workers):
+    assert quality.too_many_threads(threads_view(backends, threads, workers, 2.0)) == []
 
 
 def test_unequal_precision():
@@ -276,7 +333,7 @@ def test_processes_of_several_kinds():
 
 def test_noise():
     finding = only(quality.noise(view(cell("numpy-cpu", 1.0, spread_within=0.3), cell("torch-cpu", 1.0))))
-    assert "In 1 cell of 2" in finding.text
+    assert "in 1 of 2 cells" in finding.text
     assert quality.noise(view(cell("numpy-cpu", 1.0, spread_within=0.02))) == []
 
 
@@ -284,7 +341,7 @@ def test_not_converged():
     open_ = make_comparison("torch-cpu", 1.0, "unclear", converged=False)
     settled = make_comparison("torch-cpu", 2.0, "slower", converged=True)
     finding = only(quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [open_, settled]))))
-    assert finding.text.startswith("1 of 2 comparisons stayed open")
+    assert finding.text.startswith("1 of 2 comparisons did not converge")
     assert quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [settled]))) == []
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gemmscope import Run, load
 from gemmscope.analysis.assemble import assemble
+from gemmscope.analysis.derive import derive
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.records.events import (
     BackendProbed,
@@ -34,6 +35,7 @@ from gemmscope.records.model import SCHEMA, BackendRecord, Machine, Result, Samp
 from gemmscope.records.schema import json_schema
 from gemmscope.storage.journal import Journal, read_journal
 from gemmscope.storage.store import save
+from tests.builders import make_cell, make_result
 
 MACHINE = Machine(name="a machine", system="Linux", architecture="x86_64", python="3.11", cpu="a cpu", logical_cpus=2,
                   memory_bytes=2**30)  # fmt: skip
@@ -181,14 +183,34 @@ def test_a_run_that_was_cut_off_is_partial():
     assert cell_of(never, "numpy-cpu").reason == "the run ended before it was measured"
 
 
-def test_a_drifting_reference_is_a_warning():
+def test_a_machine_that_changed_is_found():
     events = a_run()
     events[-1:-1] = [taken("canary", 3, r, 1.2e-5) for r in range(4)]
     result = assemble(events)
     assert result.reference.drift == pytest.approx(0.2)
-    (warning,) = result.warnings
-    assert "the machine changed" in warning
-    assert "20% slower" in warning
+    (found,) = [finding for finding in result.findings if finding.id == "drift"]
+    assert found.verdict == "found"
+    assert "up to 20 % slower" in found.text
+
+
+def test_figures_are_made_again_from_samples(tmp_path):
+    """A file with figures and findings of another version is judged by the rules of this one."""
+    result = assemble(a_run())
+    assert derive(result) == result
+    stale = msgspec.structs.replace(
+        result,
+        findings=[],
+        comparisons=[],
+        parts=[],
+        cells=[msgspec.structs.replace(cell, seconds=None, gflops=None) for cell in result.cells],
+    )
+    save(stale, tmp_path / "results.json")
+    assert load(tmp_path) == Run.of(result)
+
+
+def test_figures_without_samples_are_kept():
+    made_up = make_result([make_cell("numpy-cpu", 2e-6)])
+    assert derive(made_up) is made_up
 
 
 def test_without_a_start_there_is_no_run():

@@ -124,10 +124,15 @@ def run(
 def load(file: str | os.PathLike[str]) -> Run:
     """Reads and validates a results file; a folder stands for the ``results.json`` in it.
 
+    Figures, comparisons and findings are made again from the samples, so that a file of an older gemmscope is judged by
+    the rules of this one.
+
     Raises:
         ResultsError: If it cannot be read, is no JSON, does not fit the schema, or is of a newer one.
     """
-    return Run.of(store.load(file))
+    from gemmscope.analysis.derive import derive  # with scipy
+
+    return Run.of(derive(store.load(file)))
 
 
 def compare(

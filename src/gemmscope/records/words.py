@@ -6,7 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmscope.records.base import Interval
+    from gemmscope.workload.shapes import Shape
 
 MICRO = "\N{MICRO SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -18,6 +21,7 @@ _UNITS = ((1e-9, "ns"), (1e-6, f"{MICRO}s"), (1e-3, "ms"), (1.0, "s"))
 _NEXT_UNIT = 1000.0
 _LEAST_SECONDS = 0.5e-12
 _DIGITS = 3
+_PARTS = {"binding": "Python call overhead", "launch": "launch and wait"}
 _TERA = 10_000.0
 _FAR = 1e6
 _MOST_DECIMALS = 6
@@ -127,6 +131,16 @@ def listed(names: list[str], most: int = 4) -> str:
     if len(names) > most + 1:
         names = [*names[:most], count(len(names) - most, "other")]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def shapes(those: Sequence[Shape]) -> str:
+    """Shapes in a sentence: ``"64"``, ``"64 and 256"``, ``"64, 256 and 1024"``."""
+    return listed([shape.title for shape in those], len(those))
+
+
+def part(name: str) -> str:
+    """What a part of a call is called in text for users; files say ``binding``."""
+    return _PARTS.get(name, name)
 
 
 def line(text: str) -> str:

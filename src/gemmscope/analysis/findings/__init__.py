@@ -1,6 +1,6 @@
 """Findings: sentences over a run's results, each with a verdict and the figures that it rests on.
 
-A rule is a pure function from a :class:`~gemmscope.analysis.findings.view.View` to findings. It is silent where the
+A rule is a pure function from a :class:`~gemmscope.analysis.view.View` to findings. It is silent where the
 run has nothing to say about it; a claim of the original comparison is never silent, but may be "not testable".
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.findings import ceilings, claims, gpu, kernels, overhead, quality, speed
-from gemmscope.analysis.findings.view import View
+from gemmscope.analysis.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     gpu.gpu_launch_bound,
     quality.unequal_precision,
     quality.unequal_threads,
+    quality.too_many_threads,
     quality.drift,
     quality.process_modes,
     quality.noise,

@@ -1,16 +1,15 @@
-"""How much of what the processor can do each library's kernel reaches."""
+"""How much of what the processor can do each library reaches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings.view import title
 from gemmscope.analysis.roofline import best_rates
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
-    from gemmscope.analysis.findings.view import View
+    from gemmscope.analysis.view import View
 
 
 def shares(view: View) -> list[Finding]:
@@ -19,18 +18,18 @@ def shares(view: View) -> list[Finding]:
     if not reached or (reached[0].peak_share is None and len(reached) == 1):
         return []
     first = reached[0]
-    others = [one for one in reached[1:] if view.backends[one.backend].entry == "python"]
+    others = [one for one in reached[1:] if view.backends[one.backend].is_choice]
     found = view.result.ceilings
-    best = f"{words.rate(first.gflops)}, by {first.backend} at {title(first.shape)}"
+    best = f"{words.rate(first.gflops)}, by {first.backend} at {first.shape.title}"
     if first.peak_share is None or found is None:
-        whole, of_all = "that", ""
-        told = [f"{one.backend} {words.percent(one.best_share)}" for one in others]
+        whole, of_peak = "that", ""
+        listed = [f"{one.backend} {words.percent(one.best_share)}" for one in others]
     else:
         threads = f"{words.count(found.threads, 'thread')} ({words.line(found.instructions)})"
-        whole, of_all = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
-        told = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
-    text = f"The best rate seen on the processor is {best}{of_all}."
-    text += f" Of {whole}, at their best: {words.listed(told, 10)}." if told else ""
+        whole, of_peak = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
+        listed = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
+    text = f"The best rate seen on the processor is {best}{of_peak}."
+    text += f" Of {whole}, at their best: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
     evidence |= {f"{one.backend}, share of the peak": one.peak_share for one in reached if one.peak_share is not None}

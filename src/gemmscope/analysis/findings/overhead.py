@@ -1,203 +1,175 @@
-"""How much of a call is around the kernel, and what would take it away."""
+"""How much of a call is overhead, what it consists of, and what would take it away."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from gemmscope.analysis.breakdown.cpu import KERNEL, ORDER
-from gemmscope.analysis.findings.view import listed, title
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
-    from gemmscope.analysis.findings.view import View
+    from collections.abc import Sequence
+
+    from gemmscope.analysis.breakdown.overhead import Overhead
+    from gemmscope.analysis.view import View
     from gemmscope.records.model import Part
     from gemmscope.workload.shapes import Shape
 
 # An allocation that takes less of a call than this is not worth a sentence.
 _WORTH_NAMING = 0.02
-_SMALL, _NOTHING = 0.10, 0.01
-
-
-class Call(NamedTuple):
-    """A call whose kernel is known: its seconds, those of the kernel, and the parts around it."""
-
-    shape: Shape
-    seconds: float
-    kernel: float
-    around: list[Part]
-
-    @property
-    def share(self) -> float:
-        """The share of the call that is not the kernel, by the parts; what noise made negative counts as nothing."""
-        around = max(0.0, sum(part.seconds.estimate for part in self.around if part.seconds is not None))
-        return around / (around + self.kernel)
-
-    def is_below(self, limit: float) -> bool | None:
-        """Whether that share lies below a limit; None where the intervals do not tell."""
-        ends = [(part.seconds.low, part.seconds.high) for part in self.around if part.seconds is not None]
-        low = sum(low or 0.0 for low, _ in ends) / self.seconds
-        high = sum(math.inf if high is None else high for _, high in ends) / self.seconds
-        return True if high < limit else False if low >= limit else None
-
-
-def calls(view: View, backend: str) -> list[Call]:
-    """The calls of a backend at squares, by size, where all parts are known."""
-    found: list[Call] = []
-    for shape in view.squares:
-        parts = view.parts(backend, shape)
-        seconds = view.seconds(backend, shape)
-        kernel = parts.get(KERNEL)
-        if seconds and kernel is not None and kernel.seconds is not None:
-            around = [parts[name] for name in ORDER if name in parts and name != KERNEL]
-            found.append(Call(shape, seconds, kernel.seconds.estimate, around))
-    return found
-
-
-def outermost(view: View) -> list[str]:
-    """The backends with parts that are not themselves inside of another."""
-    inside = {record.inside for record in view.result.backends}
-    return list(dict.fromkeys(part.backend for part in view.result.parts if part.backend not in inside))
+_SMALL, _NEGLIGIBLE = 0.10, 0.01
+# Parts that miss the overhead by more of the call than this are said to.
+_NOTABLE_DIFFERENCE = 0.02
 
 
 def share(view: View) -> list[Finding]:
-    """For every library's own call: the share around the kernel at the smallest square, and where it fades."""
+    """For every library's own call on the processor: its overhead at the smallest square, and where it fades."""
     findings: list[Finding] = []
-    for backend in outermost(view):
-        measured = calls(view, backend)
-        if not measured:
-            continue
+    for backend, measured in _calls(view).items():
         first = measured[0]
-        parts = ", ".join(f"{part.part} {in_words(part)}" for part in first.around)
-        small, nothing = (_below(measured, limit) for limit in (_SMALL, _NOTHING))
+        small, negligible = (_below(measured, limit) for limit in (_SMALL, _NEGLIGIBLE))
         text = (
-            f"Of a call of {backend} at {title(first.shape)}, which takes {words.duration(first.seconds)}, "
-            f"{words.percent(first.share)} is around the kernel: {parts}. {_fades(measured, small, _SMALL)}"
+            f"{words.percent(first.fraction)} of a call of {backend} at {first.shape.title} "
+            f"({words.duration(first.call.estimate)}) is overhead{_parts(first)}. {_fades(measured, small, _SMALL)}"
         )
         if small is not None:
-            text += f" {_fades(measured, nothing, _NOTHING)}"
+            text += f" {_fades(measured, negligible, _NEGLIGIBLE)}"
         evidence: dict[str, str | float | int | None] = {
-            f"share at {title(call.shape)}": call.share for call in measured
+            f"share at {one.shape.title}": one.fraction for one in measured
         }
         evidence["below 10 % from"] = None if small is None else str(small)
-        evidence["below 1 % from"] = None if nothing is None else str(nothing)
+        evidence["below 1 % from"] = None if negligible is None else str(negligible)
         findings.append(
             Finding(
                 id="overhead",
-                verdict="found" if first.share >= _SMALL else "not found",
+                verdict="found" if first.fraction >= _SMALL else "not found",
                 text=text,
                 evidence=evidence,
                 backends=[backend],
-                shapes=[str(call.shape) for call in measured],
+                shapes=[str(one.shape) for one in measured],
             )
         )
     return findings
 
 
 def python_against_native(view: View) -> list[Finding]:
-    """What a caller would save at most by calling from C++: the binding, at the end of its interval."""
+    """What a caller would save at most by calling from C++: the Python call overhead, at the end of its interval."""
     findings: list[Finding] = []
-    for backend in outermost(view):
+    for backend, measured in _calls(view).items():
         bindings = [
-            (call, part, part.seconds.high)
-            for call in calls(view, backend)
-            for part in call.around
+            (one, part, part.seconds.high)
+            for one in measured
+            for part in one.parts
             if part.part == "binding" and part.seconds is not None and part.seconds.high is not None
         ]
-        clear = [(call, most) for call, part, most in bindings if part.status == "ok" or most < _SMALL * call.seconds]
+        clear = [
+            (one, most) for one, part, most in bindings if part.status == "ok" or most < _SMALL * one.call.estimate
+        ]
         if not clear:
             continue
-        told = [f"{_saved(max(0.0, most), call)} at {title(call.shape)}" for call, most in clear]
-        unclear = [call.shape for call, _, _ in bindings if call not in [one for one, _ in clear]]
-        noise = f"; at {listed(unclear)} less than the noise" if unclear else ""
+        savings = [f"{_per_call(max(0.0, most), one)} at {one.shape.title}" for one, most in clear]
+        unclear = [one.shape for one, _, _ in bindings if one not in [known for known, _ in clear]]
+        noise = f"; less than the noise at {words.shapes(unclear)}" if unclear else ""
         findings.append(
             Finding(
                 id="python-or-native",
                 verdict="found" if any(part.status == "ok" for _, part, _ in bindings) else "not found",
-                text=f"Dropping from {backend} to C++ would save at most {'; '.join(told)}{noise}.",
-                evidence={f"binding at {title(call.shape)}, seconds, at most": most for call, _, most in bindings},
+                text=f"Calling from C++ instead of Python would save {backend} at most {'; '.join(savings)}{noise}.",
+                evidence={
+                    f"Python call overhead at {one.shape.title}, seconds, at most": most for one, _, most in bindings
+                },
                 backends=[backend],
-                shapes=[str(call.shape) for call, _, _ in bindings],
+                shapes=[str(one.shape) for one, _, _ in bindings],
             )
         )
     return findings
 
 
 def allocation(view: View) -> list[Finding]:
-    """Where a product into an array that is there already would be worth it."""
+    """Where writing into an array that is there already would be worth it."""
     findings: list[Finding] = []
-    for backend in outermost(view):
-        measured = [
-            (call, part, part.seconds.estimate)
-            for call in calls(view, backend)
-            for part in call.around
+    for backend, measured in _calls(view).items():
+        worth = [
+            (one, part, part.seconds.estimate)
+            for one in measured
+            for part in one.parts
             if part.part == "allocation" and part.status == "ok" and part.seconds is not None
-        ]
-        worth = [(call, part, saved) for call, part, saved in measured if saved >= _WORTH_NAMING * call.seconds]
+            and part.seconds.estimate >= _WORTH_NAMING * one.call.estimate
+        ]  # fmt: skip
         if worth:
-            told = [
-                f"{words.duration(saved)} a call, {words.percent(saved / call.seconds)}, at {title(call.shape)}"
-                for call, _, saved in worth
-            ]
+            costs = [f"{_per_call(seconds, one)} at {one.shape.title}" for one, _, seconds in worth]
             findings.append(
                 Finding(
                     id="allocation",
                     verdict="found",
-                    text=f"An output of its own for every product costs {backend} {'; '.join(told)}: "
-                    f"{worth[0][1].subtrahend} does without.",
-                    evidence={f"allocation at {title(call.shape)}, seconds": saved for call, _, saved in worth},
+                    text=f"Allocating the output costs {backend} {'; '.join(costs)}. "
+                    f"{worth[0][1].subtrahend} avoids it.",
+                    evidence={f"allocation at {one.shape.title}, seconds": seconds for one, _, seconds in worth},
                     backends=[backend],
-                    shapes=[str(call.shape) for call, _, _ in worth],
+                    shapes=[str(one.shape) for one, _, _ in worth],
                 )
             )
     return findings
 
 
-def in_words(part: Part) -> str:
+def _calls(view: View) -> dict[str, list[Overhead]]:
+    """The calls on the processor whose kernel is known, at squares, by backend and size."""
+    found: dict[str, list[Overhead]] = {}
+    for key, one in view.overheads.items():
+        if key.shape.is_square and view.backends[key.backend].device == "cpu":
+            found.setdefault(key.backend, []).append(one)
+    return found
+
+
+def _parts(one: Overhead) -> str:
+    """``": Python call overhead 1.01 µs [0.43, 1.58], allocation below resolution (< 234 ns)"``."""
+    if not one.parts:
+        return ""
+    listed = ": " + ", ".join(f"{words.part(part.part)} {_size(part)}" for part in one.parts)
+    if abs(one.difference) < _NOTABLE_DIFFERENCE * one.call.estimate or any(p.seconds is None for p in one.parts):
+        return listed
+    parts = words.percent(one.fraction - one.difference / one.call.estimate)
+    return f"{listed} (measured one by one, the parts add up to {parts})"
+
+
+def _size(part: Part) -> str:
     """A part's size: a time with its interval, or what can be said instead."""
     if part.seconds is None:
         return f"unknown ({part.reason})"
     if part.status == "below resolution":
-        return f"below resolution (< {words.duration(part.resolution)})" if part.resolution else "unknown (one set)"
+        return f"below resolution (< {words.duration(part.resolution)})" if part.resolution else "unknown (one batch)"
     if part.status == "inconsistent":
         return f"inconsistent ({words.interval(part.seconds)})"
     return words.interval(part.seconds)
 
 
-def _saved(seconds: float, call: Call) -> str:
-    return f"{words.duration(seconds)} a call ({words.percent(seconds / call.seconds)})"
+def _per_call(seconds: float, one: Overhead) -> str:
+    return f"{words.duration(seconds)} ({words.percent(seconds / one.call.estimate)}) per call"
 
 
-def _below(measured: list[Call], limit: float) -> Shape | None:
-    """The smallest square from which on all shares are known to lie below a limit."""
+def _below(measured: Sequence[Overhead], limit: float) -> Shape | None:
+    """The smallest square from which on all overheads are known to lie below a limit."""
     found: Shape | None = None
-    for call in reversed(measured):
-        if not call.is_below(limit):
+    for one in reversed(measured):
+        if not one.is_below(limit):
             break
-        found = call.shape
+        found = one.shape
     return found
 
 
-def _fades(measured: list[Call], shape: Shape | None, limit: float) -> str:
-    """From which size on the share is below a limit, as far as the intervals tell."""
+def _fades(measured: Sequence[Overhead], shape: Shape | None, limit: float) -> str:
+    """From which size on the overhead is below a limit, as far as the intervals tell."""
     name = words.percent(limit)
     if shape == measured[0].shape:
         return f"It is below {name} at every size measured."
     if shape is not None:
-        before = next(call for call in reversed(measured) if call.shape < shape)
-        return f"It is below {name} from {title(shape)} on{_doubt(before, limit)}."
-    above = [call.shape for call in measured if call.is_below(limit) is False]
+        before = next(one for one in reversed(measured) if one.shape < shape)
+        doubt = f" (too noisy to say at {before.shape.title})" if before.is_below(limit) is None else ""
+        return f"It is below {name} from {shape.title} on{doubt}."
+    above = [one.shape for one in measured if one.is_below(limit) is False]
     if above and above[-1] == measured[-1].shape:
-        return f"It stays above {name} up to {title(above[-1])}."
-    told = f"It is above {name} up to {title(above[-1])}; " if above else ""
-    open_ = [call.shape for call in measured if call.is_below(limit) is None]
-    return (
-        f"{told}{'whether' if told else 'Whether'} it is below {name} at {listed(open_)} cannot be told from the noise."
-        if open_
-        else told
-    )
-
-
-def _doubt(call: Call, limit: float) -> str:
-    return f" (at {title(call.shape)} the noise does not tell)" if call.is_below(limit) is None else ""
+        return f"It stays above {name} up to {above[-1].title}."
+    unclear = words.shapes([one.shape for one in measured if one.is_below(limit) is None])
+    if above:
+        return f"It is above {name} up to {above[-1].title}; at {unclear} it is too noisy to say."
+    return f"It is too noisy to say at {unclear} whether it is below {name}."

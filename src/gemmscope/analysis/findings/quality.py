@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import collections
+import re
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings.view import title
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
-    from gemmscope.analysis.findings.view import View
+    from gemmscope.analysis.view import View
     from gemmscope.records.model import Cell
 
 # Processor seconds per wall second that differ by less than this factor are as good as equal.
 _AS_MANY_THREADS = 1.3
-# A canary that moved by more than this between sets says that the machine did.
+# A reference workload that changed by more than this between sets says that the machine did.
 _DRIFT = 0.05
 # Samples of one process that scatter by more than this make every interval wide.
 _NOISY = 0.10
+
+_THREADS_OPTION = re.compile(r"[:+]threads=(\d+)(?=\+|$)")
 
 
 def unequal_precision(view: View) -> list[Finding]:
@@ -26,16 +29,18 @@ def unequal_precision(view: View) -> list[Finding]:
     if not reduced:
         return []
     worst = {cell.backend: cell for cell in sorted(reduced, key=lambda cell: cell.relative_error or 0.0)}
-    told = [f"{name} in {cell.precision} (relative error {words.error(cell.relative_error or 0.0)})" for name, cell in worst.items()]  # fmt: skip  # noqa: E501
-    text = f"Not all products are of the same precision: {words.listed(told)}. They are not ranked with the others."
+    listed = words.listed([
+        f"{name} in {cell.precision} (relative error {words.error(cell.relative_error or 0.0)})"
+        for name, cell in worst.items()
+    ])  # fmt: skip
     return [
         Finding(
             id="unequal-precision",
             verdict="found",
-            text=text,
+            text=f"Some results have reduced precision: {listed}. They are not ranked with the others.",
             evidence={f"{name}, relative error": cell.relative_error for name, cell in worst.items()},
             backends=list(worst),
-            shapes=list(dict.fromkeys(f"{cell.m}x{cell.n}x{cell.k}" for cell in reduced)),
+            shapes=_shapes(reduced),
         )
     ]
 
@@ -54,16 +59,13 @@ def unequal_threads(view: View) -> list[Finding]:
         fewer = [cell for cell in cells if most > _AS_MANY_THREADS * (cell.threads or most)]
         if not fewer:
             return []
-        told = words.listed([f"{cell.backend} {cell.threads:.1f}" for cell in fewer])
-        text = (
-            f"Not all used as many processors: at {title(shape)} up to {most:.1f} were busy, but {told}. "
-            "What they are slower by is not all the kernel's doing."
-        )
+        listed = words.listed([f"{cell.backend} {cell.threads:.1f}" for cell in fewer])
         return [
             Finding(
                 id="unequal-threads",
                 verdict="found",
-                text=text,
+                text=f"Not all backends used as many processors: at {shape.title} up to {most:.1f} were busy, but "
+                f"{listed}. That explains part of the difference in speed; their kernels may be as fast per thread.",
                 evidence={cell.backend: cell.threads for cell in cells},
                 backends=[cell.backend for cell in fewer],
                 shapes=[str(shape)],
@@ -72,17 +74,44 @@ def unequal_threads(view: View) -> list[Finding]:
     return []
 
 
+def too_many_threads(view: View) -> list[Finding]:
+    """Backends that were asked for more threads than there are processors for them.
+
+    A number is a variant's own, else what the library reported, else what the run asked for. A container's quota
+    counts: libraries see the processors, and not the quota.
+    """
+    machine = view.result.machine
+    usable = machine.usable_cpus if machine.usable_cpus is not None else float(machine.logical_cpus)
+    names: dict[int, list[str]] = collections.defaultdict(list)
+    for name, count in _thread_counts(view).items():
+        if count > usable:
+            names[count].append(name)
+    return [
+        Finding(
+            id="too-many-threads",
+            verdict="found",
+            text=f"{words.listed(those)} ran {count} threads on {usable:g} processors: threads that wait for each "
+            "other's processor are slow and uneven. Ask for fewer with --threads.",
+            evidence={"threads": count, "processors": usable},
+            backends=those,
+        )
+        for count, those in sorted(names.items())
+    ]
+
+
 def drift(view: View) -> list[Finding]:
     """A machine that changed its speed while it was measured."""
     reference = view.result.reference
     if reference is None or reference.drift is None:
         return []
     found = abs(reference.drift) >= _DRIFT
+    word = "slower" if reference.drift > 0 else "faster"
     text = (
-        f"The machine changed its speed by up to {words.percent(reference.drift, signed=True)} between sets. Ratios "
-        "are paired and hold; times are those of a machine that was not the same throughout."
+        f"The machine changed while it was measured: the reference workload, a fixed GEMM of {reference.shape}, became "
+        f"up to {words.percent(abs(reference.drift))} {word} than in the first batch of processes. Ratios are paired, "
+        "so they hold; absolute times hold less."
         if found
-        else f"The machine kept its speed: the canary's medians stayed within {words.percent(abs(reference.drift))}."
+        else f"The machine was steady: the reference workload changed by at most {words.percent(abs(reference.drift))}."
     )
     return [
         Finding(id="drift", verdict="found" if found else "not found", text=text, evidence={"drift": reference.drift})
@@ -96,17 +125,18 @@ def process_modes(view: View) -> list[Finding]:
         return []
     widest = max(found, key=_mode_ratio)
     slow, fast = widest.process_modes[-1], widest.process_modes[0]
+    cells = words.count(len(found), "cell differs", "cells differ")
     return [
         Finding(
             id="process-modes",
             verdict="found",
-            text=f"{words.count(len(found), 'cell')} differ between fresh processes by more than within them, most "
-            f"{widest.backend} at {widest.m}×{widest.n}×{widest.k}: {words.duration(fast.seconds)} in "
+            text=f"{cells} between fresh processes by more than within them, most of all {widest.key.label} at "
+            f"{widest.shape.full_title}: {words.duration(fast.seconds)} in "
             f"{words.count(len(fast.sets), 'process', 'processes')}, {words.duration(slow.seconds)} in "
-            f"{len(slow.sets)}. A single run of a program meets one or the other.",
+            f"{len(slow.sets)}. A program that runs once meets one or the other.",
             evidence={"cells": len(found), "slowest over fastest": _mode_ratio(widest)},
             backends=list(dict.fromkeys(cell.backend for cell in found)),
-            shapes=list(dict.fromkeys(f"{cell.m}x{cell.n}x{cell.k}" for cell in found)),
+            shapes=_shapes(found),
         )
     ]
 
@@ -121,12 +151,12 @@ def noise(view: View) -> list[Finding]:
         Finding(
             id="noise",
             verdict="found",
-            text=f"In {words.count(len(noisy), 'cell')} of {len(view.result.cells)} samples of one process scatter by "
-            f"more than {words.percent(_NOISY)}, most in {worst.backend} at {worst.m}×{worst.n}×{worst.k} "
-            f"({words.percent(worst.spread_within or 0.0)}): something else was at work on this machine.",
+            text=f"The machine was noisy: in {len(noisy)} of {words.count(len(view.result.cells), 'cell')} the samples "
+            f"of one process scatter by more than {words.percent(_NOISY)}, most of all in {worst.key.label} at "
+            f"{worst.shape.full_title} ({words.percent(worst.spread_within or 0.0)}). Something else was running.",
             evidence={"cells": len(noisy), "worst": worst.spread_within},
             backends=list(dict.fromkeys(cell.backend for cell in noisy)),
-            shapes=list(dict.fromkeys(f"{cell.m}x{cell.n}x{cell.k}" for cell in noisy)),
+            shapes=_shapes(noisy),
         )
     ]
 
@@ -140,13 +170,30 @@ def not_converged(view: View) -> list[Finding]:
         Finding(
             id="not-converged",
             verdict="found",
-            text=f"{len(wide)} of {words.count(len(view.result.comparisons), 'comparison')} stayed open: more time "
-            "(--seconds), a quieter machine or a wider --margin would settle them.",
+            text=f"{len(wide)} of {words.count(len(view.result.comparisons), 'comparison')} did not converge: they are "
+            f"unclear, and their intervals wider than \N{PLUS-MINUS SIGN}{words.percent(view.result.settings.width)}. "
+            "More time (--seconds), a quieter machine or a wider --margin would settle them.",
             evidence={"comparisons": len(wide), "of": len(view.result.comparisons)},
             backends=list(dict.fromkeys(comparison.backend for comparison in wide)),
-            shapes=list(dict.fromkeys(f"{one.m}x{one.n}x{one.k}" for one in wide)),
+            shapes=list(dict.fromkeys(str(one.shape) for one in wide)),
         )
     ]
+
+
+def _thread_counts(view: View) -> dict[str, int]:
+    settings = view.result.settings
+    counts = dict.fromkeys(settings.backends, settings.threads or 0)
+    for worker in view.result.workers:
+        for name, facts in worker.backends.items():
+            reported = facts.get("threads")
+            if isinstance(reported, int) and name in counts:
+                counts[name] = reported
+    asked = {name: found for name in counts if (found := _THREADS_OPTION.search(name))}
+    return counts | {name: int(found[1]) for name, found in asked.items()}
+
+
+def _shapes(cells: list[Cell]) -> list[str]:
+    return list(dict.fromkeys(str(cell.shape) for cell in cells))
 
 
 def _mode_ratio(cell: Cell) -> float:
