@@ -7,7 +7,7 @@ import pytest
 from gemmscope.analysis.findings import speed
 from gemmscope.analysis.view import View
 from gemmscope.records.base import Interval
-from gemmscope.records.model import Sample
+from gemmscope.records.model import Cell, Sample
 from gemmscope.workload.shapes import Shape
 from tests.builders import make_backend, make_cell, make_result
 
@@ -79,7 +79,7 @@ def test_reduced_precision_is_named_and_not_ranked():
 
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
 def test_an_impossible_time_is_named_and_not_ranked(seconds):
-    odd = make_cell("torch-cpu", None, seconds=Interval(estimate=seconds, low=seconds, high=seconds))
+    odd = Cell(backend="torch-cpu", m=64, n=64, k=64, seconds=Interval(estimate=seconds, low=seconds, high=seconds))
     found = ranking(odd, cell("numpy-cpu", [1e-6] * 5))
     assert found.ranked == ["numpy-cpu"]
     assert found.impossible == ["torch-cpu"]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmscope.analysis import statistics
+from gemmscope.analysis import processes, statistics
+from gemmscope.analysis.runs import drift
 from gemmscope.records.base import Interval
 from gemmscope.records.model import Sample
 
@@ -159,12 +160,12 @@ def test_processes_of_two_kinds_are_told_apart():
         return [sample(set_, r, seconds * generator.lognormvariate(0, 0.03)) for r in range(20)]
 
     kinds = [1.0, 4.0, 1.02, 0.99, 4.1]
-    fast, slow = statistics.process_modes([s for i, seconds in enumerate(kinds) for s in process(i, seconds)])
+    fast, slow = processes.process_modes([s for i, seconds in enumerate(kinds) for s in process(i, seconds)])
     assert (fast.sets, slow.sets) == ([0, 2, 3], [1, 4])
     assert fast.seconds == pytest.approx(1.0, rel=0.05)
     assert slow.seconds == pytest.approx(4.05, rel=0.05)
     one_in_five = [s for i, seconds in enumerate([1.0, 1.0, 4.5, 1.0, 1.0]) for s in process(i, seconds)]
-    assert [mode.sets for mode in statistics.process_modes(one_in_five)] == [[0, 1, 3, 4], [2]]
+    assert [mode.sets for mode in processes.process_modes(one_in_five)] == [[0, 1, 3, 4], [2]]
 
 
 def test_a_machine_that_changed_is_not_taken_for_processes_of_several_kinds():
@@ -179,12 +180,12 @@ def test_a_machine_that_changed_is_not_taken_for_processes_of_several_kinds():
         ]
 
     cells = [cell(1e-6), cell(2e-6), cell(5e-6, odd=(1,)), cell(1e-3)]
-    factors = statistics.machine_factors([statistics.set_medians(samples) for samples in cells])
+    factors = processes.machine_factors([statistics.set_medians(samples) for samples in cells])
     assert factors[1] / factors[0] == pytest.approx(1.5, rel=0.05)
-    assert [bool(statistics.process_modes(samples, factors)) for samples in cells] == [False, False, True, False]
-    assert [mode.sets for mode in statistics.process_modes(cells[2], factors)] == [[0, 2, 3, 4], [1]]
-    assert statistics.process_modes(cells[0]), "without the factors it would be"
-    assert statistics.machine_factors([{0: 1.0}, {0: 2.0}]) == {}, "two cells do not tell what is common"
+    assert [bool(processes.process_modes(samples, factors)) for samples in cells] == [False, False, True, False]
+    assert [mode.sets for mode in processes.process_modes(cells[2], factors)] == [[0, 2, 3, 4], [1]]
+    assert processes.process_modes(cells[0]), "without the factors it would be"
+    assert processes.machine_factors([{0: 1.0}, {0: 2.0}]) == {}, "two cells do not tell what is common"
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.02, 0.3])
@@ -193,14 +194,14 @@ def test_processes_of_one_kind_are_not(scatter):
     found = 0
     for _ in range(200):
         samples = [sample(i, r, generator.lognormvariate(0, scatter)) for i in range(5) for r in range(20)]
-        found += bool(statistics.process_modes(samples))
+        found += bool(processes.process_modes(samples))
     assert found <= 4
 
 
 def test_processes_that_scatter_widely_have_no_groups():
     samples = [sample(i, r, 1.5**i) for i in range(5) for r in range(5)]
-    assert statistics.process_modes(samples) == []
-    assert statistics.process_modes(samples[:10]) == [], "and two processes cannot tell"
+    assert processes.process_modes(samples) == []
+    assert processes.process_modes(samples[:10]) == [], "and two processes cannot tell"
 
 
 def test_intervals_of_extreme_values_stay_numbers():
@@ -231,52 +232,52 @@ class TestBetweenRuns:
 
         before, after = [0.1, 0.2, 0.15, 0.3], [0.5, 0.42, 0.61, 0.3, 0.55]
         told = ttest_ind(after, before, equal_var=False)
-        found = statistics.welch(before, after)
+        found = drift.welch(before, after)
         assert found.above(0.0) == pytest.approx(told.pvalue / 2)
         low, high = told.confidence_interval(0.95)
         interval = found.interval()
         assert (interval.low, interval.high) == pytest.approx((math.exp(low), math.exp(high)))
 
     def test_runs_without_spread_or_without_sets_enough(self):
-        certain = statistics.welch([1.0, 1.0], [1.5, 1.5])
+        certain = drift.welch([1.0, 1.0], [1.5, 1.5])
         assert (certain.mean, certain.error) == (0.5, 0.0)
         assert (certain.above(0.4), certain.above(0.6), certain.below(0.6)) == (0.0, 1.0, 0.0)
-        alone = statistics.welch([1.0], [1.5, 1.6])
+        alone = drift.welch([1.0], [1.5, 1.6])
         assert alone.interval().low is None
         assert alone.above(0.0) == alone.below(0.0) == alone.verdict_probability(0.01) == 1.0
-        assert statistics.between_runs(alone, []) == alone
+        assert drift.between_runs(alone, []) == alone
         with pytest.raises(ValueError, match="at least one set in each run"):
-            statistics.welch([], [1.0])
+            drift.welch([], [1.0])
 
     def test_drift_is_that_of_what_did_not_change(self):
         chance = random.Random(0)
         for true in (0.0, 0.03):
             moves = [statistics.Estimate(chance.gauss(0, math.hypot(true, 0.01)), 0.01, 8) for _ in range(400)]
-            assert math.sqrt(statistics.drift_variance(moves)) == pytest.approx(true, abs=0.004)
+            assert math.sqrt(drift.drift_variance(moves)) == pytest.approx(true, abs=0.004)
 
     def test_a_few_that_did_change_hardly_count(self):
         chance = random.Random(1)
         moves = [statistics.Estimate(chance.gauss(0, 0.014), 0.01, 8) for _ in range(40)]
-        quiet = math.sqrt(statistics.drift_variance(moves))
+        quiet = math.sqrt(drift.drift_variance(moves))
         changed = [statistics.Estimate(1.5, 0.01, 8)] * 8
-        assert quiet < math.sqrt(statistics.drift_variance([*moves, *changed])) < 2 * quiet
+        assert quiet < math.sqrt(drift.drift_variance([*moves, *changed])) < 2 * quiet
 
     def test_a_guess_stands_in_where_nothing_did_not_change(self):
-        guess = statistics.drift_variance([])
+        guess = drift.drift_variance([])
         assert 0.005 < math.sqrt(guess) < 0.02
         one_set = statistics.Estimate(5.0, math.inf, 0)
-        assert statistics.drift_variance([one_set]) == guess
+        assert drift.drift_variance([one_set]) == guess
         moved = statistics.Estimate(0.1, 0.001, 8)
-        assert guess < statistics.drift_variance([moved]) < statistics.drift_variance([moved] * 20) < 1.3 * 0.1**2
+        assert guess < drift.drift_variance([moved]) < drift.drift_variance([moved] * 20) < 1.3 * 0.1**2
 
     def test_a_change_is_never_more_certain_than_its_sets(self):
         change = statistics.Estimate(0.1, 0.01, 8)
         quiet = [statistics.Estimate(0.0, 0.01, 8)] * 50
         for unchanged in ([], quiet, [change]):
-            widened = statistics.between_runs(change, unchanged)
+            widened = drift.between_runs(change, unchanged)
             assert widened.mean == change.mean
             assert widened.error > change.error
-        assert statistics.between_runs(change, quiet).error == pytest.approx(change.error, rel=0.05)
+        assert drift.between_runs(change, quiet).error == pytest.approx(change.error, rel=0.05)
 
     def test_the_nearest_of_a_reference_is_found_in_time_and_within_the_set(self):
         def at(set_, start, seconds):

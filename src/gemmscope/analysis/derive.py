@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.analysis import findings, statistics
+from gemmscope.analysis import findings, processes, statistics
 from gemmscope.analysis.breakdown import cpu, gpu
 from gemmscope.analysis.comparison import compare_with_baseline
 
@@ -73,9 +73,9 @@ def _with_process_modes(cells: Sequence[Cell]) -> list[Cell]:
     for cell in cells:
         if cell.samples:
             by_shape.setdefault(cell.shape, []).append(statistics.set_medians(cell.samples))
-    factors = {shape: statistics.machine_factors(medians) for shape, medians in by_shape.items()}
+    factors = {shape: processes.machine_factors(medians) for shape, medians in by_shape.items()}
     return [
-        msgspec.structs.replace(cell, process_modes=statistics.process_modes(cell.samples, factors[cell.shape]))
+        msgspec.structs.replace(cell, process_modes=processes.process_modes(cell.samples, factors[cell.shape]))
         if cell.samples
         else cell
         for cell in cells

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.workload.shapes import Shape
-
 if TYPE_CHECKING:
     from gemmscope.records.model import Ceilings, Result
+    from gemmscope.workload.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def best_rates(result: Result) -> list[Reached]:
         if cell.backend not in under or cell.mode != "latency" or cell.precision not in (None, "float32"):
             continue
         if cell.gflops and cell.gflops > best.get(cell.backend, (0.0, None))[0]:
-            best[cell.backend] = (cell.gflops, Shape(cell.m, cell.n, cell.k))
+            best[cell.backend] = (cell.gflops, cell.shape)
     most = max((rate for rate, _ in best.values()), default=0.0)
     peak = ceilings[0].peak if (ceilings := ceilings_of(result.ceilings)) else None
     reached = [

@@ -6,14 +6,12 @@ so the set, with its fresh processes, is the statistical unit. More rounds canno
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmscope.records.base import Interval
-from gemmscope.records.model import ProcessMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,22 +22,9 @@ CONFIDENCE = 0.95
 # A verdict by a two-sided interval errs on either side with half of what the interval leaves.
 VERDICT_LEVEL = (1 - CONFIDENCE) / 2
 
-# What two runs of the same machine differ by, beyond what their sets tell, before anything was measured: a relative
-# standard deviation, and how many measured changes this guess weighs as much as.
-_GUESSED_DRIFT = 0.01
-_GUESS_WEIGHT = 3
-# Moves count as no larger than so many standard deviations (Huber, Robust Statistics, Proposal 2), and so do those that
-# are expected: the mean of min(z², 1.5²) over a standard normal z.
-_MOST_DEVIATIONS = 1.5
-_EXPECTED_SQUARE = 0.7785
-
-_FEWEST_FOR_MODES = 4
-_FEWEST_CELLS = 3
-_MODE_GAP = 0.1
-
 
 def per_call(sample: Sample) -> float:
-    """Seconds of one product of a sample."""
+    """Seconds of one call of a sample."""
     return sample.seconds / sample.loops
 
 
@@ -75,7 +60,7 @@ def ratio_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> I
 
 
 def set_medians(samples: Sequence[Sample]) -> dict[int, float]:
-    """For every set, the median over its samples of the seconds of one product."""
+    """For every set, the median over its samples of the seconds of one call."""
     by_set: dict[int, list[float]] = {}
     for sample in samples:
         by_set.setdefault(sample.set, []).append(per_call(sample))
@@ -103,7 +88,7 @@ def set_differences(samples: Sequence[Sample], inside: Sequence[Sample]) -> dict
 
 
 def _paired(samples: Sequence[Sample], others: Sequence[Sample]) -> tuple[dict[int, list[tuple[float, float]]], int]:
-    """For every set, the seconds of a product in two cells, in pairs; and in how many rounds there are any.
+    """For every set, the seconds of a call in two cells, in pairs; and in how many rounds there are any.
 
     Two cells of one worker share a turn, in which they are sampled in blocks: each sample is paired with the other's
     of the same block, milliseconds away. Cells of two workers are paired by the medians of their turns in a round.
@@ -128,15 +113,15 @@ def _paired(samples: Sequence[Sample], others: Sequence[Sample]) -> tuple[dict[i
 def nearest_ratios(samples: Sequence[Sample], reference: Sequence[Sample]) -> dict[int, float]:
     """For every set, the median of a cell's time relative to the reference's sample that is nearest to it in time.
 
-    For a reference such as the canary, whose turns belong to no one shape. Sets without the reference are left out.
+    For the reference workload, whose turns belong to no one shape. Sets without it are left out.
     """
-    sung: dict[int, list[Sample]] = {}
+    references: dict[int, list[Sample]] = {}
     for sample in reference:
-        sung.setdefault(sample.set, []).append(sample)
+        references.setdefault(sample.set, []).append(sample)
     by_set: dict[int, list[float]] = {}
     for sample in samples:
-        if sample.set in sung:
-            nearest = min(sung[sample.set], key=lambda other: abs(other.start - sample.start))
+        if sample.set in references:
+            nearest = min(references[sample.set], key=lambda other: abs(other.start - sample.start))
             by_set.setdefault(sample.set, []).append(math.log(per_call(sample) / per_call(nearest)))
     return {set_: math.exp(statistics.median(logs)) for set_, logs in sorted(by_set.items())}
 
@@ -216,76 +201,6 @@ class Estimate:
         return min(self.below(-edge), self.above(edge), max(self.above(-edge), self.below(edge)))
 
 
-def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
-    """By how much the mean has changed between two runs, from the logarithms of their sets' medians.
-
-    The sets of two runs are no pairs, and one run may scatter more than the other: Welch's t (Biometrika 34, 1947).
-
-    Raises:
-        ValueError: If a run has no set.
-    """
-    if not before or not after:
-        raise ValueError("a change needs at least one set in each run")
-    mean = statistics.fmean(after) - statistics.fmean(before)
-    if min(len(before), len(after)) < 2:  # noqa: PLR2004  (one value has no spread)
-        return Estimate(mean, math.inf, 0)
-    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
-    squared = math.fsum(part for part, _ in parts)
-    if squared == 0.0:
-        return Estimate(mean, 0.0, math.fsum(degrees for _, degrees in parts))
-    return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
-
-
-def drift_variance(unchanged: Sequence[Estimate], of: int = 1) -> float:
-    """How much runs differ from each other beyond what their sets tell: a variance of logarithms.
-
-    What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
-    share what the next run no longer has. The variance is the one with which those moves, about zero, are as large as
-    they should be (Paule and Mandel, J. Res. NBS 87, 1982). A few large ones among them count for little: a library
-    may have changed without any version that says so. Where there are few at all it is drawn towards a guess (Smyth,
-    Stat. Appl. Genet. Mol. Biol. 3, 2004).
-
-    Args:
-        unchanged: The changes of what is known not to have changed.
-        of: Of how many times each change is one: 2 where a time is divided by another that moves on its own.
-    """
-    moves = [(move.mean**2, move.error**2) for move in unchanged if move.degrees > 0]
-    low, high = 0.0, max((square for square, _ in moves), default=0.0) / _EXPECTED_SQUARE
-
-    def excess(variance: float) -> float:
-        squares = (square / max(error + variance, 1e-300) for square, error in moves)
-        return math.fsum(min(square, _MOST_DEVIATIONS**2) - _EXPECTED_SQUARE for square in squares)
-
-    if excess(low) <= 0:
-        measured = 0.0
-    else:
-        for _ in range(60):  # halving an interval until it is as narrow as floats are
-            middle = (low + high) / 2
-            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-        measured = high
-    weight = _GUESS_WEIGHT + len(moves)
-    return (_GUESS_WEIGHT * of * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
-
-
-def between_runs(change: Estimate, unchanged: Sequence[Estimate], of: int = 1) -> Estimate:
-    """A change between two runs with the error that it has once runs, and not only sets, are taken as random.
-
-    Args:
-        change: By :func:`welch`.
-        unchanged: As for :func:`drift_variance`; none of them of the library in question, which would excuse itself.
-        of: As for :func:`drift_variance`.
-    """
-    if change.degrees <= 0:
-        return change
-    drift = drift_variance(unchanged, of)
-    weight = _GUESS_WEIGHT + sum(move.degrees > 0 for move in unchanged)
-    squared = change.error**2 + drift
-    # Welch and Satterthwaite once more: the degrees of freedom of a sum of two variances.
-    return Estimate(
-        change.mean, math.sqrt(squared), squared**2 / (change.error**4 / change.degrees + drift**2 / weight)
-    )
-
-
 def holm(probabilities: Sequence[float], level: float) -> list[bool]:
     """Which of several tests hold when all are taken together: even one false "yes" is rarer than ``level``.
 
@@ -305,64 +220,6 @@ def half_width(ratio: Interval) -> float:
     if not ratio.low or ratio.high is None:
         return math.inf
     return (math.log(ratio.high) - math.log(ratio.low)) / 2
-
-
-def machine_factors(medians: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """For every set, by what factor the machine as a whole was slower than in the sets together.
-
-    What all cells of a shape have in common in a set is the machine's doing: the median, over the cells, of how far
-    each lies from its own mean over sets. Sets in which fewer than three cells were measured are left out.
-
-    Args:
-        medians: For every cell of a shape, its set medians.
-    """
-    deviations: dict[int, list[float]] = {}
-    for cell in medians:
-        mean = statistics.fmean(math.log(value) for value in cell.values())
-        for set_, value in cell.items():
-            deviations.setdefault(set_, []).append(math.log(value) - mean)
-    return {
-        set_: math.exp(statistics.median(values)) for set_, values in deviations.items() if len(values) >= _FEWEST_CELLS
-    }
-
-
-def process_modes(samples: Sequence[Sample], factors: Mapping[int, float] | None = None) -> list[ProcessMode]:
-    """The groups into which the sets' medians fall, fastest first; empty where they are all of one kind.
-
-    A fresh process can settle on another kernel, another alignment or another hand-off between threads, and then stay
-    with it. Two neighbouring medians are in different groups if they are more than a tenth apart, and more than six
-    times what the samples within the sets leave uncertain about a median.
-
-    Args:
-        samples: One cell's.
-        factors: By :func:`machine_factors`. A machine that changed its speed between sets would otherwise pass for
-            processes of several kinds. Sets that it does not have are left out.
-    """
-    medians = set_medians(samples)
-    if factors is not None:
-        medians = {set_: value / factors[set_] for set_, value in medians.items() if set_ in factors}
-    scatter = spread_within(samples)
-    if len(medians) < _FEWEST_FOR_MODES or scatter is None:
-        return []
-    each = max(1.0, len(samples) / len(medians))
-    # The standard error of a median of normal samples is 1.2533 times that of their mean.
-    apart = max(_MODE_GAP, 6 * 1.2533 * scatter / math.sqrt(each))
-    ordered = sorted(medians.items(), key=lambda item: item[1])
-    groups: list[list[tuple[int, float]]] = [[ordered[0]]]
-    for before, item in itertools.pairwise(ordered):
-        if math.log(item[1] / before[1]) > apart:
-            groups.append([])
-        groups[-1].append(item)
-    # Where nearly every set is a group of its own, the sets scatter widely, and do not fall into groups.
-    if not 1 < len(groups) <= len(medians) // 2:
-        return []
-    return [
-        ProcessMode(
-            seconds=math.exp(statistics.fmean(math.log(value) for _, value in group)),
-            sets=sorted(set_ for set_, _ in group),
-        )
-        for group in groups
-    ]
 
 
 def spread_within(samples: Sequence[Sample]) -> float | None:

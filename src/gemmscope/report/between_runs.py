@@ -11,7 +11,7 @@ from gemmscope.report.document import Heading, Items, Paragraph, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.analysis.runs.model import Change, Fleet, FleetCell, Gate, Outcome, Run, RunsComparison
+    from gemmscope.analysis.runs.model import Change, ComparedRun, Fleet, FleetCell, Gate, Outcome, RunsComparison
     from gemmscope.report.document import Block
 
 # As they are listed and said.
@@ -84,7 +84,7 @@ def fleet_page(fleet: Fleet) -> list[Block]:
     return page
 
 
-def _machines_by_backend(runs: Sequence[Run], cells: Sequence[FleetCell]) -> Table:
+def _machines_by_backend(runs: Sequence[ComparedRun], cells: Sequence[FleetCell]) -> Table:
     found = {(cell.run, _label(cell.backend, cell.mode)): cell for cell in cells}
     columns = list(dict.fromkeys(label for _, label in found))
     rows: list[list[str]] = []
@@ -164,14 +164,14 @@ def _changes(comparison: RunsComparison) -> Table:
     return Table([*headers, "verdict"], rows, frozenset({2, 3}))
 
 
-def _said_of(which: str, run: Run) -> str:
+def _said_of(which: str, run: ComparedRun) -> str:
     return (
         f"{which}: {run.label}, {run.started}, gemmscope {run.gemmscope}, {words.count(run.sets, 'set')}, on "
         f"{_machine(run)}"
     )
 
 
-def _machine(run: Run) -> str:
+def _machine(run: ComparedRun) -> str:
     return words.line(run.machine.name)
 
 

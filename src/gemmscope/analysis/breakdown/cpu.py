@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.statistics import set_differences, t_interval
-from gemmscope.records.base import Interval
+from gemmscope.records.base import CellKey, Interval
 from gemmscope.records.model import BackendRecord, Cell, Part
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 KERNEL = "kernel"
 # From the inside out, as they are stacked.
 ORDER = (KERNEL, "runtime", "binding", "allocation")
-
-_Shape = tuple[int, int, int]
 
 
 def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list[Part]:
@@ -35,26 +33,25 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
         For every cell one part for each layer, and last the kernel; a layer that could not be measured ends them, with
         a part of status ``"unknown"``. Nothing for a backend whose inside was not asked for.
     """
-    measured = {(cell.backend, (cell.m, cell.n, cell.k)): cell for cell in cells if cell.mode == "latency"}
+    measured = {cell.key: cell for cell in cells if cell.mode == "latency"}
     parts: list[Part] = []
-    for (name, shape), cell in measured.items():
-        record = backends.get(name)
+    for key, cell in measured.items():
+        record = backends.get(key.backend)
         if record is None or record.device != "cpu" or record.inside not in backends or not cell.samples:
             continue
-        parts += _of(cell, shape, record, measured, backends)
+        parts += _of(cell, record, measured, backends)
     return parts
 
 
 def _of(
     call: Cell,
-    shape: _Shape,
     record: BackendRecord,
-    measured: Mapping[tuple[str, _Shape], Cell],
+    measured: Mapping[CellKey, Cell],
     backends: Mapping[str, BackendRecord],
 ) -> Iterator[Part]:
     outer = call
     while record.inside:
-        inner = measured.get((record.inside, shape))
+        inner = measured.get(CellKey(record.inside, call.shape))
         inner_record = backends.get(record.inside)
         if inner is None or inner_record is None or inner.status != "ok" or not inner.samples:
             reason = _why_missing(record.inside, inner, inner_record)

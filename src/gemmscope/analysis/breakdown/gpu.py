@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.analysis.breakdown.cpu import difference
+from gemmscope.records.base import CellKey
 from gemmscope.records.model import Part
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ BUSY_SHARE = 0.25
 
 _FROM_HOST = "from-host="
 
-_Shape = tuple[int, int, int]
-_Key = tuple[str, _Shape, str]
-
 
 def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list[Part]:
     """The parts of every call on a GPU.
@@ -45,36 +43,32 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
         that of the same call on operands in the device's memory. What the time on the device cannot be told for has a
         status ``"unknown"``; where it does not grow with the arithmetic its ``reason`` says that it is an upper bound.
     """
-    measured: dict[_Key, Cell] = {
-        (cell.backend, (cell.m, cell.n, cell.k), cell.mode): cell
-        for cell in cells
-        if cell.backend in backends and backends[cell.backend].device == "gpu"
-    }
+    measured = {cell.key: cell for cell in cells if cell.backend in backends and backends[cell.backend].device == "gpu"}
     best = _best_rates(measured)
     parts: list[Part] = []
-    for (name, shape, mode), cell in measured.items():
-        if mode == "latency" and _was_measured(cell):
-            parts += _of(cell, shape, measured, backends[name], best.get(name, 0.0))
+    for key, cell in measured.items():
+        if key.mode == "latency" and _was_measured(cell):
+            parts += _of(cell, measured, backends[key.backend], best.get(key.backend, 0.0))
     return parts
 
 
-def _of(call: Cell, shape: _Shape, measured: Mapping[_Key, Cell], record: BackendRecord, best: float) -> Iterator[Part]:
+def _of(call: Cell, measured: Mapping[CellKey, Cell], record: BackendRecord, best: float) -> Iterator[Part]:
     resident = _resident(call.backend)
     if resident is not None:
-        inner = measured.get((resident, shape, "latency"))
+        inner = measured.get(CellKey(resident, call.shape))
         if _was_measured(inner):
             yield difference(call, COPIES, call, inner)
         else:
             yield _unknown(call, COPIES, f"{resident} was not measured at this shape", resident)
         return
-    device = measured.get((call.backend, shape, "device"))
+    device = measured.get(CellKey(call.backend, call.shape, "device"))
     if _was_measured(device):
         yield from _device_and_launch(call, device, best)
     else:
         reason = (device.reason if device is not None else "") or "the device's own time was not measured"
         yield _unknown(call, DEVICE, reason)
         yield _unknown(call, LAUNCH, reason)
-    if record.part == BINDING and _was_measured(inner := measured.get((record.inside, shape, "latency"))):
+    if record.part == BINDING and _was_measured(inner := measured.get(CellKey(record.inside, call.shape))):
         yield difference(call, BINDING, call, inner)
 
 
@@ -109,12 +103,12 @@ def _resident(name: str) -> str | None:
     return f"{backend}:{'+'.join(kept)}" if kept else backend
 
 
-def _best_rates(measured: Mapping[_Key, Cell]) -> dict[str, float]:
+def _best_rates(measured: Mapping[CellKey, Cell]) -> dict[str, float]:
     """The best rate of every backend's device, in GFLOP/s."""
     best: dict[str, float] = {}
-    for (name, _, mode), cell in measured.items():
-        if mode == "device" and cell.gflops is not None:
-            best[name] = max(best.get(name, 0.0), cell.gflops)
+    for key, cell in measured.items():
+        if key.mode == "device" and cell.gflops is not None:
+            best[key.backend] = max(best.get(key.backend, 0.0), cell.gflops)
     return best
 
 

@@ -1,8 +1,8 @@
 """From two runs of one machine to what changed: ratios, verdicts, and whether the machine explains them.
 
 Two runs differ by more than the sets of one do: minutes or weeks lie between them. What is known not to have changed,
-the canary and the libraries of the same provenance, says by how much. A change is the library's only where it is larger
-than that, and where the canary cannot have moved as far.
+the reference workload and the libraries of the same provenance, says by how much. A change is the library's only where
+it is larger than that, and where the reference workload cannot have moved as far.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis import statistics
+from gemmscope.analysis.runs import drift
 from gemmscope.analysis.runs.comparable import common_cells, doubts, require_one_machine, set_count
 from gemmscope.analysis.runs.machine import machine_change
-from gemmscope.analysis.runs.model import Change, Gate, Run, RunsComparison, Slowdown
+from gemmscope.analysis.runs.model import Change, ComparedRun, Gate, RunsComparison, Slowdown
 from gemmscope.analysis.runs.provenance import differences, library_facts
+from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 # Between runs the smallest difference worth naming is larger than within one.
 MARGIN = 0.02
-
-_REFERENCE = "canary"
 
 
 def compare_runs(
@@ -49,7 +49,7 @@ def compare_runs(
     found = differences(before[1], after[1])
     changed = {of for difference in found for of in difference.of}
     moves = _moves(pairs, before[1], after[1], changed)
-    reference = None if _REFERENCE in changed else _reference_move(before[1], after[1])
+    reference = None if REFERENCE in changed else _reference_move(before[1], after[1])
     machine = machine_change(reference, [move.plain for move in moves if not move.library_changed])
     judged = [_judged(move, moves, reference, machine) for move in moves]
     held = statistics.holm([one.verdict_probability(margin) for one in judged], statistics.VERDICT_LEVEL)
@@ -69,15 +69,15 @@ def compare_runs(
     )
 
 
-def label_run(label: str, result: Result) -> Run:
+def label_run(label: str, result: Result) -> ComparedRun:
     """What a comparison says of a run."""
-    return Run(label=label, started=result.started, gemmscope=result.gemmscope, machine=result.machine,
+    return ComparedRun(label=label, started=result.started, gemmscope=result.gemmscope, machine=result.machine,
                sets=set_count(result))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Move:
-    """A cell of two runs, and by how much its time moved, also relative to the canary's beside it."""
+    """A cell of two runs, and by how much its time moved, also relative to the reference workload's beside it."""
 
     before: Cell
     after: Cell
@@ -99,10 +99,10 @@ class _Judged:
 
     @property
     def estimates(self) -> list[Estimate]:
-        """Of a machine that changed the plain ratio and that relative to the canary; else whichever is the sharper one.
+        """Where the machine changed, the plain ratio and that relative to the reference workload; else the sharper one.
 
         The error of the plain one does not hold what a changed machine did: the other's does. On a machine whose speed
-        goes up and down all the time, both runs alike, the one relative to the canary is free of that.
+        goes up and down all the time, both runs alike, the one relative to the reference workload is free of that.
         """
         if self.relative is None:
             return [self.ratio]
@@ -112,7 +112,7 @@ class _Judged:
 
     @property
     def rests_on_reference(self) -> bool:
-        """Whether the verdict is one on the time relative to the canary's alone: chosen by its error, not its mean."""
+        """Whether the verdict rests on the time relative to the reference workload: by its error, not its mean."""
         if self.relative is None or self.machine.status != "steady":
             return False
         widths = [statistics.half_width(estimate.interval()) for estimate in (self.relative, self.ratio)]
@@ -142,9 +142,9 @@ class _Judged:
 
     @property
     def _is_explained(self) -> bool:
-        """Whether the canary may have moved as far: then the machine's doing and the library's cannot be told apart.
+        """Whether the reference workload may have moved as far: then the machine may have done it, or the library.
 
-        Not where the time relative to that very canary is judged.
+        Not where the time relative to that very reference workload is judged.
         """
         if self.rests_on_reference:
             return False
@@ -168,15 +168,15 @@ def _moves(pairs: Sequence[tuple[Cell, Cell]], before: Result, after: Result, ch
     found: list[_Move] = []
     for earlier, later in pairs:
         worker, library = workers.get(later.backend, (later.backend, later.backend))
-        # A worker that only one run has told of cannot be known to be the same.
+        # A worker that only one run has a record of cannot be known to be the same.
         unknown = (worker in known[0]) != (worker in known[1])
         relative = [_relative_logs(cell, run) for cell, run in ((earlier, before), (later, after))]
         found.append(
             _Move(
                 before=earlier, after=later, worker=worker, library=library,
                 library_changed=worker in changed or unknown,
-                plain=statistics.welch(_logs(earlier.samples), _logs(later.samples)),
-                relative=statistics.welch(*relative) if all(relative) and _REFERENCE not in changed else None,
+                plain=drift.welch(_logs(earlier.samples), _logs(later.samples)),
+                relative=drift.welch(*relative) if all(relative) and REFERENCE not in changed else None,
             )
         )  # fmt: skip
     return found
@@ -189,8 +189,8 @@ def _judged(move: _Move, moves: Sequence[_Move], reference: Estimate | None, mac
     relative = [other.relative for other in others if other.relative is not None]
     return _Judged(
         plain=move.plain,
-        ratio=statistics.between_runs(move.plain, plain),
-        relative=None if move.relative is None else statistics.between_runs(move.relative, relative, of=2),
+        ratio=drift.between_runs(move.plain, plain),
+        relative=None if move.relative is None else drift.between_runs(move.relative, relative, moving=2),
         machine=machine,
     )
 
@@ -219,21 +219,19 @@ def _gate(moves: Sequence[_Move], judged: Sequence[_Judged], limit: float) -> Ga
             step = sum(other >= probability for other in probabilities)
             intervals = [estimate.interval(1 - 2 * statistics.VERDICT_LEVEL / step) for estimate in one.estimates]
             slower.append(
-                Slowdown(backend=move.after.backend, shape=f"{move.after.m}x{move.after.n}x{move.after.k}",
+                Slowdown(backend=move.after.backend, shape=str(move.after.shape),
                          mode=move.after.mode, ratio=min(intervals, key=lambda interval: interval.low or 0.0))
             )  # fmt: skip
     return Gate(limit=limit, slower=slower)
 
 
 def _reference_move(before: Result, after: Result) -> Estimate | None:
-    """By how much the canary's time moved: like any other cell it may move a little for reasons of its own."""
+    """By how much the reference workload's time moved: like any cell it may move a little for reasons of its own."""
     if before.reference is None or after.reference is None or before.reference.shape != after.reference.shape:
         return None
     if not before.reference.samples or not after.reference.samples:
         return None
-    return statistics.between_runs(
-        statistics.welch(_logs(before.reference.samples), _logs(after.reference.samples)), []
-    )
+    return drift.between_runs(drift.welch(_logs(before.reference.samples), _logs(after.reference.samples)), [])
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from gemmscope.errors import UsageError
 from gemmscope.records import words
 
 if TYPE_CHECKING:
+    from gemmscope.records.base import CellKey
     from gemmscope.records.model import Cell, Machine, Result
-
-Key = tuple[str, int, int, int, str]
 
 # Fewer give intervals so wide that hardly anything is found.
 _ADVISED_SETS = 5
@@ -90,29 +89,26 @@ def set_count(result: Result) -> int:
     return len({sample.set for cell in result.cells for sample in cell.samples})
 
 
-def measured(result: Result) -> dict[Key, Cell]:
+def measured(result: Result) -> dict[CellKey, Cell]:
     """The cells of a run that have samples, by backend, shape and mode; without the floor of the harness."""
     floor = {backend.name for backend in result.backends if not backend.multiplies}
     return {
-        (cell.backend, cell.m, cell.n, cell.k, cell.mode): cell
-        for cell in result.cells
-        if cell.status == "ok" and cell.samples and cell.backend not in floor
+        cell.key: cell for cell in result.cells if cell.status == "ok" and cell.samples and cell.backend not in floor
     }
 
 
-def _absence(result: Result, key: Key) -> str:
+def _absence(result: Result, key: CellKey) -> str:
     """Why a cell has no samples in a run: a backend that failed there must not pass for one that was not asked for."""
-    cells = [cell for cell in result.cells if (cell.backend, cell.m, cell.n, cell.k, cell.mode) == key]
-    backends = [backend for backend in result.backends if backend.name == key[0]]
+    cells = [cell for cell in result.cells if cell.key == key]
+    backends = [backend for backend in result.backends if backend.name == key.backend]
     for status, reason in [(one.status, one.reason) for one in cells] + [(one.status, one.reason) for one in backends]:
         if status != "ok":
             return f"in the other {status}: {reason or 'no reason is known'}"
     return "not measured in the other"
 
 
-def _name(key: Key) -> str:
-    backend, m, n, k, mode = key
-    return f"{words.line(backend)} at {m}{words.TIMES}{n}{words.TIMES}{k}" + ("" if mode == "latency" else f", {mode}")
+def _name(key: CellKey) -> str:
+    return f"{words.line(key.label)} at {key.shape.full_title}"
 
 
 def _machine(machine: Machine) -> str:

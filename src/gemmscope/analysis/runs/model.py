@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gemmscope.records.base import Interval, Mode, Record
+from gemmscope.records.base import CellRecord, Interval, Mode, Record
 from gemmscope.records.model import Machine
 
 # "machine" is a cell that moved as the machine did, so that nothing can be said of its library.
@@ -12,7 +12,7 @@ Outcome = Literal["faster", "slower", "same", "unclear", "machine"]
 MachineStatus = Literal["steady", "changed", "doubtful", "unknown"]
 
 
-class Run(Record, frozen=True, kw_only=True):
+class ComparedRun(Record, frozen=True, kw_only=True):
     """One of the runs: ``label`` is its file as it was named, ``sets`` how many sets it has."""
 
     label: str
@@ -31,12 +31,13 @@ class Difference(Record, frozen=True, kw_only=True):
     after: str
 
 
-class MachineChange(Record, frozen=True, kw_only=True):
+class MachineChange(Record, frozen=True, kw_only=True, rename={"reference": "canary"}):
     """Whether the machine changed between two runs.
 
-    ``canary`` is the ratio of the canary's times, ``common`` that of all cells of libraries that are the same in both
-    runs, taken together. ``"changed"``: the canary moved, and the others with it, as far as there are any;
-    ``"doubtful"``: one moved without the other; ``"unknown"``: there is neither. ``text`` says so in a sentence.
+    ``reference`` is the ratio of the reference workload's times (``canary`` in JSON), ``common`` that of all cells of
+    libraries that are the same in both runs, taken together. ``"changed"``: the reference workload moved, and the
+    others with it, as far as there are any; ``"doubtful"``: one moved without the other; ``"unknown"``: there is
+    neither. ``text`` says so in a sentence.
     """
 
     status: MachineStatus
@@ -45,21 +46,16 @@ class MachineChange(Record, frozen=True, kw_only=True):
     text: str
 
 
-class Change(Record, frozen=True, kw_only=True):
+class Change(CellRecord, frozen=True, kw_only=True, rename={"rests_on_reference": "rests_on_canary"}):
     """The time of one cell in the later run relative to the earlier one: a ``ratio`` above 1 is slower.
 
     The interval is over sets and holds what runs of one machine differ by. ``relative`` is the ratio once each time is
-    divided by that of the canary beside it. ``verdict`` is that of all cells taken together (Holm's method): where the
-    machine changed, both ratios must agree; else it is that of the sharper one, of ``relative`` if ``rests_on_canary``.
-    ``library_changed`` is True where what ``worker`` tells of its library differs. ``before`` and ``after`` are seconds
-    of one product.
+    divided by that of the reference workload beside it. ``verdict`` holds when all cells are taken together (Holm's
+    method): where the machine changed, both ratios must agree; else it is that of the sharper one, of ``relative`` if
+    ``rests_on_reference`` (``rests_on_canary`` in JSON). ``library_changed`` is True where what is recorded of the
+    library of ``worker`` differs. ``before`` and ``after`` are seconds of one call.
     """
 
-    backend: str
-    m: int
-    n: int
-    k: int
-    mode: Mode
     library: str
     worker: str
     library_changed: bool
@@ -91,8 +87,8 @@ class Gate(Record, frozen=True, kw_only=True):
 class RunsComparison(Record, frozen=True, kw_only=True):
     """A later run against an earlier one of the same machine. ``left_out`` says which cells are in one run only."""
 
-    before: Run
-    after: Run
+    before: ComparedRun
+    after: ComparedRun
     margin: float
     warnings: list[str]
     left_out: list[str]
@@ -102,16 +98,11 @@ class RunsComparison(Record, frozen=True, kw_only=True):
     gate: Gate | None = None
 
 
-class FleetCell(Record, frozen=True, kw_only=True):
+class FleetCell(CellRecord, frozen=True, kw_only=True):
     """A cell's time on one machine; ``run`` is the index of its run."""
 
     run: int
-    backend: str
     library: str
-    m: int
-    n: int
-    k: int
-    mode: Mode
     seconds: Interval
     gflops: float | None
 
@@ -119,6 +110,6 @@ class FleetCell(Record, frozen=True, kw_only=True):
 class Fleet(Record, frozen=True, kw_only=True):
     """Runs of several machines beside each other. There are no verdicts: a difference is the machine's."""
 
-    runs: list[Run]
+    runs: list[ComparedRun]
     warnings: list[str]
     cells: list[FleetCell]

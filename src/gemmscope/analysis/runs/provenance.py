@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.runs.model import Difference
+from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ _WHEEL_FOLDER = re.compile(r"/(?:site|dist)-packages/([^/]+)")
 # Chance, and not choice: where memory happened to lie.
 _BY_CHANCE = frozenset({"alignment"})
 
-# What is said of the run as a whole: the harness's version, and the Python around the canary's C++ loop.
+# What is said of the run as a whole: the harness's version, and the Python around the reference workload's C++ loop.
 _OF_THE_HARNESS = frozenset({"gemmscope", "python"})
 
 # What a machine may change without becoming another.
@@ -54,28 +55,28 @@ def _all_differences(before: Result, after: Result) -> Iterator[tuple[str, str, 
 
 
 def library_facts(result: Result) -> dict[str, Facts]:
-    """For every worker of a run, what is known of the library that it measured. The canary's worker is ``canary``."""
+    """For every worker of a run, what is known of the library that it measured, by the worker's name."""
     found: dict[str, Facts] = {}
     for worker in result.workers:
         facts = found.setdefault(worker.worker, {})
-        for key, value in _told(worker).items():
+        for key, value in _facts_of(worker).items():
             facts.setdefault(key, value)
     return found
 
 
-def _told(worker: WorkerRecord) -> Facts:
+def _facts_of(worker: WorkerRecord) -> Facts:
     facts: Facts = {}
     for key, value in worker.provenance.items():
         if key == "images":
             # By their names alone: a wheel's libraries carry a hash in theirs, and a folder says only where they lie.
             images = [path for path in _texts(value) if _is_of(_image_owner(path), worker.library)]
             facts["libraries loaded"] = ", ".join(sorted({PurePath(path).name for path in images}))
-        elif key in _OF_THE_HARNESS and not worker.interpreter and (key == "gemmscope" or worker.worker == "canary"):
+        elif key in _OF_THE_HARNESS and not worker.interpreter and (key == "gemmscope" or worker.worker == REFERENCE):
             continue
         elif _is_of(_owner(key.partition(" ")[0]), worker.library):
             facts[key] = ", ".join(_texts(value))
-    for backend, told in worker.backends.items():
-        for key, value in told.items():
+    for backend, reported in worker.backends.items():
+        for key, value in reported.items():
             if key in _BY_CHANCE:
                 continue
             text = PurePath(value).name if isinstance(value, str) and value.startswith("/") else str(value)

@@ -1,0 +1,91 @@
+"""What two runs of one machine differ by, and a change of a library on top of that."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.statistics import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What two runs of the same machine differ by, beyond what their sets tell, before anything was measured: a relative
+# standard deviation, and how many measured changes this guess weighs as much as.
+_GUESSED_DRIFT = 0.01
+_GUESS_WEIGHT = 3
+# Moves count as no larger than so many standard deviations (Huber, Robust Statistics, Proposal 2), and so do those that
+# are expected: the mean of min(z², 1.5²) over a standard normal z.
+_MOST_DEVIATIONS = 1.5
+_EXPECTED_SQUARE = 0.7785
+
+
+def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
+    """By how much the mean has changed between two runs, from the logarithms of their sets' medians.
+
+    The sets of two runs are no pairs, and one run may scatter more than the other: Welch's t (Biometrika 34, 1947).
+
+    Raises:
+        ValueError: If a run has no set.
+    """
+    if not before or not after:
+        raise ValueError("a change needs at least one set in each run")
+    mean = statistics.fmean(after) - statistics.fmean(before)
+    if min(len(before), len(after)) < 2:  # noqa: PLR2004  (one value has no spread)
+        return Estimate(mean, math.inf, 0)
+    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
+    squared = math.fsum(part for part, _ in parts)
+    if squared == 0.0:
+        return Estimate(mean, 0.0, math.fsum(degrees for _, degrees in parts))
+    return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
+
+
+def drift_variance(unchanged: Sequence[Estimate], moving: int = 1) -> float:
+    """How much runs differ from each other beyond what their sets tell: a variance of logarithms.
+
+    What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
+    share what the next run no longer has. The variance is the one with which those moves, about zero, are as large as
+    they should be (Paule and Mandel, J. Res. NBS 87, 1982). A few large ones among them count for little: a library
+    may have changed without any version that says so. Where there are few at all it is drawn towards a guess (Smyth,
+    Stat. Appl. Genet. Mol. Biol. 3, 2004).
+
+    Args:
+        unchanged: The changes of what is known not to have changed.
+        moving: How many times that move on their own each change is made of: 2 where one time is divided by another.
+    """
+    moves = [(move.mean**2, move.error**2) for move in unchanged if move.degrees > 0]
+    low, high = 0.0, max((square for square, _ in moves), default=0.0) / _EXPECTED_SQUARE
+
+    def excess(variance: float) -> float:
+        squares = (square / max(error + variance, 1e-300) for square, error in moves)
+        return math.fsum(min(square, _MOST_DEVIATIONS**2) - _EXPECTED_SQUARE for square in squares)
+
+    if excess(low) <= 0:
+        measured = 0.0
+    else:
+        for _ in range(60):  # halving an interval until it is as narrow as floats are
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+        measured = high
+    weight = _GUESS_WEIGHT + len(moves)
+    return (_GUESS_WEIGHT * moving * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
+
+
+def between_runs(change: Estimate, unchanged: Sequence[Estimate], moving: int = 1) -> Estimate:
+    """A change between two runs with the error that it has once runs, and not only sets, are taken as random.
+
+    Args:
+        change: By :func:`welch`.
+        unchanged: As for :func:`drift_variance`; none of them of the library in question, which would excuse itself.
+        moving: As for :func:`drift_variance`.
+    """
+    if change.degrees <= 0:
+        return change
+    drift = drift_variance(unchanged, moving)
+    weight = _GUESS_WEIGHT + sum(move.degrees > 0 for move in unchanged)
+    squared = change.error**2 + drift
+    # Welch and Satterthwaite once more: the degrees of freedom of a sum of two variances.
+    return Estimate(
+        change.mean, math.sqrt(squared), squared**2 / (change.error**4 / change.degrees + drift**2 / weight)
+    )
