@@ -28,7 +28,7 @@ from gemmscope.records.events import (
 )
 from gemmscope.records.model import SCHEMA, BackendRecord, Sample
 from gemmscope.records.words import MICRO, TIMES
-from gemmscope.report.live import LiveTable, Part
+from gemmscope.report.live import LiveTable
 from gemmscope.report.progress import Progress
 from tests.builders import make_backend, make_machine, make_settings
 
@@ -233,7 +233,7 @@ def drawn(*events: Event, width: int = 160, height: int = 40, **options: Any) ->
     table = LiveTable(**options)
     for event in events:
         table.note(event)
-    table.update([Part("status")])
+    table.update(["status"])
     file = io.StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None, _environ={})
     console.print(table, end="")
@@ -441,7 +441,7 @@ def test_what_is_missing_is_grey_and_what_failed_is_red(status: Any, style: str)
     table = LiveTable()
     for event in (started(sizes=[64]), prepared("cblas", status=status)):
         table.note(event)
-    table.update([])
+    table.update([""])
     console = Console(file=io.StringIO(), width=80, height=20, force_terminal=True, _environ={})
     word = "…" if status == "ok" else status
     segments = [segment for segment in console.render(table) if segment.text.strip() == word]
@@ -452,7 +452,7 @@ def test_verdicts_are_marked_as_provisional_by_being_faint() -> None:
     table = LiveTable()
     for event in (started(), *a_set(0), *a_set(1)):
         table.note(event)
-    table.update([])
+    table.update([""])
     console = Console(file=io.StringIO(), width=160, height=20, force_terminal=True, _environ={})
     styles = {segment.text.strip(): str(segment.style) for segment in console.render(table)}
     assert styles["faster"] == "dim green"
@@ -658,7 +658,7 @@ def test_the_quantiles_are_loaded_when_a_second_set_starts(monkeypatch: pytest.M
     monkeypatch.setattr(statistics, "t_interval", counting)
     for event in (started(), *a_set(0)):
         table.note(event)
-        table.update([])
+        table.update([""])
     assert not asked
     table.note(SetStarted(set=1, workers=["numpy"]))
     assert asked == [2]
@@ -670,7 +670,8 @@ def test_nothing_heavy_is_imported_before_a_second_set() -> None:
         "from gemmscope.report.progress import Progress\n"
         "from gemmscope.report.live import LiveTable\n"
         "table = LiveTable()\n"
-        "table.update([])\n"
+        "table.update(["
+        "])\n"
         "heavy = {'scipy', 'numpy', 'torch', 'mlx', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
