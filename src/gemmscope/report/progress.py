@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 # Where drawing takes long, it is done less often: it never takes more than this share of the time.
 _MAX_SHARE = 0.01
+# What the worker of the reference workload is called.
+_REFERENCE_NAME = "reference"
 
 
 class _Activity(NamedTuple):
@@ -61,9 +63,9 @@ class Progress:
     a thread that refreshes would disturb the measurement.
 
     Args:
-        console: Where to; standard error unless told.
+        console: Where it is shown; by default on standard error.
         clock: A steady clock, in seconds.
-        earlier: What has happened in a run that goes on: the table begins with it.
+        earlier: The events of the earlier part of a resumed run: the table begins with them.
     """
 
     def __init__(
@@ -148,7 +150,7 @@ class Progress:
                 self._started = self._clock()
                 self._seconds, self._sets = event.settings.seconds, event.settings.sets
                 self._shape_width = max(map(len, event.settings.shapes), default=0)
-                self._worker_width = max((len(backend.worker) for backend in event.backends), default=0)
+                self._worker_width = max(map(len, [_REFERENCE_NAME, *(backend.worker for backend in event.backends)]))
             case SetStarted():
                 starting = f"starting {words.count(len(event.workers), 'worker')}"
                 self._activity = _Activity(self._set(event.set), step=starting)
@@ -188,7 +190,7 @@ class Progress:
         return f"{Shape.parse(text).full_title:{self._shape_width}}"
 
     def _worker(self, name: str) -> str:
-        return f"{'reference' if name == REFERENCE else words.line(name):{self._worker_width}}"
+        return f"{_REFERENCE_NAME if name == REFERENCE else words.line(name):{self._worker_width}}"
 
     def _status(self, now: float) -> list[str]:
         """The line beneath the table, and what is left of it in terminals that are narrower and narrower.
