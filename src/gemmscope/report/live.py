@@ -1,8 +1,8 @@
 """The table of a run in progress: what is known so far of every backend at every shape.
 
 Events go in and lines come out; :mod:`gemmscope.report.progress` decides when to draw. All of it happens between turns,
-where time spent is the harness's overhead. So taking in an event costs next to nothing, and a drawing computes only
-what has changed: the sets that have had samples since the last one, and the cells that these sets belong to.
+where time spent is the harness's overhead. So taking in an event costs next to nothing, and a drawing computes medians
+and ratios only of sets that have had samples since the last one.
 """
 
 from __future__ import annotations
@@ -83,6 +83,17 @@ class _Cell:
             self.samples.setdefault(possible[0].set, []).extend(possible)
             self.new.add(possible[0].set)
 
+    def update_medians(self) -> None:
+        """Computes the medians of sets with new samples."""
+        for set_ in self.new:
+            self.medians |= statistics.set_medians(self.samples[set_])
+
+    def update_ratios(self, baseline: _Cell) -> None:
+        """Computes the ratios of sets in which this cell or the baseline has new samples."""
+        for set_ in self.new | baseline.new:
+            ratios, _ = statistics.set_ratios(self.samples.get(set_, ()), baseline.samples.get(set_, ()))
+            self.ratios |= ratios
+
 
 class LiveTable:
     """A rich renderable of a run's state: a row for every backend, and a block of columns for every shape.
@@ -123,13 +134,12 @@ class LiveTable:
             case SetFinished():
                 self._running = None
             case BackendProbed() if event.status != "ok":
-                for cell in self._cells_of(event.backend):
+                for cell in self._cells_of([event.backend]):
                     if cell.status == "ok" and not cell.samples:  # one that is lost later keeps its figures
                         cell.status = event.status
             case WorkerEnded():
-                for cell in self._cells_of(
-                    *(name for name, one in self._backends.items() if one.worker == event.worker)
-                ):
+                hosted = [name for name, backend in self._backends.items() if backend.worker == event.worker]
+                for cell in self._cells_of(hosted):
                     cell.status = "failed" if cell.status == "ok" else cell.status
             case CellPrepared() | CellFailed() if event.key in self._cells:
                 cell = self._cells[event.key]
@@ -154,7 +164,7 @@ class LiveTable:
         if shape in self._shapes:
             self._current = shape
 
-    def _cells_of(self, *backends: str) -> list[_Cell]:
+    def _cells_of(self, backends: Sequence[str]) -> list[_Cell]:
         return [cell for key, cell in self._cells.items() if key.backend in backends]
 
     # --- Figures ------------------------------------------------------------------------------------------------------
@@ -163,8 +173,7 @@ class LiveTable:
         """Computes what has changed, to be drawn.
 
         Args:
-            status: The line beneath the table, in versions from the longest to the shortest: the first that fits is
-                drawn.
+            status: The line beneath the table in several lengths, the longest first: the first that fits is drawn.
         """
         self._status = status
         for shape in self._shapes:
@@ -174,18 +183,15 @@ class LiveTable:
         comparable = [name for name, backend in self._backends.items() if backend.multiplies]
         baseline = baseline_of([name for name in comparable if cells[name].status == "ok"])
         if baseline != self._baselines.get(shape):
-            self._baselines[shape] = baseline
+            self._baselines[shape] = baseline  # and every ratio is another
             for cell in cells.values():
                 cell.ratios.clear()
                 cell.new.update(cell.samples)
         for cell in cells.values():
-            for set_ in cell.new:
-                cell.medians |= statistics.set_medians(cell.samples[set_])
-        for cell in (cells[name] for name in comparable if baseline not in ("", name)):
-            other = cells[baseline]
-            for set_ in cell.new | other.new:
-                ratios, _ = statistics.set_ratios(cell.samples.get(set_, ()), other.samples.get(set_, ()))
-                cell.ratios |= ratios
+            cell.update_medians()
+        for name in comparable:
+            if baseline not in ("", name):
+                cells[name].update_ratios(cells[baseline])
         for cell in cells.values():
             cell.new.clear()
 
@@ -290,7 +296,7 @@ def _interval(by_set: dict[int, float], running: int | None) -> Interval | None:
     return _ratio_interval(done) if len(done) > 1 else None
 
 
-# Kept, for as many cells as can be on a screen: it changes only once in a set, and is most of what a cell costs.
+# Cached, since it changes only when a set is done, and takes most of the time that a cell takes.
 _ratio_interval = functools.lru_cache(maxsize=1024)(statistics.ratio_interval)
 
 
@@ -316,7 +322,7 @@ def _one_line(text: str) -> Text:
 
 
 def _trimmed(line: list[Segment]) -> list[Segment]:
-    """A line without spaces at its end: not all terminals fold those, and then nobody knows how high the table is."""
+    """A line without the spaces at its end: only some terminals fold those, so they would make the height uncertain."""
     while line and not line[-1].text.strip():
         line = line[:-1]
     return [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)] if line else []

@@ -157,7 +157,7 @@ class Progress:
                 if self._live is None:
                     self._print(f"{self._set(event.set)}: {starting}; {self._remaining(self._clock())}")
             case ShapeStarted():
-                self._activity = _Activity(self._set(event.set), self._shape(event.shape), "preparing and verifying")
+                self._activity = _Activity(self._set(event.set), self._shape(event.shape), "preparing")
             case TurnStarted():
                 step, worker = f"round {event.round + 1:>2}", self._worker(event.worker)
                 self._activity = _Activity(self._set(event.set), self._shape(event.shape), step, worker)
@@ -199,8 +199,8 @@ class Progress:
         grow and shrink.
         """
         doing, left = self._activity, f"{self._remaining(now):{len('about 59 min 59 s to go')}}"
-        times = f"{words.span(now - self._started)} elapsed,  {left}"
-        times = f"{times:{len('59 min 59 s elapsed,  about 59 min 59 s to go')}}"
+        times = f"{words.span(now - self._started)} elapsed, {left}"
+        times = f"{times:{len('59 min 59 s elapsed, about 59 min 59 s to go')}}"
         lines = (
             (*doing, times),
             (doing.set, doing.step, doing.worker, times),
