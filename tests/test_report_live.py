@@ -28,12 +28,12 @@ from gemmscope.records.events import (
 )
 from gemmscope.records.model import SCHEMA, BackendRecord, Sample
 from gemmscope.records.words import MICRO, TIMES
-from gemmscope.report.live import LiveTable, Part
+from gemmscope.report.live import LiveTable
 from gemmscope.report.progress import Progress
 from tests.builders import make_backend, make_machine, make_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gemmscope.records.events import Event
 
@@ -228,16 +228,30 @@ def absent(name: str, **more: Any) -> BackendProbed:
     return BackendProbed(set=0, backend=name, status="unavailable", reason="no gpu", **more)
 
 
-def drawn(*events: Event, width: int = 160, height: int = 40, **options: Any) -> list[str]:
-    """The lines of the table itself."""
-    table = LiveTable(**options)
+class Ascii(io.StringIO):
+    encoding = "ascii"
+
+
+def table_of(*events: Event, status: Sequence[str] = ("status",)) -> LiveTable:
+    table = LiveTable()
     for event in events:
         table.note(event)
-    table.update([Part("status")])
-    file = io.StringIO()
+    table.update(status)
+    return table
+
+
+def drawn(*events: Event, width: int = 160, height: int = 40, file: io.StringIO | None = None) -> list[str]:
+    """The lines of the table itself."""
+    file = file or io.StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None, _environ={})
-    console.print(table, end="")
+    console.print(table_of(*events), end="")
     return file.getvalue().split("\n")
+
+
+def styles_of(table: LiveTable) -> dict[str, str]:
+    """The style of every piece of text, the last where a text occurs more than once."""
+    console = Console(file=io.StringIO(), width=160, height=20, force_terminal=True, _environ={})
+    return {segment.text.strip(): str(segment.style) for segment in console.render(table)}
 
 
 def half_widths(row: str) -> list[float]:
@@ -372,6 +386,16 @@ def test_without_numpy_the_others_are_compared_with_the_first_that_can_be_measur
     assert screen.row("torch-cpu").endswith(" 1")
 
 
+def test_the_baseline_is_that_of_the_results() -> None:
+    start = msgspec.structs.replace(
+        started(sizes=[64]), backends=[make_backend(name) for name in ("null-python", "torch-cpu", "cblas")]
+    )
+    taken = [samples(backend.name, 64, set_, 0) for set_ in range(2) for backend in start.backends]
+    (comparison,) = assemble([start, *(prepared(backend.name) for backend in start.backends), *taken]).comparisons
+    assert comparison.baseline == "torch-cpu"
+    assert "/ torch-cpu" in drawn(start, *taken)[1]
+
+
 def test_the_reference_throughput_and_what_was_not_asked_for_are_not_shown() -> None:
     before = drawn(started())
     after = drawn(
@@ -428,7 +452,7 @@ def test_wide_characters_count_as_two() -> None:
 
 def test_a_terminal_that_has_only_ascii_gets_it() -> None:
     sets = [event for set_ in range(2) for event in a_set(set_)]
-    text = "\n".join(drawn(started(), *sets, in_ascii=True))
+    text = "\n".join(drawn(started(), *sets, file=Ascii()))
     assert text.isascii()
     assert "4.01 us" in text
     assert [len(line) for line in text.split("\n")] == [len(line) for line in drawn(started(), *sets)]
@@ -438,23 +462,12 @@ def test_a_terminal_that_has_only_ascii_gets_it() -> None:
     ("status", "style"), [("failed", "red"), ("skipped", "dim"), ("unavailable", "dim"), ("ok", "dim")]
 )
 def test_what_is_missing_is_grey_and_what_failed_is_red(status: Any, style: str) -> None:
-    table = LiveTable()
-    for event in (started(sizes=[64]), prepared("cblas", status=status)):
-        table.note(event)
-    table.update([])
-    console = Console(file=io.StringIO(), width=80, height=20, force_terminal=True, _environ={})
-    word = "…" if status == "ok" else status
-    segments = [segment for segment in console.render(table) if segment.text.strip() == word]
-    assert str(segments[-1].style) == style
+    styles = styles_of(table_of(started(sizes=[64]), prepared("cblas", status=status)))
+    assert styles["…" if status == "ok" else status] == style
 
 
 def test_verdicts_are_marked_as_provisional_by_being_faint() -> None:
-    table = LiveTable()
-    for event in (started(), *a_set(0), *a_set(1)):
-        table.note(event)
-    table.update([])
-    console = Console(file=io.StringIO(), width=160, height=20, force_terminal=True, _environ={})
-    styles = {segment.text.strip(): str(segment.style) for segment in console.render(table)}
+    styles = styles_of(table_of(started(), *a_set(0), *a_set(1)))
     assert styles["faster"] == "dim green"
     assert styles["slower"] == "dim red"
     assert styles["same"] == "dim"
@@ -484,7 +497,7 @@ def test_a_narrow_terminal_shows_the_shape_in_hand(screen: Screen) -> None:
             assert f"▸ {title(size)}" in screen.lines[0]
             assert screen.lines[-2] == "(+2 more shapes)"
             screen.show(TurnStarted(set=0, round=0, shape=shape(size), worker="numpy"))
-            assert re.fullmatch(r"set 1 of 5  round  1  numpy  about 1 min \d+ s to go", screen.lines[-1])
+            assert re.fullmatch(r"set 1 of 5  round  1  numpy +about 1 min \d+ s to go", screen.lines[-1])
 
 
 def test_shapes_change_only_when_they_must() -> None:
@@ -525,6 +538,13 @@ def test_a_tiny_terminal_gets_the_status_alone(width: int, height: int) -> None:
     assert drawn(started(), *a_set(0), width=width, height=height) == ["status"]
 
 
+@pytest.mark.parametrize(("width", "line"), [(80, "a long line   b"), (14, "a line b"), (8, "short"), (5, "sho…")])
+def test_the_first_status_that_fits_is_drawn(width: int, line: str) -> None:
+    table = table_of(started(), status=["a long line   b", "a line b   ", "short"])
+    console = Console(file=io.StringIO(), width=width, height=5, force_terminal=True, _environ={})
+    assert "".join(segment.text for segment in console.render(table)) == line
+
+
 def test_what_goes_wrong_stands_above_the_table(screen: Screen) -> None:
     screen.show(started(make_backend("mlx-gpu")), *a_set(0)[:-1], absent("mlx-gpu"), *a_set(1))
     assert screen.lines[0] == "mlx-gpu: unavailable: no gpu"
@@ -560,10 +580,32 @@ def test_a_terminal_that_is_resized_is_drawn_anew() -> None:
 # --- What it costs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[int]]]:
+    """What is computed: the median or ratio of a cell, with the sets of its samples, and intervals."""
+    found: list[tuple[str, set[int]]] = []
+
+    def record(name: str, sets_of: Callable[..., set[int]]) -> None:
+        original = getattr(statistics, name)
+
+        def recording(*args: Any) -> Any:
+            found.append((name, sets_of(*args)))
+            return original(*args)
+
+        monkeypatch.setattr(statistics, name, recording)
+
+    def sets(*cells: Sequence[Sample]) -> set[int]:
+        return {sample.set for samples in cells for sample in samples}
+
+    record("set_medians", sets)
+    record("set_ratios", sets)
+    record("t_interval", lambda *_: set())
+    return found
+
+
 def test_between_two_drawings_nothing_is_computed_and_nothing_written(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
+    screen: Screen, computed: list[tuple[str, set[int]]]
 ) -> None:
-    computed = counted(monkeypatch)
     screen.show(started())
     computed.clear()
     writes = screen.terminal.writes
@@ -573,56 +615,26 @@ def test_between_two_drawings_nothing_is_computed_and_nothing_written(
     assert screen.terminal.writes == writes
 
 
-def test_a_drawing_computes_a_cell_once_and_only_cells_that_had_samples(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
+def test_a_drawing_computes_only_the_set_in_hand_of_cells_that_had_samples(
+    screen: Screen, computed: list[tuple[str, set[int]]]
 ) -> None:
     screen.show(started(), *a_set(0), *a_set(1))
-    computed = counted(monkeypatch)
+    computed.clear()
     events = [event for round_ in range(500) for event in a_round(64, 2, round_)]
     rate = 100  # events a second, for 35 seconds
     screen.show(*events, seconds=1 / rate)
+    # Neither a set nor an interval that is done is computed again.
+    assert {(name, *sets) for name, sets in computed} == {("set_medians", 2), ("set_ratios", 2)}
     drawings = len(events) / rate * 4
-    assert drawings * 3 <= computed.count("cell") <= drawings * len(WORKERS)
-    # The last set is still going on: an interval of time and, but for NumPy, one of the ratio, for each cell.
-    assert computed.count("interval") <= 2 * computed.count("cell")
+    assert drawings * 3 <= sum(name == "set_medians" for name, _ in computed) <= drawings * len(WORKERS)
+    assert sum(name == "set_ratios" for name, _ in computed) <= drawings * (len(WORKERS) - 1)
+
     computed.clear()
     screen.show(TurnStarted(set=2, round=500, shape=shape(64), worker="cblas"), samples("cblas", 64, 2, 500))
-    assert computed.count("cell") <= len(WORKERS)
+    assert [name for name, _ in computed] == ["set_medians", "set_ratios"]
     computed.clear()
     screen.show(*(TurnStarted(set=2, round=i, shape=shape(64), worker="cblas") for i in range(100)))
     assert not computed
-
-
-def test_a_sample_is_looked_at_once(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Sample] = []
-    per_call = statistics.per_call
-
-    def counting(sample: Sample) -> float:
-        looked.append(sample)
-        return per_call(sample)
-
-    monkeypatch.setattr(statistics, "per_call", counting)
-    events = [event for set_ in range(3) for event in a_set(set_)]
-    screen.show(started(), *events)
-    assert len(looked) == sum(len(event.samples) for event in events if isinstance(event, SamplesTaken))
-
-
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A word for every cell and every interval that is computed."""
-    computed: list[str] = []
-
-    def count(owner: Any, name: str, word: str) -> None:
-        original = getattr(owner, name)
-
-        def counting(*args: Any, **kwargs: Any) -> Any:
-            computed.append(word)
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, counting)
-
-    count(LiveTable, "_figures", "cell")
-    count(statistics, "ratio_interval", "interval")
-    return computed
 
 
 def test_a_terminal_that_is_slow_is_drawn_less_often() -> None:
@@ -647,7 +659,6 @@ def test_a_terminal_that_is_slow_is_drawn_less_often() -> None:
 
 
 def test_the_quantiles_are_loaded_when_a_second_set_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = LiveTable()
     asked: list[int] = []
     t_interval = statistics.t_interval
 
@@ -656,9 +667,7 @@ def test_the_quantiles_are_loaded_when_a_second_set_starts(monkeypatch: pytest.M
         return t_interval(values, *confidence)
 
     monkeypatch.setattr(statistics, "t_interval", counting)
-    for event in (started(), *a_set(0)):
-        table.note(event)
-        table.update([])
+    table = table_of(started(), *a_set(0))
     assert not asked
     table.note(SetStarted(set=1, workers=["numpy"]))
     assert asked == [2]
@@ -670,7 +679,8 @@ def test_nothing_heavy_is_imported_before_a_second_set() -> None:
         "from gemmscope.report.progress import Progress\n"
         "from gemmscope.report.live import LiveTable\n"
         "table = LiveTable()\n"
-        "table.update([])\n"
+        "table.update(["
+        "])\n"
         "heavy = {'scipy', 'numpy', 'torch', 'mlx', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -167,10 +168,37 @@ def test_on_a_terminal_the_line_says_where_the_run_is() -> None:
         progress(started())
         clock.now = 34.0
         progress(turn(11))
-        assert f"set 2 of 5  {SHAPE}  round 12  torch  34 s gone,  about 1 min 6 s to go" in screen.written()
+        assert f"set 2 of 5  {SHAPE}  round 12  torch      34 s elapsed, about 1 min 6 s to go" in screen.written()
         clock.now = 101.0
         progress(turn(12))
-        assert "1 min 41 s gone,  should end soon" in screen.written()
+        assert "1 min 41 s elapsed, should end soon" in screen.written()
+
+
+def test_the_worker_of_the_reference_workload_has_a_name_that_says_so() -> None:
+    screen = Screen()
+    with Progress(screen.console, Clock()) as progress:
+        progress(turn(0, worker="canary"))
+        assert "round  1  reference  0 s elapsed" in screen.written()
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (97, f"set 2 of 5  {SHAPE}  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
+        (80, "set 2 of 5  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
+        (60, "set 2 of 5  round  1  torch      about 1 min 6 s to go"),
+        (50, "set 2 of 5  round  1  about 1 min 6 s to go"),
+        (20, "set 2 of 5  round …"),
+    ],
+)
+def test_a_narrow_terminal_gets_the_most_important_of_the_line(width: int, line: str) -> None:
+    screen, clock = Screen(width), Clock()
+    with Progress(screen.console, clock) as progress:
+        progress(started())
+        clock.now = 34.0
+        screen.written()
+        progress(turn(0))
+        assert line in [text.rstrip() for text in re.split(r"\n|\r|\x1b\[[?\d;]*[a-zA-Z]", screen.written())]
 
 
 def test_on_a_terminal_a_set_that_starts_is_shown_at_once() -> None:
@@ -178,7 +206,7 @@ def test_on_a_terminal_a_set_that_starts_is_shown_at_once() -> None:
     with Progress(screen.console, clock) as progress:
         progress(started())
         progress(SetStarted(set=0, workers=["numpy"]))
-        assert "set 1 of 5  starting 1 worker  0 s gone,  about 1 min 40 s to go" in screen.written()
+        assert "set 1 of 5  starting 1 worker  0 s elapsed, about 1 min 40 s to go" in screen.written()
 
 
 def test_on_a_terminal_it_is_refreshed_at_most_four_times_a_second() -> None:

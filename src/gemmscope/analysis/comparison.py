@@ -66,6 +66,15 @@ def corrected(comparisons: Sequence[PairwiseComparison]) -> list[PairwiseCompari
     return [one if holds else one._replace(verdict="unclear") for one, holds in zip(comparisons, held, strict=True)]
 
 
+def baseline_of(measured: Sequence[str]) -> str:
+    """The backend that the others at a shape are compared with: ``numpy-cpu``, or else the first; ``""`` if none.
+
+    Args:
+        measured: The backends that multiply and could be measured in latency, in the order of the run.
+    """
+    return BASELINE if BASELINE in measured else next(iter(measured), "")
+
+
 def compare_with_baseline(
     cells: Sequence[Cell], settings: Settings, backends: Mapping[str, BackendRecord]
 ) -> list[Comparison]:
@@ -92,7 +101,7 @@ def compare_with_baseline(
         names = [name for name, mode in here if mode == "latency"]
         if not names:
             continue
-        baseline = BASELINE if BASELINE in names else names[0]
+        baseline = baseline_of(names)
         for (backend, mode), cell in here.items():
             other = here.get((baseline, mode), here[baseline, "latency"])
             if backend != baseline and (found := compare_cells(cell, other, settings.margin)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rich.control import Control
 from rich.live import Live
@@ -25,8 +25,10 @@ from gemmscope.records.events import (
     Warned,
     WorkerEnded,
 )
-from gemmscope.report.live import LiveTable, Part
+from gemmscope.records.model import REFERENCE
+from gemmscope.report.live import LiveTable
 from gemmscope.report.output import Console
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +37,22 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from gemmscope.records.events import Event
+    from gemmscope.records.model import Status
 
 _REFRESH_SECONDS = 0.25
 # Where drawing takes long, it is done less often: it never takes more than this share of the time.
-_SHARE = 0.01
+_MAX_SHARE = 0.01
+# What the worker of the reference workload is called.
+_REFERENCE_NAME = "reference"
+
+
+class _Activity(NamedTuple):
+    """What is going on, as it is shown."""
+
+    set: str = ""
+    shape: str = ""
+    step: str = "starting"
+    worker: str = ""
 
 
 class Progress:
@@ -49,9 +63,9 @@ class Progress:
     a thread that refreshes would disturb the measurement.
 
     Args:
-        console: Where to; standard error unless told.
+        console: Where it is shown; by default on standard error.
         clock: A steady clock, in seconds.
-        earlier: What has happened in a run that goes on: the table begins with it.
+        earlier: The events of the earlier part of a resumed run: the table begins with them.
     """
 
     def __init__(
@@ -62,18 +76,17 @@ class Progress:
     ) -> None:
         self._console = console or Console(stderr=True)
         self._earlier = earlier
-        self._ascii = not self._console.encoding.startswith("utf")
         self._clock = clock
         self._live: Live | None = None
-        self._table = LiveTable(in_ascii=self._ascii)
+        self._table = LiveTable()
         self._next = float("-inf")
-        self._told: set[tuple[str, ...]] = set()
+        self._reported: set[tuple[str, ...]] = set()
         self._started = clock()
         self._seconds = 0.0
         self._sets = 0
-        # The widths that shapes and workers are given, so that what stands behind them does not move.
-        self._widest_shape = self._widest_worker = 0
-        self._doing = [Part("starting")]
+        # The widths of the widest shape and worker: what stands behind them must not move.
+        self._shape_width = self._worker_width = 0
+        self._activity = _Activity()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -119,7 +132,7 @@ class Progress:
             self._unfold()
             self._live.update(self._table, refresh=True)
             done = self._clock()
-            self._next = max(now + _REFRESH_SECONDS, done + (done - now) / _SHARE)
+            self._next = max(now + _REFRESH_SECONDS, done + (done - now) / _MAX_SHARE)
 
     def _unfold(self) -> None:
         """Erases the lines that the table has more than was drawn, since the terminal became narrower and folded it.
@@ -131,82 +144,93 @@ class Progress:
             up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
             self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up * lines))
 
-    def _note(self, event: Event) -> None:  # noqa: C901  (one case for each kind of event)
+    def _note(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
             case RunStarted():
                 self._started = self._clock()
                 self._seconds, self._sets = event.settings.seconds, event.settings.sets
-                self._widest_shape = max(map(len, event.settings.shapes), default=0)
-                self._widest_worker = max((len(backend.worker) for backend in event.backends), default=0)
+                self._shape_width = max(map(len, event.settings.shapes), default=0)
+                self._worker_width = max(map(len, [_REFERENCE_NAME, *(backend.worker for backend in event.backends)]))
             case SetStarted():
-                started = f"starting {words.count(len(event.workers), 'worker')}"
-                self._doing = [Part(self._set(event.set)), Part(started)]
+                starting = f"starting {words.count(len(event.workers), 'worker')}"
+                self._activity = _Activity(self._set(event.set), step=starting)
                 if self._live is None:
-                    self._say(f"{self._set(event.set)}: {started}; {self._remaining(self._clock())}")
+                    self._print(f"{self._set(event.set)}: {starting}; {self._remaining(self._clock())}")
             case ShapeStarted():
-                self._doing = [*self._place(event), Part("preparing and comparing")]
+                self._activity = _Activity(self._set(event.set), self._shape(event.shape), "preparing")
             case TurnStarted():
-                worker = f"{words.line(event.worker):{self._widest_worker}}"
-                self._doing = [*self._place(event), Part(f"round {event.round + 1:>2}"), Part(worker, rank=1)]
+                step, worker = f"round {event.round + 1:>2}", self._worker(event.worker)
+                self._activity = _Activity(self._set(event.set), self._shape(event.shape), step, worker)
             case SetFinished():
-                self._doing = [Part(self._set(event.set)), Part("done")]
+                self._activity = _Activity(self._set(event.set), step="done")
             case BackendProbed() if event.status != "ok":
                 remedy = f" ({words.line(event.remedy)})" if event.remedy else ""
-                self._say_once(
-                    (event.status, event.backend), f"{event.backend}: {event.status}: {event.reason}{remedy}", "yellow"
-                )
-            case CellPrepared() | CellFailed():
-                self._note_cell(event)
+                text = f"{event.backend}: {event.status}: {event.reason}{remedy}"
+                self._print_once((event.status, event.backend), text, "yellow")
+            case CellPrepared() if event.status != "ok":
+                self._print_cell(event, event.status)
+            case CellFailed():
+                self._print_cell(event, "failed")
             case WorkerEnded():
-                self._say(f"worker {event.worker} was lost: {event.reason}", "red")
+                self._print(f"worker {event.worker} was lost: {event.reason}", "red")
             case Warned():
-                self._say(f"warning: {event.text}", "yellow")
+                self._print(f"warning: {event.text}", "yellow")
             case RunFinished() if event.status == "partial":
-                self._say(f"the run was cut off after {words.span(self._clock() - self._started)}", "yellow")
+                self._print(f"the run was cut off after {words.span(self._clock() - self._started)}", "yellow")
             case _:
                 pass
 
-    def _note_cell(self, event: CellPrepared | CellFailed) -> None:
-        status = "failed" if isinstance(event, CellFailed) else event.status
-        if status == "ok":
-            return
-        shape = f"{event.m}{words.TIMES}{event.n}{words.TIMES}{event.k}"
-        name = event.backend if event.mode == "latency" else f"{event.backend}, {event.mode}"
-        self._say_once(
-            (status, name, shape), f"{name} at {shape}: {status}: {event.reason}", "red" if status == "failed" else ""
-        )
+    # --- The line beneath the table -----------------------------------------------------------------------------------
 
     def _set(self, index: int) -> str:
-        # A run that goes on measures the set that was cut off under a new number, beyond those asked for.
+        # A resumed run measures the set that was cut off under a new number, beyond those asked for.
         return f"set {index + 1} of {self._sets}" if index < self._sets else f"set {index + 1}"
 
-    def _place(self, event: ShapeStarted | TurnStarted) -> list[Part]:
-        """The set and the shape; the table says the shape too, so where there is no room for all it goes first."""
-        shape = words.line(event.shape).replace("x", words.TIMES)
-        return [Part(self._set(event.set)), Part(f"{shape:{self._widest_shape}}", rank=3)]
+    def _shape(self, text: str) -> str:
+        return f"{Shape.parse(text).full_title:{self._shape_width}}"
 
-    def _status(self, now: float) -> list[Part]:
-        return [
-            *self._doing,
-            Part(f"{words.span(now - self._started)} gone,", rank=2, room=len("59 min 59 s gone,")),
-            Part(self._remaining(now), room=len("about 59 min 59 s to go")),
-        ]
+    def _worker(self, name: str) -> str:
+        return f"{_REFERENCE_NAME if name == REFERENCE else words.line(name):{self._worker_width}}"
+
+    def _status(self, now: float) -> list[str]:
+        """The line beneath the table, and what is left of it in terminals that are narrower and narrower.
+
+        The shape goes first: the table shows it too. Times have a fixed width, so that no part comes and goes as they
+        grow and shrink.
+        """
+        doing, left = self._activity, f"{self._remaining(now):{len('about 59 min 59 s to go')}}"
+        times = f"{words.span(now - self._started)} elapsed, {left}"
+        times = f"{times:{len('59 min 59 s elapsed, about 59 min 59 s to go')}}"
+        lines = (
+            (*doing, times),
+            (doing.set, doing.step, doing.worker, times),
+            (doing.set, doing.step, doing.worker, left),
+            (doing.set, doing.step, left),
+        )
+        return ["  ".join(filter(None, line)) for line in lines]
 
     def _remaining(self, now: float) -> str:
         left = self._seconds - (now - self._started)
         return f"about {words.span(left)} to go" if left >= 1 else "should end soon"
 
-    def _say_once(self, key: tuple[str, ...], text: str, style: str) -> None:
-        # Every set finds the same things missing.
-        if key not in self._told:
-            self._told.add(key)
-            self._say(text, style)
+    # --- Lines that stay ----------------------------------------------------------------------------------------------
 
-    def _say(self, text: str, style: str = "") -> None:
+    def _print_cell(self, event: CellPrepared | CellFailed, status: Status) -> None:
+        text = f"{event.key.label} at {event.shape.full_title}: {status}: {event.reason}"
+        key = (status, event.key.label, str(event.shape))
+        self._print_once(key, text, "red" if status == "failed" else "")
+
+    def _print_once(self, key: tuple[str, ...], text: str, style: str) -> None:
+        # Every set finds the same things missing.
+        if key not in self._reported:
+            self._reported.add(key)
+            self._print(text, style)
+
+    def _print(self, text: str, style: str = "") -> None:
         """Prints a line that stays, above the table."""
         if self._live is not None:
             self._unfold()
-        self._console.print(self._text(words.line(text), style), soft_wrap=True)
-
-    def _text(self, text: str, style: str) -> Text:
-        return Text(words.in_ascii(text) if self._ascii else text, style if self._console.is_terminal else "")
+        line = words.line(text)
+        if self._console.options.ascii_only:
+            line = words.in_ascii(line)
+        self._console.print(Text(line, style if self._console.is_terminal else ""), soft_wrap=True)
