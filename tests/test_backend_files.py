@@ -148,9 +148,9 @@ def test_what_goes_wrong_in_a_worker_costs_only_itself(tmp_path, method, body, w
 
 
 def test_one_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
-    from gemmscope.measure import session
+    from gemmscope.measure import turns
 
-    monkeypatch.setattr(session, "_GRACE", 1.0)
+    monkeypatch.setattr(turns, "_GRACE", 5.0)
     body = (
         "def hang(self, loops, first):\n    time.sleep(1000 if loops > 100 else 1e-5 * loops)\n    return 1e-5 * loops"
     )

@@ -15,7 +15,7 @@ from gemmscope.backends.info import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode
-from gemmscope.records.model import Ceilings, Precision, Status
+from gemmscope.records.model import Ceilings, Measurement, Precision, Status
 from gemmscope.workload.shapes import Block
 
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
@@ -140,22 +140,6 @@ class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
     preparing: float
     calibrating: float
     settling: float
-
-
-class Measurement(Message, frozen=True, kw_only=True):
-    """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too.
-
-    The last three are what the worker used meanwhile, as in :class:`gemmscope.machine.usage.Use`.
-    """
-
-    start: float
-    first_pair: int
-    loops: int
-    seconds: float
-    cpu_seconds: float
-    efficiency_seconds: float | None = None
-    joules: float | None = None
-    cycles: float | None = None
 
 
 class TurnedCell(Message, frozen=True, kw_only=True):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import usage
-from gemmscope.measure.protocol import Measurement, PreparedCell, TurnedCell
+from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
+from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -251,8 +252,7 @@ def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:
     seconds = run(loops, first)
     used = meter.read().since(before)
     return Measurement(
-        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=used.seconds,
-        efficiency_seconds=used.efficiency_seconds, joules=used.joules, cycles=used.cycles,
+        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), **used._asdict()
     )  # fmt: skip
 
 
