@@ -51,8 +51,9 @@ class Use(NamedTuple):
 
     def since(self, earlier: Use) -> Use:
         """What was used between two readings of one meter."""
-        differences = (None if None in pair else pair[0] - pair[1] for pair in zip(self, earlier, strict=True))
-        return Use(*differences)
+        return Use._make(
+            None if now is None or before is None else now - before for now, before in zip(self, earlier, strict=True)
+        )
 
 
 class Meter:

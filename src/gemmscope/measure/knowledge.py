@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.measure.pacing import RATE_SECONDS
-from gemmscope.records.base import CellKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemmscope.records.base import Mode
+    from gemmscope.records.base import CellKey, Mode
     from gemmscope.workload.shapes import Shape
 
 

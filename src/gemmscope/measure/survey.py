@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.errors import WorkerLost
 from gemmscope.measure.inquiry import ask_each
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.protocol import Open, Opened, Probed
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.backends.info import BackendInfo
+    from gemmscope.errors import WorkerLost
     from gemmscope.measure.process import WorkerSpec
 
 _TIMEOUT = 120.0

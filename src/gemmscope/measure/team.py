@@ -15,7 +15,6 @@ from gemmscope.records.model import WorkerRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemmscope.backends.variant import Variant
     from gemmscope.measure.pacing import CellPace
     from gemmscope.measure.process import ReplyType, WorkerHandle
     from gemmscope.measure.protocol import Request
@@ -180,4 +179,3 @@ class Team:
     def _lose(self, member: Member, reason: str) -> None:
         self._end(member.handle)
         member.role.worker_lost(self._set, member.spec, reason)
-
