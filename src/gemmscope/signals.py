@@ -1,4 +1,4 @@
-"""Signals that ask a run to end, heeded once and never in the middle of something that must be whole."""
+"""Signals that ask a run to end: acted on once, and never in the middle of something that must be whole."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """What is inside is done to its end; a signal that came meanwhile is heeded then.
+        """What is inside is done to its end; a signal that came meanwhile takes effect then.
 
         Raises:
             RunInterrupted: At the end, if one came.

@@ -40,8 +40,8 @@ _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
 # A worker reads a request at once, unless it is still starting.
 _SEND_SECONDS = 120.0
-# How often it is looked whether a silent worker is still there.
-_LOOK_SECONDS = 1.0
+# How often to check whether a silent worker is still there.
+_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class WorkerProcess:
                 try:
                     view = view[os.write(self._requests, view) :]
                 except BrokenPipeError:
-                    raise self._ending() from None
+                    raise self._ended() from None
 
     def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
         """Waits for the reply to the request that was sent last.
@@ -167,19 +167,19 @@ class WorkerProcess:
                 left = deadline - time.perf_counter()
                 if left <= 0:
                     raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
-                ready = selector.select(min(left, _LOOK_SECONDS))
+                ready = selector.select(min(left, _CHECK_SECONDS))
                 if not ready and self._process.poll() is not None:
                     # A child that it has forked holds the pipes, so that they have no end.
-                    raise self._ending()
+                    raise self._ended()
                 for key, _ in ready:
                     if key.fd == self._errors:
-                        if not self._listen():
+                        if not self._read_errors():
                             selector.unregister(self._errors)
                     elif not self._read_replies():
-                        raise self._ending()
+                        raise self._ended()
 
     def close(self) -> None:
-        """Ends the worker: by the end of its pipe, or by force if it does not heed that. Safe to call twice."""
+        """Ends the worker: by the end of its pipe, or by force if that does not end it. Safe to call twice."""
         for name in ("_requests", "_lifeline", "_replies"):
             descriptor = getattr(self, name)
             if descriptor >= 0:
@@ -202,8 +202,8 @@ class WorkerProcess:
         self._decoder.feed(data)
         return bool(data)
 
-    def _listen(self) -> bool:
-        """Keeps the end of what the worker says on standard error, and forgets the rest."""
+    def _read_errors(self) -> bool:
+        """Keeps the end of what the worker writes to standard error; false at the end of it."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._errors, 65536)
             self._words.append(data[-_LAST_WORDS:])
@@ -220,13 +220,13 @@ class WorkerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _ending(self) -> WorkerLost:
+    def _ended(self) -> WorkerLost:
         """How the worker ended, in words, with the last line that it said."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
         self._kill()
         for _ in range(self._words.maxlen or 0):
-            if not self._listen():
+            if not self._read_errors():
                 break
         code = self._process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"

@@ -55,10 +55,9 @@ class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
 
 
 class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
-    """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls.
+    """Copy a shape's operands, compare results with float64 from ``first_pair`` on, and time a first few calls.
 
-    Cells whose seconds of one product an earlier set has told are not timed again; ``known`` has them by backend and
-    mode.
+    ``known`` has the seconds of a call that earlier sets have measured, by backend and mode: these are not timed again.
     """
 
     block: Block
@@ -120,7 +119,7 @@ class Described(Message, frozen=True, tag="described", kw_only=True):
 
 
 class PreparedCell(Message, frozen=True, kw_only=True):
-    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one product."""
+    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one call."""
 
     backend: str
     mode: Mode

@@ -35,7 +35,7 @@ _CEILINGS_SETS = 2
 
 
 class Session:
-    """Runs sets until the time is up. Everything that happens is told to the observer, and to nobody else.
+    """Runs sets until the time is up. The observer is told of everything that happens.
 
     Args:
         settings: What was asked for.
