@@ -99,6 +99,15 @@ def test_a_right_product_is_calibrated():
     assert cell.seconds == pytest.approx(1e-4)
 
 
+def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time):
+    def run(self, loops, first):
+        time.now += 5.0 if not self.calls else 0.0
+        return Plain.run(self, loops, first)
+
+    (cell,) = prepared(made(Plain, run=run))
+    assert cell.seconds == pytest.approx(1e-4, rel=0.05)
+
+
 def test_what_is_known_is_not_calibrated_again():
     backend = made(Plain)
     (cell,) = prepared(backend, known={"latency": 0.25})

@@ -11,7 +11,7 @@ from gemmscope.analysis.assemble import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use
-from gemmscope.records.model import Sample
+from gemmscope.records.model import Measurement, Sample
 
 TICK = 125 / 3 * 1e-9  # of Apple silicon: mach_timebase_info gives 125 / 3 nanoseconds
 SECOND = 24_000_000  # in such ticks
@@ -172,3 +172,8 @@ def test_thermal_states_are_those_of_macos_in_order():
 def test_only_macos_says_more():
     assert power.low_power_mode() is None
     assert power.thermal_state() is None
+
+
+def test_a_sample_has_all_that_is_metered_under_the_same_names():
+    assert set(Use._fields) < set(Sample.__struct_fields__)
+    assert {"set", "round", "turn", *Measurement.__struct_fields__} == set(Sample.__struct_fields__)
