@@ -178,7 +178,7 @@ def test_a_silent_worker_does_not_hold_up_a_long_request(memory, monkeypatch):
     with started(worker_for("cblas"), memory) as worker:
         prepared(worker)
         os.kill(worker.pid, signal.SIGSTOP)
-        with pytest.raises(WorkerLost, match="it took no request within 0 s, so it was ended"):
+        with pytest.raises(WorkerLost, match="it read no request within 0 s, so it was ended"):
             worker.send(MakeOperands(blocks=BLOCKS * 1000, seed=0))
         assert not psutil.pid_exists(worker.pid)
 
@@ -273,8 +273,8 @@ def test_a_worker_that_cannot_load_its_library_says_so(memory):
         ask(worker, Open(variants=[]), Opened)
 
 
-def test_another_answer_than_the_one_expected_is_no_answer(memory):
-    with started(worker_for("cblas"), memory) as worker, pytest.raises(WorkerLost, match="answered another question"):
+def test_the_reply_to_another_request_is_none(memory):
+    with started(worker_for("cblas"), memory) as worker, pytest.raises(WorkerLost, match="reply to another request"):
         ask(worker, Release(), Opened)
 
 

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 # A user's own setting wins.
 _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 
-# python(1); the last is set by the launcher of macOS's framework builds. Never run on macOS.
-_OF_ONE_INTERPRETER = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
+# Where an interpreter finds its packages: python(1); the last is set by the launcher of macOS's framework builds
+# (never run on macOS).
+_INTERPRETER_VARIABLES = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
 
 _WORKER = "gemmscope.measure.worker"
-# What the interpreter says where gemmscope, or one that has workers, is not installed.
+# The interpreter's message where gemmscope is not installed, or one that has no workers.
 _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
 
 _LAST_WORDS = 4096
@@ -140,7 +141,7 @@ class WorkerProcess:
             selector.register(self._requests, selectors.EVENT_WRITE)
             while view:
                 if not selector.select(_SEND_SECONDS):
-                    raise self._lose(f"it took no request within {_SEND_SECONDS:.0f} s, so it was ended")
+                    raise self._lose(f"it read no request within {_SEND_SECONDS:.0f} s, so it was ended")
                 try:
                     view = view[os.write(self._requests, view) :]
                 except BrokenPipeError:
@@ -162,7 +163,7 @@ class WorkerProcess:
                 if isinstance(reply, expected):
                     return reply
                 if reply is not None:
-                    reason = reply.reason if isinstance(reply, Refused) else "it answered another question"
+                    reason = reply.reason if isinstance(reply, Refused) else "it sent the reply to another request"
                     raise self._lose(reason)
                 left = deadline - time.perf_counter()
                 if left <= 0:
@@ -254,7 +255,8 @@ def open_standard_descriptors() -> None:
 def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, str]:
     """The environment of a worker: the user's, the harness's under it, and the variant's over it.
 
-    What tells our own interpreter where its packages are is kept from another: it would find ours in place of its own.
+    Variables that tell our interpreter where its packages are do not reach another one, which would load our packages
+    instead of its own.
     """
-    users = {name: value for name, value in os.environ.items() if not python or name not in _OF_ONE_INTERPRETER}
+    users = {name: value for name, value in os.environ.items() if not python or name not in _INTERPRETER_VARIABLES}
     return _HARNESS_ENVIRONMENT | users | dict(own)

@@ -4,7 +4,7 @@ A role says which GEMM a worker multiplies, under which key its samples are reco
 cell or the worker is lost.
 """
 
-# ruff: noqa: ARG002  (the reference workload need not look at all that a role is told)
+# ruff: noqa: ARG002  (the reference workload needs only some of the arguments that a role is given)
 
 from __future__ import annotations
 
@@ -179,8 +179,8 @@ class Subject(Role):
 class Reference(Role):
     """The worker of the reference workload: one fixed GEMM, timed in every round to see the machine change.
 
-    It shares nothing with the run's other cells, since its backend may be measured at other shapes as well. Without it
-    only drift is not watched.
+    It shares no knowledge with the run's other cells, since its backend may be one of those that are measured. If it is
+    lost, only drift is not watched.
     """
 
     watches = True
@@ -206,7 +206,7 @@ class Reference(Role):
         return list(backends)
 
     def known_seconds(self, shape: Shape, backends: Sequence[str]) -> dict[str, dict[Mode, float]]:
-        """Nothing: it is calibrated again at every shape, and takes no time to speak of."""
+        """Nothing: it is calibrated again at every shape, which takes hardly any time."""
         return {}
 
     def admit(self, set_: int, shape: Shape, cell: PreparedCell) -> CellKey | None:

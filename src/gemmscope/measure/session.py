@@ -109,7 +109,7 @@ class Session:
             self._observer(Warned(text=text))
 
     def _run_set(self, plan: SetPlan, team: Team, turns: Turns) -> bool:
-        """One set of fresh workers; returns whether any sample was taken that the run is about."""
+        """One set of fresh workers; returns whether any backend that the run is about was sampled."""
         now = self._schedule.budget.now
         begin = now()
         team.start(plan)

@@ -74,7 +74,7 @@ class Turns:
         self._spent = spent
 
     def measure(self, set_: SetPlan, plan: ShapePlan) -> bool:
-        """Measures a shape until its time is up; returns whether any sample was taken that the run is about."""
+        """Measures a shape until its time is up; returns whether any backend that the run is about was sampled."""
         self._observer(ShapeStarted(set=set_.number, shape=str(plan.shape)))
         members = [
             member for member in self._schedule.shuffled(self._team.members) if self._prepare(set_, plan.shape, member)
@@ -99,7 +99,7 @@ class Turns:
         backends = role.worth_preparing(set_, shape, member.backends)
         if not backends:
             return False
-        # Another pair is compared first in every set, so that slow results are compared on several pairs in the end.
+        # Another pair is compared first in every set, so that even a slow backend is compared on several pairs.
         request = Prepare(
             block=self._blocks[role.shape(shape)], backends=backends, first_pair=set_.number,
             known=role.known_seconds(shape, backends),
@@ -107,9 +107,7 @@ class Turns:
         prepared = self._team.ask(member, request, Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:
             return False
-        self._spent.add(
-            preparing=prepared.preparing, calibrating=prepared.calibrating, settling=prepared.settling
-        )  # fmt: skip
+        self._spent.add(preparing=prepared.preparing, calibrating=prepared.calibrating, settling=prepared.settling)
         for cell in prepared.cells:
             key = role.admit(set_.number, shape, cell)
             if key is not None:
@@ -119,7 +117,7 @@ class Turns:
         return True
 
     def _take_round(self, set_: int, round_: int, shape: Shape, members: Sequence[Member]) -> bool:
-        """A turn for every worker with a cell that is due; returns whether any sample was taken for comparison."""
+        """A turn for every worker with a cell that is due; returns what :meth:`measure` returns."""
         measured = False
         for turn, member in enumerate(self._schedule.shuffled(member for member in members if member.cells)):
             due = [cell for cell in member.cells if cell.pace.is_due(round_)]
@@ -130,7 +128,7 @@ class Turns:
         return measured
 
     def _take_turn(self, set_: int, round_: int, turn: int, member: Member, due: Sequence[ActiveCell]) -> bool:
-        """One worker's go; returns whether it has taken any sample."""
+        """One worker's turn; returns whether it has taken any sample."""
         request = TakeTurn(
             cells=[
                 TurnCell(backend=cell.backend, mode=cell.key.mode, loops=cell.pace.loops, samples=cell.pace.samples,
