@@ -71,7 +71,7 @@ def test_the_guides_example_is_complete(tmp_path):
     assert "scipy-blas" in listed.stdout
     assert ":copy" in listed.stdout
     done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-blas,scipy-blas:copy",
-                      "--sizes", "64,256", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
+                      "--sizes", "64,96", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
                       "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")

@@ -99,9 +99,10 @@ def test_a_right_product_is_calibrated():
     assert cell.seconds == pytest.approx(1e-4)
 
 
-def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time):
+@pytest.mark.parametrize("held_up", [0.03, 5.0])
+def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time, held_up):
     def run(self, loops, first):
-        time.now += 5.0 if not self.calls else 0.0
+        time.now += held_up if not self.calls else 0.0
         return Plain.run(self, loops, first)
 
     (cell,) = prepared(made(Plain, run=run))

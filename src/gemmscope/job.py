@@ -50,7 +50,7 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Job:
-    """One run, checked and ready to start: its settings, its folder, and what an earlier part of it has measured."""
+    """One run, checked and ready to start: its settings, its folder, and the events of an earlier part of it."""
 
     settings: Settings
     folder: Path
@@ -148,13 +148,11 @@ class Job:
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
+        start = self.earlier[0] if self.earlier else self._start()
+        assert isinstance(start, RunStarted)  # noqa: S101  (a resumed job was checked for it)
         if not self.earlier:
-            start = self._start()
             observe(start)
         else:
-            begun = self.earlier[0]
-            assert isinstance(begun, RunStarted)  # noqa: S101  (a resumed job was checked for it)
-            start = begun
             if observer is not None:
                 observer(start)
             for change in changes_since(start, _build.VERSION, self.machine):
