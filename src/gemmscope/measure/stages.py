@@ -48,7 +48,7 @@ _STEADY_BLOCK = 2e-3
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
 
-# From here on the calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole
+# From here on a calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole
 # run. A busy machine may hold up a call for so long, but hardly twice.
 _TIMED_TWICE = 10e-3
 
