@@ -24,7 +24,7 @@ SITE = Path(sysconfig.get_path("purelib"))
 def venv(tmp_path_factory):
     """An environment of its own, with the packages of this one beside its own; named so that a path needs care."""
     folder = tmp_path_factory.mktemp("other") / "old+venv=2"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=600)
     # As a .pth file does, and in the same order: what the environment itself has comes first.
     paths = [path for path in sys.path if "site-packages" in path]
     (site_of(folder) / "ours.pth").write_text("\n".join(paths))

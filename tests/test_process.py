@@ -47,7 +47,7 @@ def memory():
     shared = SharedMemory.create(BLOCKS[-1].end)
     with started(WorkerSpec("reference", "reference", {}, []), shared) as worker:
         worker.send(MakeOperands(blocks=BLOCKS, seed=0))
-        worker.receive(Done, 60)
+        worker.receive(Done, 600)
     yield shared
     shared.close()
 
@@ -66,7 +66,7 @@ def worker_for(*texts):
     return spec
 
 
-def ask(worker, request, expected, timeout=60):
+def ask(worker, request, expected, timeout=600):
     worker.send(request)
     return worker.receive(expected, timeout)
 
@@ -192,7 +192,7 @@ def test_a_worker_whose_child_holds_its_pipes_is_still_seen_to_end(memory):
         try:
             os.kill(worker.pid, signal.SIGKILL)
             with pytest.raises(WorkerLost, match="SIGKILL"):
-                worker.receive(Turned, 60)
+                worker.receive(Turned, 600)
         finally:
             os.close(descriptor)
             os.close(holder)
@@ -246,7 +246,7 @@ def test_a_worker_at_work_ends_with_its_orchestrator(memory):
         "blocks = layout([Shape(256, 256, 256)], 10)\n"
         "memory = SharedMemory.create(blocks[-1].end)\n"
         "worker = WorkerProcess(worker_for('cblas'), memory)\n"
-        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(Done, 60)\n"
+        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(Done, 600)\n"
         "prepared(worker, blocks[0])\n"
         "worker.send(turn('cblas', samples=1, loops=10**9))\n"
         "print(worker.pid, flush=True); time.sleep(60)\n"
