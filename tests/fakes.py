@@ -10,7 +10,6 @@ from gemmscope.measure.protocol import (
     Done,
     MakeOperands,
     MeasureCeilings,
-    Measurement,
     Open,
     Opened,
     Prepare,
@@ -24,7 +23,7 @@ from gemmscope.measure.protocol import (
 )
 from gemmscope.measure.session import Session
 from gemmscope.records.events import Event
-from gemmscope.records.model import REFERENCE, Settings
+from gemmscope.records.model import REFERENCE, Measurement, Settings
 from gemmscope.workload.shapes import parse_shapes
 from tests.builders import make_ceilings
 
@@ -148,12 +147,12 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def session(self, observer, backends, *, reference=False, progress=None, judge=None, **settings):
+    def session(self, observer, backends, *, reference=False, resume=None, judge=None, **settings):
         given = {"shapes": ["64x64x64"], "backends": list(backends), "seconds": 10.0, "sets": 2} | settings
         asked = Settings(**given)
         specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
         (reference_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=REFERENCE)
-        return Session(asked, parse_shapes([], asked.shapes), specs, observer, progress=progress, judge=judge,
+        return Session(asked, parse_shapes([], asked.shapes), specs, observer, resume=resume, judge=judge,
                        reference=reference_spec if reference else None, clock=self.clock,
                        launch=self.launch)  # fmt: skip
 

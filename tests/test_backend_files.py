@@ -71,7 +71,7 @@ def test_the_guides_example_is_complete(tmp_path):
     assert "scipy-blas" in listed.stdout
     assert ":copy" in listed.stdout
     done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-blas,scipy-blas:copy",
-                      "--sizes", "64,256", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
+                      "--sizes", "64,96", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
                       "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")
@@ -148,9 +148,9 @@ def test_what_goes_wrong_in_a_worker_costs_only_itself(tmp_path, method, body, w
 
 
 def test_one_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
-    from gemmscope.measure import session
+    from gemmscope.measure import turns
 
-    monkeypatch.setattr(session, "_GRACE", 1.0)
+    monkeypatch.setattr(turns, "_GRACE", 5.0)
     body = (
         "def hang(self, loops, first):\n    time.sleep(1000 if loops > 100 else 1e-5 * loops)\n    return 1e-5 * loops"
     )

@@ -16,7 +16,7 @@ SCRIPTS = sorted(path.name for path in BENCH.glob("*.py") if not path.name.start
 
 def bench(script, *arguments):
     done = subprocess.run(
-        [sys.executable, BENCH / script, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, BENCH / script, *arguments], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

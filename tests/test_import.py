@@ -12,7 +12,7 @@ HEAVY = {"torch", "mlx", "matplotlib", "scipy", "numpy", "psutil", "rich"}
 
 def modules_after(code):
     code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
     return set(done.stdout.split())
 
 

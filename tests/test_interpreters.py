@@ -24,7 +24,7 @@ SITE = Path(sysconfig.get_path("purelib"))
 def venv(tmp_path_factory):
     """An environment of its own, with the packages of this one beside its own; named so that a path needs care."""
     folder = tmp_path_factory.mktemp("other") / "old+venv=2"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=600)
     # As a .pth file does, and in the same order: what the environment itself has comes first.
     paths = [path for path in sys.path if "site-packages" in path]
     (site_of(folder) / "ours.pth").write_text("\n".join(paths))
@@ -54,12 +54,12 @@ def other_record(result):
 def test_two_interpreters_are_interleaved_and_paired(venv, tmp_path):
     python = venv / "bin" / "python"
     done = gemmscope_("run", "--backends", f"numpy-cpu,numpy-cpu:python={python},cblas:python={python}",
-                      "--sizes", "16,64", "--sets", "2", "--seconds", "5", "--out", tmp_path / "out")  # fmt: skip
+                      "--sizes", "48,64", "--sets", "2", "--seconds", "5", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")
     assert all(cell.status == "ok" and cell.precision == "float32" for cell in result.cells)
     compared = [c for c in result.comparisons if c.backend == f"numpy-cpu:python={python}"]
-    assert [(c.m, c.baseline) for c in compared] == [(16, "numpy-cpu"), (64, "numpy-cpu")]
+    assert [(c.m, c.baseline) for c in compared] == [(48, "numpy-cpu"), (64, "numpy-cpu")]
     assert all(c.sets >= 2 for c in compared)
     workers = {worker.worker: worker for worker in result.workers if worker.set == 0}
     assert workers["numpy"].interpreter == ""

@@ -89,7 +89,7 @@ def integer(value: int, size: int = 4) -> bytes:
 
 
 def in_fresh_interpreter(program: str) -> Any:
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=600)
     return json.loads(done.stdout)
 
 

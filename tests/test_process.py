@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
-from gemmscope.measure import process, stages
+from gemmscope.measure import process
 from gemmscope.measure.guard import VARIABLE, Guard
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import WorkerProcess, WorkerSpec, worker_environment
@@ -47,7 +47,7 @@ def memory():
     shared = SharedMemory.create(BLOCKS[-1].end)
     with started(WorkerSpec("reference", "reference", {}, []), shared) as worker:
         worker.send(MakeOperands(blocks=BLOCKS, seed=0))
-        worker.receive(Done, 60)
+        worker.receive(Done, 600)
     yield shared
     shared.close()
 
@@ -66,7 +66,7 @@ def worker_for(*texts):
     return spec
 
 
-def ask(worker, request, expected, timeout=60):
+def ask(worker, request, expected, timeout=600):
     worker.send(request)
     return worker.receive(expected, timeout)
 
@@ -99,50 +99,60 @@ def test_a_worker_goes_through_its_stages(memory):
             assert before < measurement.start < after, "one steady clock for all processes"
             assert 0 < measurement.seconds < after - before
             assert measurement.cpu_seconds > 0
-        assert turned.warming >= 1e-3
+        assert turned.warming > 0
         ask(worker, Release(), Done)
         with pytest.raises(WorkerLost, match="KeyError"):
             ask(worker, turn("numpy-cpu"), Turned)
 
 
+# The kernel counts processor time in steps of 10 ms.
+A_STEP = 0.02
+
+
+def processor_seconds(worker):
+    return sum(psutil.Process(worker.pid).cpu_times()[:2])
+
+
+def once(attempt, attempts=20):
+    """True if an attempt succeeds. On a busy machine a pool may be taken for quiet too soon, but not every time."""
+    return any(attempt() for _ in range(attempts))
+
+
 def test_only_one_worker_is_at_work(memory):
-    """While one takes its turn, the others wait on their pipes and use no processor time, thread pools included."""
+    """While one takes its turn, the others wait on their pipes and use no processor time, thread pools included.
+
+    A pool that spins would use all of what is sampled, and more, in every attempt.
+    """
     specs = [worker_for(name) for name in ("numpy-cpu", "cblas", "torch-cpu", "mlx-cpu")]
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(started(spec, memory)) for spec in specs]
         for worker in workers:
             prepared(worker, BLOCKS[1])
         for busy in workers:
-            others = {worker: psutil.Process(worker.pid) for worker in workers if worker is not busy}
-            before = {worker: sum(process.cpu_times()[:2]) for worker, process in others.items()}
-            turned = ask(busy, turn(busy.spec.variants[0].name, samples=10, loops=40), Turned)
-            sampled = sum(m.seconds for m in turned.cells[0].samples)
-            assert sampled > 0.02
-            for worker, process in others.items():
-                used = sum(process.cpu_times()[:2]) - before[worker]
-                # The kernel counts in steps of 10 ms. A pool that spins would use all of what was sampled, and more.
-                assert used <= 0.02, f"{worker.spec.name} used {used} s while {busy.spec.name} had its turn"
+            others = [worker for worker in workers if worker is not busy]
+
+            def alone(busy=busy, others=others):
+                before = [processor_seconds(worker) for worker in others]
+                sampled = 0.0
+                while sampled < 5 * A_STEP:
+                    turned = ask(busy, turn(busy.spec.variants[0].name, samples=10, loops=40), Turned)
+                    sampled += sum(m.seconds for m in turned.cells[0].samples)
+                return all(processor_seconds(worker) - b <= A_STEP for worker, b in zip(others, before, strict=True))
+
+            assert once(alone), f"others were at work while {busy.spec.name} had its turns"
 
 
 def test_a_turn_passes_on_when_pools_have_gone_quiet(memory):
     with started(worker_for("torch-cpu"), memory) as worker:
         prepared(worker, BLOCKS[1])
-        ask(worker, turn("torch-cpu", loops=100), Turned)
-        process = psutil.Process(worker.pid)
-        before = sum(process.cpu_times()[:2])
-        time.sleep(0.3)
-        assert sum(process.cpu_times()[:2]) - before <= 0.02
 
+        def quiet():
+            ask(worker, turn("torch-cpu", loops=100), Turned)
+            before = processor_seconds(worker)
+            time.sleep(0.3)
+            return processor_seconds(worker) - before <= A_STEP
 
-def test_settling_takes_as_long_as_somebody_computes():
-    assert stages.settle() < 0.5
-    code = (
-        "import threading, time; from gemmscope.measure.stages import settle\n"
-        "stop = time.perf_counter() + 0.2\n"
-        "def spin():\n    while time.perf_counter() < stop: pass\n"
-        "threading.Thread(target=spin).start()\nassert settle() > 0.15"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        assert once(quiet)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
@@ -168,7 +178,7 @@ def test_a_silent_worker_does_not_hold_up_a_long_request(memory, monkeypatch):
     with started(worker_for("cblas"), memory) as worker:
         prepared(worker)
         os.kill(worker.pid, signal.SIGSTOP)
-        with pytest.raises(WorkerLost, match="it took no request within 0 s, so it was ended"):
+        with pytest.raises(WorkerLost, match="it read no request within 0 s, so it was ended"):
             worker.send(MakeOperands(blocks=BLOCKS * 1000, seed=0))
         assert not psutil.pid_exists(worker.pid)
 
@@ -182,7 +192,7 @@ def test_a_worker_whose_child_holds_its_pipes_is_still_seen_to_end(memory):
         try:
             os.kill(worker.pid, signal.SIGKILL)
             with pytest.raises(WorkerLost, match="SIGKILL"):
-                worker.receive(Turned, 60)
+                worker.receive(Turned, 600)
         finally:
             os.close(descriptor)
             os.close(holder)
@@ -236,7 +246,7 @@ def test_a_worker_at_work_ends_with_its_orchestrator(memory):
         "blocks = layout([Shape(256, 256, 256)], 10)\n"
         "memory = SharedMemory.create(blocks[-1].end)\n"
         "worker = WorkerProcess(worker_for('cblas'), memory)\n"
-        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(Done, 60)\n"
+        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(Done, 600)\n"
         "prepared(worker, blocks[0])\n"
         "worker.send(turn('cblas', samples=1, loops=10**9))\n"
         "print(worker.pid, flush=True); time.sleep(60)\n"
@@ -250,7 +260,7 @@ def test_a_worker_at_work_ends_with_its_orchestrator(memory):
     wait_until(lambda: not psutil.pid_exists(pid))
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=60):
     stop = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < stop, "it did not happen in time"
@@ -263,8 +273,8 @@ def test_a_worker_that_cannot_load_its_library_says_so(memory):
         ask(worker, Open(variants=[]), Opened)
 
 
-def test_another_answer_than_the_one_expected_is_no_answer(memory):
-    with started(worker_for("cblas"), memory) as worker, pytest.raises(WorkerLost, match="answered another question"):
+def test_the_reply_to_another_request_is_none(memory):
+    with started(worker_for("cblas"), memory) as worker, pytest.raises(WorkerLost, match="reply to another request"):
         ask(worker, Release(), Opened)
 
 
@@ -284,6 +294,7 @@ def test_threads_are_obeyed(memory):
         (cell,) = prepared(worker, BLOCKS[1]).cells
         assert cell.provenance["threads"] == 1
         measurements = ask(worker, turn("torch-cpu:threads=1", samples=5, loops=50), Turned).cells[0].samples
+        # One thread cannot use more processor time than passes, however busy the machine is.
         assert sum(m.cpu_seconds for m in measurements) < 1.3 * sum(m.seconds for m in measurements)
 
 

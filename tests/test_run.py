@@ -11,13 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 import gemmscope
 from gemmscope.records.events import SamplesTaken, SetFinished
 from gemmscope.report.figures import kinds
-from gemmscope.storage.journal import read_journal
+from gemmscope.storage.journal import Journal, read_journal
 
 GEMMSCOPE = [sys.executable, "-m", "gemmscope"]
 SEVEN = "numpy-cpu,numpy-cpu:out,cblas,cblas-call,mlx-cpu,mlx-cpp-cpu,torch-cpu"
@@ -27,7 +28,11 @@ def environment(**more):
     return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | more
 
 
-def gemmscope_(*arguments, timeout=120, **more):
+# Nothing takes so long, on a machine however busy: what has not ended by then hangs.
+LONG = 600
+
+
+def gemmscope_(*arguments, timeout=LONG, **more):
     return subprocess.run(
         [*GEMMSCOPE, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=environment(**more)
     )
@@ -51,12 +56,12 @@ class Running:
     def workers(self):
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def finish(self, timeout=60):
+    def finish(self, timeout=LONG):
         out, err = self.process.communicate(timeout=timeout)
         return self.process.returncode, out, err
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=LONG):
     stop = time.monotonic() + seconds
     while True:
         found = condition()
@@ -77,10 +82,14 @@ def sampled(folder, backend="cblas", count=1):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One run of seven backends on three shapes, as the issue of a user would ask for it."""
+    """One run of seven backends on three shapes, as the issue of a user would ask for it.
+
+    Of two sets, because so many are run however busy the machine is; and of two sizes so close that a call which was
+    held up at the smaller one does not make the larger one look too slow.
+    """
     folder = tmp_path_factory.mktemp("run") / "out"
-    done = gemmscope_("run", "--sizes", "64,256", "--shape", "3x5x7", "--backends", SEVEN + ",torch-gpu,mlx-gpu",
-                      "--seconds", "15", "--sets", "3", "--out", folder)  # fmt: skip
+    done = gemmscope_("run", "--sizes", "64,96", "--shape", "3x5x7", "--backends", SEVEN + ",torch-gpu,mlx-gpu",
+                      "--seconds", "15", "--sets", "2", "--out", folder)  # fmt: skip
     return done, folder, gemmscope.load(folder)
 
 
@@ -100,13 +109,13 @@ def test_every_cell_is_right_and_measured_in_every_set(finished):
     _, _, result = finished
     cells = [cell for cell in result.cells if cell.mode == "latency"]
     assert {(cell.backend, cell.m, cell.n, cell.k) for cell in cells} == {
-        (name, *shape) for name in SEVEN.split(",") for shape in [(64, 64, 64), (256, 256, 256), (3, 5, 7)]
+        (name, *shape) for name in SEVEN.split(",") for shape in [(64, 64, 64), (96, 96, 96), (3, 5, 7)]
     }
     for cell in result.cells:
         assert cell.status == "ok", cell
         assert cell.precision == "float32"
         assert cell.relative_error < 1e-6
-        assert {sample.set for sample in cell.samples} >= {0, 1, 2}
+        assert {sample.set for sample in cell.samples} >= {0, 1}
         assert cell.seconds.low <= cell.seconds.estimate <= cell.seconds.high
         assert cell.gflops > 0
         assert cell.threads > 0
@@ -116,7 +125,7 @@ def test_every_backend_is_compared_with_numpy(finished):
     _, _, result = finished
     for comparison in result.comparisons:
         assert comparison.baseline == "numpy-cpu"
-        assert comparison.sets >= 3
+        assert comparison.sets >= 2
         assert comparison.speedup == pytest.approx(1 / comparison.ratio.estimate)
     assert len({c.backend for c in result.comparisons if c.mode == "latency"}) == 6
 
@@ -152,7 +161,7 @@ def test_provenance_says_what_was_measured(finished):
     workers = {(worker.set, worker.library): worker for worker in result.workers}
     assert {library for _, library in workers} >= {"numpy", "torch", "mlx", "cblas"}
     assert len({worker.pid for worker in result.workers}) == len(result.workers), "fresh processes in every set"
-    for number in range(3):
+    for number in range(2):
         worker = workers[number, "numpy"]
         assert worker.provenance["numpy"]
         assert worker.backends["numpy-cpu"]["alignment"] >= 16
@@ -162,9 +171,9 @@ def test_provenance_says_what_was_measured(finished):
     assert result.machine.memory_bytes > 0
 
 
-def test_the_reference_sang(finished):
+def test_the_reference_workload_is_timed_in_every_set(finished):
     _, _, result = finished
-    assert {sample.set for sample in result.reference.samples} >= {0, 1, 2}
+    assert {sample.set for sample in result.reference.samples} >= {0, 1}
     assert result.reference.drift is not None
 
 
@@ -215,41 +224,74 @@ def test_a_folder_that_holds_a_run_is_left_alone(finished):
     assert (folder / "results.json").read_bytes() == before
 
 
+DOOMED = """
+import os, signal, time
+from gemmscope.backends.base import Backend
+
+class Doomed(Backend):
+    name = library = "doomed"
+    device = "cpu"
+    entry = "python"
+    summary = "killed from outside once the journal has samples of it"
+
+    def probe(self): pass
+    def prepare(self, operands): self.pairs = operands.pairs
+    def product(self, pair): return self.pairs[pair].a @ self.pairs[pair].b
+    def run(self, loops, first):
+        with open({journal!r}) as journal:
+            if any('"samples"' in line and '"doomed"' in line for line in journal):
+                os.kill(os.getpid(), signal.SIGKILL)
+        start = time.perf_counter()
+        for i in range(loops):
+            self.product((first + i) % len(self.pairs))
+        return time.perf_counter() - start
+"""
+
+
 def test_a_killed_worker_costs_only_its_own_cells(tmp_path):
     out = tmp_path / "out"
-    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas,torch-cpu", "--seconds", "12", "--sets", "2",
-                  "--out", out)  # fmt: skip
-    wait_for(lambda: sampled(out, "torch-cpu"))
-    (victim,) = [w for w in run.workers() if any("libtorch" in m.path for m in w.memory_maps())]
-    victim.kill()
-    code, stdout, _ = run.finish()
-    assert code == 1
+    file = tmp_path / "doomed.py"
+    file.write_text(DOOMED.format(journal=str(out / "journal.jsonl")))
+    done = gemmscope_("run", "--sizes", "64", "--backend-file", file, "--backends", "numpy-cpu,cblas,doomed",
+                      "--seconds", "6", "--sets", "2", "--out", out)  # fmt: skip
+    assert done.returncode == 1
     result = gemmscope.load(out)
     cells = {cell.backend: cell for cell in result.cells}
-    assert cells["torch-cpu"].status == "failed"
-    assert "SIGKILL" in cells["torch-cpu"].reason
-    assert "SIGKILL" in stdout
-    assert cells["torch-cpu"].samples, "what was measured is kept"
+    assert cells["doomed"].status == "failed"
+    assert "SIGKILL" in cells["doomed"].reason
+    assert "SIGKILL" in done.stdout
+    assert cells["doomed"].samples, "what was measured is kept"
     for name in ("numpy-cpu", "cblas"):
         assert cells[name].status == "ok"
         assert {sample.set for sample in cells[name].samples} >= {0, 1}
     assert result.status == "complete"
 
 
+def shorten(journal, seconds):
+    """Gives a run that was cut off another budget."""
+    start, *events = read_journal(journal)
+    journal.unlink()
+    with Journal(journal) as rewritten:
+        rewritten(msgspec.structs.replace(start, settings=msgspec.structs.replace(start.settings, seconds=seconds)))
+        for event in events:
+            rewritten(event)
+
+
 def test_nothing_outlives_a_killed_orchestrator_and_the_run_goes_on(tmp_path):
     out = tmp_path / "out"
-    asked = ("--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "15", "--sets", "3")
-    arguments = ("run", *asked, "--out", out)
-    run = Running(*arguments)
+    # So much time that it cannot have ended by itself before it is killed.
+    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "900", "--sets", "2",
+                  "--out", out)  # fmt: skip
     wait_for(lambda: sampled(out, count=5))
     workers = run.workers()
     assert workers
     run.process.kill()
     run.process.communicate()
-    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers), 10)
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
     assert not (out / "results.json").exists()
     before = [s for e in read_journal(out / "journal.jsonl") if isinstance(e, SamplesTaken) for s in e.samples]
 
+    shorten(out / "journal.jsonl", seconds=4.0)
     done = gemmscope_("run", "--resume", out)
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(out)
@@ -259,7 +301,7 @@ def test_nothing_outlives_a_killed_orchestrator_and_the_run_goes_on(tmp_path):
     starts = [sample.start for sample in after]
     assert len(set(starts)) == len(starts), "and none is there twice"
     finished = [e for e in read_journal(out / "journal.jsonl") if isinstance(e, SetFinished)]
-    assert len(finished) >= 3
+    assert len(finished) >= 2
 
     again = gemmscope_("run", "--resume", out)
     assert again.returncode == 0, "resuming a finished run measures nothing more"
@@ -271,28 +313,28 @@ def test_nothing_outlives_a_killed_orchestrator_and_the_run_goes_on(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_writes_what_it_has(tmp_path, number):
     out = tmp_path / "out"
-    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "60", "--out", out)
+    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "900", "--out", out)
     wait_for(lambda: sampled(out, count=3))
     workers = run.workers()
     os.killpg(run.process.pid, number)  # as a terminal does
-    code, stdout, stderr = run.finish(20)
+    code, stdout, stderr = run.finish()
     assert code == 130
     assert "PARTIAL" in stdout
     assert "--resume" in stderr
     result = gemmscope.load(out)
     assert result.status == "partial"
     assert any(cell.samples for cell in result.cells)
-    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers), 10)
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
 
 
 def test_a_second_signal_does_not_cost_the_results(tmp_path):
     out = tmp_path / "out"
-    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "60", "--out", out)
+    run = Running("run", "--sizes", "64", "--backends", "numpy-cpu,cblas", "--seconds", "900", "--out", out)
     wait_for(lambda: sampled(out, count=3))
     for _ in range(3):
         os.kill(run.process.pid, signal.SIGINT)
         time.sleep(0.03)
-    code, _, _ = run.finish(20)
+    code, _, _ = run.finish()
     assert code == 130
     assert gemmscope.load(out).status == "partial"
 
@@ -301,7 +343,7 @@ def test_a_run_without_standard_streams(tmp_path):
     command = (
         f"{sys.executable} -m gemmscope run --sizes 8 --backends numpy-cpu --sets 2 --seconds 2 --out {tmp_path}/o"
     )
-    done = subprocess.run(["sh", "-c", f"{command} <&- >&-"], stderr=subprocess.PIPE, timeout=60, env=environment())
+    done = subprocess.run(["sh", "-c", f"{command} <&- >&-"], stderr=subprocess.PIPE, timeout=LONG, env=environment())
     assert done.returncode == 0, done.stderr
     assert gemmscope.load(tmp_path / "o").status == "complete"
 
@@ -325,7 +367,7 @@ def test_empty_shapes_are_measured_too(tmp_path):
 def test_the_default_folder_names_date_and_machine(tmp_path):
     done = subprocess.run(
         [*GEMMSCOPE, "run", "--sizes", "8", "--backends", "cblas", "--sets", "1", "--seconds", "1"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment(),
+        cwd=tmp_path, capture_output=True, text=True, timeout=LONG, env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "gemmscope-results").iterdir()
@@ -338,7 +380,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
     done = subprocess.run(
         [str(Path(sys.executable).with_name("gemmscope")), "run", "--sizes", "8", "--backends", "numpy-cpu",
          "--sets", "1", "--seconds", "1"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment(),
+        cwd=tmp_path, capture_output=True, text=True, timeout=LONG, env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

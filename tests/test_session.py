@@ -8,7 +8,8 @@ import pytest
 
 from gemmscope.errors import RunInterrupted
 from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
-from gemmscope.measure.session import Progress
+from gemmscope.measure.resume import ResumePoint
+from gemmscope.records.base import CellKey
 from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
@@ -22,10 +23,12 @@ from gemmscope.records.events import (
     WorkerEnded,
 )
 from gemmscope.records.model import REFERENCE
+from gemmscope.workload.shapes import Shape
 
 from .fakes import World
 
 THREE = ("numpy-cpu", "torch-cpu", "cblas")
+SMALL = Shape(64, 64, 64)
 
 
 def of(events, kind):
@@ -79,9 +82,9 @@ def test_the_order_can_be_read_from_the_samples():
     by_start = sorted(samples, key=lambda sample: sample[3])
     assert [sample[:3] for sample in by_start] == sorted(sample[:3] for sample in samples)
     workers = {"numpy-cpu": "numpy", "torch-cpu": "torch", "cblas": "cblas", "canary": REFERENCE}
-    told = [(e.set, e.round, e.worker) for e in of(events, TurnStarted)]
+    announced = [(e.set, e.round, e.worker) for e in of(events, TurnStarted)]
     recorded = list(dict.fromkeys((s, r, workers[name]) for s, r, _, _, name in by_start))
-    assert recorded == told
+    assert recorded == announced
 
 
 def test_samples_within_a_turn_are_in_blocks_of_random_order():
@@ -199,8 +202,8 @@ def test_throughput_products_fit_in_memory():
 def test_the_reference_has_a_turn_in_every_round():
     events = World().run(THREE, reference=True)
     rounds = {(event.set, event.round) for event in of(events, TurnStarted)}
-    sung = {(s.set, s.round) for e in of(events, SamplesTaken) if e.backend == REFERENCE for s in e.samples}
-    assert sung == rounds
+    timed = {(s.set, s.round) for e in of(events, SamplesTaken) if e.backend == REFERENCE for s in e.samples}
+    assert timed == rounds
     assert not [event for event in of(events, BackendProbed) if event.backend == "cblas" and event.status != "ok"]
     shapes = {(e.m, e.n, e.k) for e in of(events, SamplesTaken) if e.backend == REFERENCE}
     assert shapes == {(192, 192, 192)}
@@ -241,7 +244,7 @@ def test_sets_that_do_not_fit_into_the_budget_are_left_out_and_said():
 def test_a_lost_reference_is_a_warning():
     events = World(lose={(REFERENCE, "TakeTurn")}).run(THREE, reference=True)
     (warning,) = of(events, Warned)
-    assert "canary was lost" in warning.text
+    assert "the reference workload was lost" in warning.text
     assert samples_of(events, "numpy-cpu")
 
 
@@ -306,11 +309,11 @@ def test_any_other_error_ends_the_workers_too():
 
 
 def test_a_run_goes_on_where_it_was_cut_off():
-    lost = {("torch-cpu", "64x64x64", "latency")}
-    progress = Progress(next_set=3, finished_sets=2, lost=lost, absent={"cblas"}, elapsed=50.0)
+    lost = {CellKey("torch-cpu", SMALL)}
+    resume = ResumePoint(next_set=3, finished_sets=2, lost=lost, absent={"cblas"}, elapsed=50.0)
     world = World()
     begin = world.clock.now
-    events = world.run(THREE, sets=5, seconds=100.0, progress=progress)
+    events = world.run(THREE, sets=5, seconds=100.0, resume=resume)
     assert [event.set for event in of(events, SetStarted)] == [3, 4, 5]
     assert {event.backend for event in of(events, SamplesTaken)} == {"numpy-cpu"}
     assert 40 < world.clock.now - begin < 75, "three fifths of the budget are left"
@@ -336,19 +339,19 @@ class TestStopping:
         assert 50 < seconds < 70
 
     def test_open_verdicts_get_further_sets_until_the_budget_is_spent(self):
-        events, seconds = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}})
+        events, seconds = self.run(lambda finished: {SMALL: {"numpy-cpu", "cblas"}})
         further = [e for e in of(events, SamplesTaken) if e.samples[0].set >= 5]
         assert {(e.backend, e.m) for e in further} == {("numpy-cpu", 64), ("cblas", 64)}
         assert len(of(events, SetFinished)) == 8
         assert 90 < seconds < 110
 
     def test_further_sets_end_when_the_last_verdict_is_settled(self):
-        events, seconds = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}} if finished < 6 else {})
+        events, seconds = self.run(lambda finished: {SMALL: {"numpy-cpu", "cblas"}} if finished < 6 else {})
         assert len(of(events, SetFinished)) == 6
         assert seconds < 90
 
     def test_settled_shapes_leave_their_time_to_open_ones(self):
-        events, _ = self.run(lambda finished: {"64x64x64": {"numpy-cpu", "cblas"}})
+        events, _ = self.run(lambda finished: {SMALL: {"numpy-cpu", "cblas"}})
         spent = collections.Counter()
         for event in of(events, SamplesTaken):
             for sample in event.samples:
@@ -359,7 +362,7 @@ class TestStopping:
 
     def test_a_backend_that_is_lost_does_not_keep_a_run_alive(self):
         world = World(raising={"torch-cpu"})
-        judge = lambda: {"64x64x64": {"torch-cpu"}}  # noqa: E731
+        judge = lambda: {SMALL: {"torch-cpu"}}  # noqa: E731
         events = []
         world.session(events.append, THREE, judge=judge, seconds=100.0).run()
         assert of(events, RunFinished)
@@ -367,6 +370,6 @@ class TestStopping:
 
 
 def test_nothing_is_left_of_a_finished_run():
-    events = World().run(THREE, sets=2, progress=Progress(next_set=2, finished_sets=2))
+    events = World().run(THREE, sets=2, resume=ResumePoint(next_set=2, finished_sets=2))
     assert not of(events, SetStarted)
     assert of(events, RunFinished)[0].status == "complete"

@@ -1,11 +1,10 @@
-"""A worker's stages with backends that misbehave."""
+"""A worker's stages, by a clock that moves only when a backend is at work, with backends that misbehave."""
 
 from __future__ import annotations
 
 import gc
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -24,6 +23,34 @@ COMPARISONS = [
 ]
 
 
+class Time:
+    """Stands for the module ``time``: nothing takes time but a backend's calls, and a microsecond to read the clock."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.processor = 0.0
+        self.spins_until = 0.0
+
+    def perf_counter(self):
+        self.now += 1e-6
+        return self.now
+
+    def process_time(self):
+        return self.processor
+
+    def sleep(self, seconds):
+        """Others sleep, but a pool that spins uses a whole processor meanwhile."""
+        self.processor += min(seconds, max(0.0, self.spins_until - self.now))
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch):
+    fake = Time()
+    monkeypatch.setattr(stages, "time", fake)
+    return fake
+
+
 class Plain(Backend):
     name = "plain"
     library = "plain"
@@ -40,10 +67,8 @@ class Plain(Backend):
 
     def run(self, loops, first):
         self.calls.append((loops, first))
-        start = time.perf_counter()
-        while time.perf_counter() - start < loops * self.seconds:
-            pass
-        return time.perf_counter() - start
+        stages.time.now += loops * self.seconds
+        return loops * self.seconds
 
     run_throughput = run
 
@@ -71,7 +96,17 @@ def test_a_right_product_is_calibrated():
     (cell,) = prepared(made(Plain))
     assert (cell.status, cell.precision, cell.pairs_compared) == ("ok", "float32", 3)
     assert cell.relative_error < 1e-6
-    assert cell.seconds == pytest.approx(1e-4, rel=2)
+    assert cell.seconds == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("held_up", [0.03, 5.0])
+def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time, held_up):
+    def run(self, loops, first):
+        time.now += held_up if not self.calls else 0.0
+        return Plain.run(self, loops, first)
+
+    (cell,) = prepared(made(Plain, run=run))
+    assert cell.seconds == pytest.approx(1e-4, rel=0.05)
 
 
 def test_what_is_known_is_not_calibrated_again():
@@ -108,22 +143,33 @@ def test_a_slow_backend_is_not_asked_for_throughput():
     assert "see latency" in throughput.reason
 
 
-def test_a_warm_up_is_a_rotation_and_a_millisecond():
-    backend = made(Plain, seconds=1e-5)
-    stages.warm_up(backend.run, 3, 0)
-    assert len(backend.calls) > 3
-    assert {first % 3 for _, first in backend.calls} == {0, 1, 2}
-    slow = made(Plain, seconds=0.03)
-    stages.warm_up(slow.run, 3, 0)
-    assert len(slow.calls) == 1
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [(1e-5, 91), (1e-3, 3), (8e-3, 3), (0.03, 1)],
+    ids=["a millisecond", "a rotation", "a rotation of slow calls", "one call"],
+)
+def test_a_warm_up_is_a_rotation_and_a_millisecond(seconds, calls):
+    backend = made(Plain, seconds=seconds)
+    assert stages.warm_up(backend.run, 3, 0) == pytest.approx(seconds, rel=0.2)
+    assert [first for _, first in backend.calls] == list(range(len(backend.calls)))
+    assert len(backend.calls) == pytest.approx(calls, abs=1)
+
+
+def test_verifying_stops_after_a_while_and_compares_one_pair_in_any_case(time):
+    def product(self, pair):
+        time.now += 0.3
+        return Plain.product(self, pair)
+
+    (cell,) = prepared(made(Plain, product=product))
+    assert cell.pairs_compared == 1
 
 
 def test_samples_follow_each_other_round_the_pairs():
     backend = made(Plain)
     (cell,), warming, sampling = taken(backend, samples=3, loops=4)
     assert [(m.loops, m.first_pair) for m in cell.samples] == [(4, 1), (4, 2), (4, 0)]
-    assert warming >= 1e-3
-    assert sampling >= sum(m.seconds for m in cell.samples)
+    assert warming == pytest.approx((len(backend.calls) - 3) * 1e-4, rel=0.05)
+    assert sampling == pytest.approx(3 * 4 * 1e-4, rel=0.05)
 
 
 def test_throughput_warms_up_its_own_path():
@@ -194,12 +240,24 @@ def test_a_gpu_is_warm_when_three_timings_agree():
     assert seen == [(7, 2)] * 6
 
 
-def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(monkeypatch):
-    monkeypatch.setattr(stages, "_STEADY_AT_MOST", 0.01)
-    times = itertools.cycle([1.0, 2.0])
-    begin = time.perf_counter()
-    stages.until_steady(lambda loops, first: next(times), 1, 0)
-    assert time.perf_counter() - begin >= 0.01
+def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(time):
+    times = itertools.cycle([0.01, 0.02])
+
+    def run(loops, first):
+        seconds = next(times)
+        time.now += seconds
+        return seconds
+
+    stages.until_steady(run, 1, 0)
+    assert 0.2 <= time.now < 0.25
+
+
+@pytest.mark.parametrize(
+    ("spinning", "waited"), [(0.0, 0.001), (0.2, 0.2), (1e9, 1.0)], ids=["quiet", "spinning", "for ever"]
+)
+def test_a_turn_passes_on_when_pools_have_gone_quiet(time, spinning, waited):
+    time.spins_until = spinning
+    assert stages.wait_until_quiet() == pytest.approx(waited, abs=2e-3)
 
 
 @pytest.mark.parametrize(("device", "more"), [("cpu", False), ("gpu", True)])

@@ -11,7 +11,7 @@ from gemmscope.analysis.derive import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use
-from gemmscope.records.model import Sample
+from gemmscope.records.model import Measurement, Sample
 
 TICK = 125 / 3 * 1e-9  # of Apple silicon: mach_timebase_info gives 125 / 3 nanoseconds
 SECOND = 24_000_000  # in such ticks
@@ -36,7 +36,7 @@ def test_performance_and_efficiency_cores_make_up_the_total():
     total, performance = 7 * SECOND, 5 * SECOND
     meter = mac_meter((total, performance, 0, 0), (total, performance, 0, 0), clock=7.0)
     use = meter.read()
-    assert use.efficiency_seconds + performance * TICK == pytest.approx(use.seconds)
+    assert use.efficiency_seconds + performance * TICK == pytest.approx(use.cpu_seconds)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def hybrid(tmp_path):
 )
 def test_a_linux_hybrid_knows_where_a_bound_process_ran(tmp_path, allowed, share):
     use = Meter(hybrid(tmp_path), affinity=lambda: allowed).read()
-    assert use.efficiency_seconds == (None if share is None else share * use.seconds)
+    assert use.efficiency_seconds == (None if share is None else share * use.cpu_seconds)
 
 
 def test_a_machine_of_one_kind_of_core_does_not_speak_of_efficiency_cores(tmp_path):
@@ -122,7 +122,7 @@ def test_energy_that_only_root_may_read_is_not_known(tmp_path):
 def test_this_process_uses_processor_time():
     meter = usage.meter()
     before = meter.read()
-    while meter.read().since(before).seconds <= 0:
+    while meter.read().since(before).cpu_seconds <= 0:
         pass
     assert usage.meter() is meter, "one for each process"
 
@@ -172,3 +172,8 @@ def test_thermal_states_are_those_of_macos_in_order():
 def test_only_macos_says_more():
     assert power.low_power_mode() is None
     assert power.thermal_state() is None
+
+
+def test_a_sample_has_all_that_is_metered_under_the_same_names():
+    assert set(Use._fields) < set(Sample.__struct_fields__)
+    assert {"set", "round", "turn", *Measurement.__struct_fields__} == set(Sample.__struct_fields__)

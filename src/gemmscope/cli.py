@@ -164,15 +164,16 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     """
     from pathlib import Path
 
-    from gemmscope.measure.survey import print_survey, survey, survey_json
-    from gemmscope.report.output import printing
+    from gemmscope.measure.survey import survey
+    from gemmscope.report.backends import print_backends
+    from gemmscope.report.output import Console, printing
 
     found = survey([Path(file) for file in backend_files])
+    if as_json:
+        _print_json(found)
+        return
     with printing():
-        if as_json:
-            click.echo(survey_json(found))
-        else:
-            print_survey(found)
+        print_backends(found, Console())
 
 
 @main.command()

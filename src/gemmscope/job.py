@@ -13,6 +13,7 @@ import msgspec
 
 from gemmscope import _build
 from gemmscope.analysis.assemble import assemble
+from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
 from gemmscope.backends.variant import split
@@ -23,11 +24,10 @@ from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import open_standard_descriptors
-from gemmscope.measure.resume import changes_since, check_resumable, progress_of
+from gemmscope.measure.resume import changes_since, check_resumable, resume_point
 from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import Session
 from gemmscope.measure.settings import check_memory
-from gemmscope.measure.stopping import open_cells
 from gemmscope.records.events import RunStarted, Warned
 from gemmscope.records.model import REFERENCE, SCHEMA, BackendRecord
 from gemmscope.report.figures import draw
@@ -50,7 +50,7 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Job:
-    """One run, checked and ready to start: its settings, its folder, and what an earlier part of it has measured."""
+    """One run, checked and ready to start: its settings, its folder, and the events of an earlier part of it."""
 
     settings: Settings
     folder: Path
@@ -148,21 +148,26 @@ class Job:
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
+        start = self.earlier[0] if self.earlier else self._start()
+        assert isinstance(start, RunStarted)  # noqa: S101  (a resumed job was checked for it)
         if not self.earlier:
-            observe(self._start())
+            observe(start)
         else:
-            start = self.earlier[0]
-            assert isinstance(start, RunStarted)  # noqa: S101  (a resumed job was checked for it)
             if observer is not None:
                 observer(start)
             for change in changes_since(start, _build.VERSION, self.machine):
                 observe(Warned(text=f"the run was cut off and went on: {change}"))
+        verdicts = OpenVerdicts(start, events)
+
+        def follow(event: Event) -> None:
+            verdicts(event)
+            observe(event)
+
         shapes = parse_shapes([], self.settings.shapes)
         with Guard() as guard:
             Session(
-                self.settings, shapes, self.workers, observe, reference=self.reference,
-                progress=progress_of(self.earlier, self.workers),
-                judge=lambda: open_cells(assemble(events).comparisons), launch=guard.launch,
+                self.settings, shapes, self.workers, follow, reference=self.reference,
+                resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells, launch=guard.launch,
             ).run()  # fmt: skip
 
     def _start(self) -> RunStarted:

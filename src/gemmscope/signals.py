@@ -1,4 +1,4 @@
-"""Signals that ask a run to end, heeded once and never in the middle of something that must be whole."""
+"""Signals that ask a run to end: acted on once, and never in the middle of something that must be whole."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interruption:
     """While it is entered, the first of these signals raises ``RunInterrupted``; further ones are ignored.
 
-    Once is enough: what comes while workers are being ended and results written must not cost the results. A hang-up
-    that is ignored already stays so: that is what nohup promises. In other threads than the main one nothing is done,
-    since signals do not come there.
+    Once is enough: a signal that comes while workers are being ended and results written must not cost the results. A
+    hang-up that is ignored already stays ignored: that is what nohup promises. Outside the main thread nothing is done,
+    since signals do not arrive there.
     """
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
-        self._came = ""
+        self._pending = ""
         self._holding = False
 
     def __enter__(self) -> Self:
@@ -45,7 +45,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """What is inside is done to its end; a signal that came meanwhile is heeded then.
+        """What is inside is done to its end; a signal that came meanwhile takes effect then.
 
         Raises:
             RunInterrupted: At the end, if one came.
@@ -55,9 +55,9 @@ class Interruption:
             yield
         finally:
             self._holding = False
-        if self._came:
-            came, self._came = self._came, ""
-            raise RunInterrupted(came)
+        if self._pending:
+            pending, self._pending = self._pending, ""
+            raise RunInterrupted(pending)
 
     def ignore(self) -> None:
         """From now on nothing is interrupted."""
@@ -66,7 +66,7 @@ class Interruption:
 
     def _interrupt(self, number: int, _frame: object) -> None:
         self.ignore()
-        came = f"ended by {signal.Signals(number).name}"
+        reason = f"ended by {signal.Signals(number).name}"
         if not self._holding:
-            raise RunInterrupted(came)
-        self._came = came
+            raise RunInterrupted(reason)
+        self._pending = reason

@@ -35,27 +35,24 @@ Ticks = tuple[int, int, int, int]
 
 
 class Use(NamedTuple):
-    """What a process has used since some moment.
+    """What a process has used since some moment. A sample takes all of these fields over by their names.
 
     Args:
-        seconds: Processor time of all threads.
+        cpu_seconds: Processor time of all threads.
         efficiency_seconds: Of these, on efficiency cores; None where it is not known.
         joules: Energy, of this process on macOS and of whole processors on Linux; None where it is not known.
         cycles: Of the cores' own clocks, all threads; None where they are not counted.
     """
 
-    seconds: float
+    cpu_seconds: float
     efficiency_seconds: float | None = None
     joules: float | None = None
     cycles: float | None = None
 
     def since(self, earlier: Use) -> Use:
         """What was used between two readings of one meter."""
-        return Use(
-            self.seconds - earlier.seconds,
-            _difference(self.efficiency_seconds, earlier.efficiency_seconds),
-            _difference(self.joules, earlier.joules),
-            _difference(self.cycles, earlier.cycles),
+        return Use._make(
+            None if now is None or before is None else now - before for now, before in zip(self, earlier, strict=True)
         )
 
 
@@ -186,7 +183,3 @@ def meter() -> Meter:
         return MacMeter(_kernels.process_use, tick_seconds, hybrid=bool(cpu.core_kinds().efficiency))
     affinity = getattr(os, "sched_getaffinity", None)
     return Meter(cpu.cpus_by_kind(), energy_counters(), lambda: affinity(0) if affinity else set())
-
-
-def _difference(later: float | None, earlier: float | None) -> float | None:
-    return None if later is None or earlier is None else later - earlier

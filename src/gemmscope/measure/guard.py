@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "GEMMSCOPE_RUN"
 
-# What starts children as fast as they are ended is looked for so many times.
+# How often to search again: a process may start others while the first are being ended.
 _TIMES = 50
 _PAUSE_SECONDS = 0.01
 _GRACE_SECONDS = 10.0

@@ -22,7 +22,7 @@ _SHORTEST_SAMPLE = 0.5e-3
 _LONGEST_SAMPLE = 25e-3
 _WARM_UP = 20e-3
 _THROUGHPUT_CALLS = 10
-# Products of a throughput sample live until its one wait.
+# The results of a throughput sample live until its one wait.
 _THROUGHPUT_BYTES = 256 * 2**20
 
 # A cell is not begun if its least (a comparison, a warm-up and a sample, in every set) takes more than this share of
@@ -30,8 +30,8 @@ _THROUGHPUT_BYTES = 256 * 2**20
 _LARGEST_SHARE = 0.5
 _LEAST_CALLS = 3
 
-# A product's rate says what a larger one will take only where it is long against any overhead: a GPU's launch, MLX's
-# hand-off to its stream. Below this a larger product is tried instead of judged by it.
+# A call's rate says what a larger one will take only where the call is long against any overhead: a GPU's launch, MLX's
+# hand-off to its stream. Below this a larger shape is tried instead of judged by it.
 RATE_SECONDS = 10e-3
 
 
@@ -40,9 +40,9 @@ class CellPace:
     """One cell's share of a shape's time in one set.
 
     Args:
-        seconds: Estimate of one product.
-        throughput: True if products are waited for together.
-        product_bytes: Bytes of one product.
+        seconds: Estimate of one call.
+        throughput: True if there is one wait after many calls.
+        product_bytes: Bytes of one result.
         slot: Seconds that the cell should take in each round.
     """
 
@@ -71,7 +71,7 @@ class CellPace:
 
     @property
     def least(self) -> float:
-        """The least seconds that a turn can take: a warm-up and one sample of the fewest products."""
+        """The least seconds that a turn can take: a warm-up and one sample of the fewest calls."""
         warm_up = max(self.seconds, min(_WARM_UP, 10 * self.seconds))
         return warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
 
@@ -89,7 +89,7 @@ class CellPace:
         return self.turns == 0 or self.spent + self.cost <= 1.5 * self.slot * (round_ + 1)
 
     def took_turn(self, seconds: float, sampled: float, calls: int) -> None:
-        """Books a turn: what it cost, and what its samples say of the time of one product."""
+        """Books a turn: what it cost, and what its samples say of the time of one call."""
         self.turns += 1
         self.spent += seconds
         if calls > 0 and sampled > 0:
@@ -111,10 +111,10 @@ def divide(seconds: float, costs: Sequence[float]) -> float:
 
 
 def too_slow(seconds: float, sets: int, budget: float) -> bool:
-    """True if a cell with products of this length would take too much of the whole run."""
+    """True if a cell with calls of this length would take too much of the whole run."""
     return seconds > SLOW_CALL and seconds * _LEAST_CALLS * sets > _LARGEST_SHARE * budget
 
 
 def budget_for(seconds: float, sets: int) -> float:
-    """The budget, in whole seconds, at which a cell with products of this length is measured."""
+    """The budget, in whole seconds, at which a cell with calls of this length is measured."""
     return math.ceil(seconds * _LEAST_CALLS * sets / _LARGEST_SHARE)

@@ -29,19 +29,20 @@ if TYPE_CHECKING:
 # A user's own setting wins.
 _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 
-# python(1); the last is set by the launcher of macOS's framework builds. Never run on macOS.
-_OF_ONE_INTERPRETER = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
+# Where an interpreter finds its packages: python(1); the last is set by the launcher of macOS's framework builds
+# (never run on macOS).
+_INTERPRETER_VARIABLES = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
 
 _WORKER = "gemmscope.measure.worker"
-# What the interpreter says where gemmscope, or one that has workers, is not installed.
+# The interpreter's message where gemmscope is not installed, or one that has no workers.
 _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
 
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
 # A worker reads a request at once, unless it is still starting.
 _SEND_SECONDS = 120.0
-# How often it is looked whether a silent worker is still there.
-_LOOK_SECONDS = 1.0
+# How often to check whether a silent worker is still there.
+_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,11 @@ class WorkerProcess:
             selector.register(self._requests, selectors.EVENT_WRITE)
             while view:
                 if not selector.select(_SEND_SECONDS):
-                    raise self._lose(f"it took no request within {_SEND_SECONDS:.0f} s, so it was ended")
+                    raise self._lose(f"it read no request within {_SEND_SECONDS:.0f} s, so it was ended")
                 try:
                     view = view[os.write(self._requests, view) :]
                 except BrokenPipeError:
-                    raise self._ending() from None
+                    raise self._ended() from None
 
     def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
         """Waits for the reply to the request that was sent last.
@@ -162,24 +163,24 @@ class WorkerProcess:
                 if isinstance(reply, expected):
                     return reply
                 if reply is not None:
-                    reason = reply.reason if isinstance(reply, Refused) else "it answered another question"
+                    reason = reply.reason if isinstance(reply, Refused) else "it sent the reply to another request"
                     raise self._lose(reason)
                 left = deadline - time.perf_counter()
                 if left <= 0:
                     raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
-                ready = selector.select(min(left, _LOOK_SECONDS))
+                ready = selector.select(min(left, _CHECK_SECONDS))
                 if not ready and self._process.poll() is not None:
                     # A child that it has forked holds the pipes, so that they have no end.
-                    raise self._ending()
+                    raise self._ended()
                 for key, _ in ready:
                     if key.fd == self._errors:
-                        if not self._listen():
+                        if not self._read_errors():
                             selector.unregister(self._errors)
                     elif not self._read_replies():
-                        raise self._ending()
+                        raise self._ended()
 
     def close(self) -> None:
-        """Ends the worker: by the end of its pipe, or by force if it does not heed that. Safe to call twice."""
+        """Ends the worker: by the end of its pipe, or by force if that does not end it. Safe to call twice."""
         for name in ("_requests", "_lifeline", "_replies"):
             descriptor = getattr(self, name)
             if descriptor >= 0:
@@ -202,8 +203,8 @@ class WorkerProcess:
         self._decoder.feed(data)
         return bool(data)
 
-    def _listen(self) -> bool:
-        """Keeps the end of what the worker says on standard error, and forgets the rest."""
+    def _read_errors(self) -> bool:
+        """Keeps the end of what the worker writes to standard error; false at the end of it."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._errors, 65536)
             self._words.append(data[-_LAST_WORDS:])
@@ -220,13 +221,13 @@ class WorkerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _ending(self) -> WorkerLost:
+    def _ended(self) -> WorkerLost:
         """How the worker ended, in words, with the last line that it said."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
         self._kill()
         for _ in range(self._words.maxlen or 0):
-            if not self._listen():
+            if not self._read_errors():
                 break
         code = self._process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -254,7 +255,8 @@ def open_standard_descriptors() -> None:
 def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, str]:
     """The environment of a worker: the user's, the harness's under it, and the variant's over it.
 
-    What tells our own interpreter where its packages are is kept from another: it would find ours in place of its own.
+    Variables that tell our interpreter where its packages are do not reach another one, which would load our packages
+    instead of its own.
     """
-    users = {name: value for name, value in os.environ.items() if not python or name not in _OF_ONE_INTERPRETER}
+    users = {name: value for name, value in os.environ.items() if not python or name not in _INTERPRETER_VARIABLES}
     return _HARNESS_ENVIRONMENT | users | dict(own)

@@ -15,7 +15,7 @@ from gemmscope.backends.info import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode
-from gemmscope.records.model import Ceilings, Precision, Status
+from gemmscope.records.model import Ceilings, Measurement, Precision, Status
 from gemmscope.workload.shapes import Block
 
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
@@ -55,10 +55,9 @@ class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
 
 
 class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
-    """Copy a shape's operands, compare products with float64 from ``first_pair`` on, and time a first few calls.
+    """Copy a shape's operands, compare results with float64 from ``first_pair`` on, and time a first few calls.
 
-    Cells whose seconds of one product an earlier set has told are not timed again; ``known`` has them by backend and
-    mode.
+    ``known`` has the seconds of a call that earlier sets have measured, by backend and mode: these are not timed again.
     """
 
     block: Block
@@ -120,7 +119,7 @@ class Described(Message, frozen=True, tag="described", kw_only=True):
 
 
 class PreparedCell(Message, frozen=True, kw_only=True):
-    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one product."""
+    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one call."""
 
     backend: str
     mode: Mode
@@ -140,22 +139,6 @@ class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
     preparing: float
     calibrating: float
     settling: float
-
-
-class Measurement(Message, frozen=True, kw_only=True):
-    """One sample, as the worker saw it: ``start`` by its own steady clock, which is the orchestrator's too.
-
-    The last three are what the worker used meanwhile, as in :class:`gemmscope.machine.usage.Use`.
-    """
-
-    start: float
-    first_pair: int
-    loops: int
-    seconds: float
-    cpu_seconds: float
-    efficiency_seconds: float | None = None
-    joules: float | None = None
-    cycles: float | None = None
 
 
 class TurnedCell(Message, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import ResultsError, UsageError
-from gemmscope.measure.session import Progress
 from gemmscope.records.events import (
     CellFailed,
     CellPrepared,
@@ -22,8 +22,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.measure.process import WorkerSpec
+    from gemmscope.records.base import CellKey
     from gemmscope.records.events import Event
     from gemmscope.records.model import Machine
+
+
+@dataclass
+class ResumePoint:
+    """Where a run goes on that was cut off; the default is the beginning.
+
+    Args:
+        next_set: The number of the next set.
+        finished_sets: How many sets are finished. A set that was cut off is not, and is measured again.
+        lost: Cells that failed or were skipped.
+        absent: Backends that cannot run, or whose worker was lost.
+        elapsed: Seconds that the earlier part of the run has taken.
+    """
+
+    next_set: int = 0
+    finished_sets: int = 0
+    lost: set[CellKey] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    elapsed: float = 0.0
 
 
 def check_resumable(start: Event | None, journal: Path, here: Machine) -> RunStarted:
@@ -43,7 +63,7 @@ def check_resumable(start: Event | None, journal: Path, here: Machine) -> RunSta
     if _hardware(start.machine) != _hardware(here):
         raise UsageError(
             f"{journal.parent} holds a run of another machine ({start.machine.name}; this is {here.name}), and samples "
-            "of two machines make no figure: start a run of its own, with another --out"
+            "of two machines cannot be put together: start a new run, with another --out"
         )
     return start
 
@@ -53,7 +73,7 @@ def _hardware(machine: Machine) -> tuple[str, str, int]:
 
 
 def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str]:
-    """What is different where a run goes on, and may show in its figures."""
+    """What is different where a run goes on, and may show in its results."""
     pairs = {
         "gemmscope": (start.gemmscope, version),
         "Python": (start.machine.python, machine.python),
@@ -63,25 +83,25 @@ def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str
     return [f"{what} was {then} when it began, and is {now} now" for what, (then, now) in pairs.items() if then != now]
 
 
-def progress_of(earlier: Sequence[Event], specs: Sequence[WorkerSpec]) -> Progress:
-    """Where to go on: a set that was cut off is measured again under a new number, and its samples stay."""
-    progress = Progress()
+def resume_point(earlier: Sequence[Event], specs: Sequence[WorkerSpec]) -> ResumePoint:
+    """Where to go on. A set that was cut off is measured again under a new number, and its samples stay."""
+    point = ResumePoint()
     workers = {worker.name: worker for worker in specs}
     for event in earlier:
         match event:
             case SetStarted():
-                progress.next_set = max(progress.next_set, event.set + 1)
+                point.next_set = max(point.next_set, event.set + 1)
             case SetFinished():
-                progress.finished_sets += 1
+                point.finished_sets += 1
             case CellPrepared() if event.status in ("failed", "skipped"):
-                progress.lost.add((event.backend, f"{event.m}x{event.n}x{event.k}", event.mode))
+                point.lost.add(event.key)
             case CellFailed():
-                progress.lost.add((event.backend, f"{event.m}x{event.n}x{event.k}", event.mode))
+                point.lost.add(event.key)
             case WorkerEnded() if event.worker in workers:
-                progress.absent |= {variant.name for variant in workers[event.worker].variants}
+                point.absent |= {variant.name for variant in workers[event.worker].variants}
             case SamplesTaken():
                 last = event.samples[-1]
-                progress.elapsed = max(progress.elapsed, last.start + last.seconds)
+                point.elapsed = max(point.elapsed, last.start + last.seconds)
             case _:
                 pass
-    return progress
+    return point

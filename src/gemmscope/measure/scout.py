@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,17 +9,13 @@ import msgspec
 from gemmscope.backends import loading
 from gemmscope.backends.registry import Registry, built_in
 from gemmscope.errors import UsageError, WorkerLost
-from gemmscope.measure.guard import Guard
+from gemmscope.measure.inquiry import ask_each
 from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Describe, Described
-from gemmscope.workload.operands import SharedMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from gemmscope.backends.info import BackendInfo
-    from gemmscope.measure.process import WorkerProcess
 
 _TIMEOUT = 60.0
 
@@ -45,14 +40,16 @@ def discover(files: Sequence[Path]) -> tuple[Registry, list[Broken]]:
         if not file.is_file():
             raise UsageError(f"--backend-file {file}: there is no such file")
     origins = [f"file:{file.resolve()}" for file in files] + loading.installed_origins()
+    scout = WorkerSpec("scout", "scout", {}, [])
+    replies = ask_each([(scout, Describe(origin=origin)) for origin in origins], Described, _TIMEOUT)
     known = list(built_in().backends.values())
     broken: list[Broken] = []
     names = {backend.name for backend in known}
-    for origin, answer in zip(origins, _ask_all(origins), strict=True):
-        if isinstance(answer, str):
-            broken.append(Broken(_short(origin), answer))
+    for origin, reply in zip(origins, replies, strict=True):
+        if isinstance(reply, WorkerLost):
+            broken.append(Broken(_short(origin), str(reply)))
             continue
-        for backend in answer:
+        for backend in reply.backends:
             if backend.name in names:
                 reason = f"its backend {backend.name!r} has the name of another; rename one of them"
                 broken.append(Broken(_short(origin), reason))
@@ -60,33 +57,6 @@ def discover(files: Sequence[Path]) -> tuple[Registry, list[Broken]]:
                 names.add(backend.name)
                 known.append(backend)
     return Registry(known), broken
-
-
-def _ask_all(origins: Sequence[str]) -> list[list[BackendInfo] | str]:
-    """For every origin its backends, or the reason why it could not be asked; all are asked at the same time."""
-    if not origins:
-        return []
-    guard = Guard()
-    memory = SharedMemory.create(1)
-    scouts: list[WorkerProcess] = []
-    answers: list[list[BackendInfo] | str] = []
-    try:
-        for origin in origins:
-            scout = guard.launch(WorkerSpec("scout", "scout", {}, []), memory)
-            scouts.append(scout)
-            with contextlib.suppress(WorkerLost):  # receive says why
-                scout.send(Describe(origin=origin))
-        for scout in scouts:
-            try:
-                answers.append(scout.receive(Described, _TIMEOUT).backends)
-            except WorkerLost as lost:
-                answers.append(str(lost))
-    finally:
-        for scout in scouts:
-            scout.close()
-        memory.close()
-        guard.close()
-    return answers
 
 
 def _short(origin: str) -> str:

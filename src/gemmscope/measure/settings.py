@@ -72,7 +72,7 @@ def check_memory(settings: Settings, workers: int, backends: int, available: int
     """Refuses operands that would not fit, before any of them is taken.
 
     All shapes' operands and references lie in shared memory; for the shape in hand every worker has a copy of its own,
-    and every backend a product or two.
+    and every backend a result or two.
 
     Raises:
         UsageError: If that is more than the bytes that are available.

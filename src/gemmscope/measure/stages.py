@@ -1,4 +1,4 @@
-"""What a worker does with a backend, in this order: prepare, compare, calibrate, warm up, sample, settle."""
+"""What a worker does with a backend, in this order: prepare, verify, calibrate, warm up, sample, wait until quiet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import usage
-from gemmscope.measure.protocol import Measurement, PreparedCell, TurnedCell
+from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
+from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
     Run = Callable[[int, int], float]
 
-# Comparing with float64 goes on to further pairs for this long; one pair is always compared.
-_COMPARE_SECONDS = 0.1
+# Verifying goes on to further pairs for this long; one pair is always compared with float64.
+_VERIFY_SECONDS = 0.1
 
 # A turn's first calls can cost 24 times more than later ones: pools wake up, caches and clocks come back. One rotation
-# over the pairs brings small products to within 10 %; a slow product needs none, because waking costs milliseconds.
+# over the pairs brings small calls to within 10 %; a slow call needs none, because waking costs milliseconds.
 _WARM_AT_LEAST = 1e-3
 _WARM_AT_MOST = 20e-3
 
@@ -47,7 +48,11 @@ _STEADY_BLOCK = 2e-3
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
 
-# From here on a wait after every product cannot matter: it costs microseconds.
+# From here on a calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole
+# run. A busy machine may hold up a call for so long, but hardly twice.
+_TIMED_TWICE = 10e-3
+
+# From here on a wait after every call cannot matter: it costs microseconds.
 SLOW_CALL = 0.1
 
 # What a backend may raise. SystemExit and KeyboardInterrupt are no reason to end the worker, which others share.
@@ -55,28 +60,28 @@ ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 
 # A pool that still spins uses a whole processor; a worker that waits for a message uses none.
 _QUIET_SHARE = 0.15
-_SETTLE_STEP = 1e-3
-_SETTLE_AT_MOST = 1.0
+_QUIET_STEP = 1e-3
+_QUIET_AT_MOST = 1.0
 
 
 def bind(backend: Backend, mode: Mode) -> Run:
-    """The backend's loop for a mode; with the option COLD, on operands that are in no cache."""
+    """The backend's loop for a mode; with the option ``cold``, on operands that are in no cache."""
     run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
-    return evicting(run, backend.operand_arrays()) if "cold" in backend.settings else run
+    return with_cold_operands(run, backend.operand_arrays()) if "cold" in backend.settings else run
 
 
-def evicting(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
-    """The same loop, with every pair put out of the caches before it is used; that is not timed.
+def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
+    """The same loop, with every pair evicted from the caches before it is used; the eviction is not timed.
 
-    The pairs are taken in rounds, each pair once: one reading of the clock for a round, and not for every product.
+    The pairs are taken in rounds, each pair once, so that the clock is read once a round and not once a call.
 
     Raises:
-        BackendUnavailable: If nothing can be put out of the caches here.
+        BackendUnavailable: If nothing can be evicted from the caches here.
     """
     from gemmscope import _kernels  # only a worker may load it
 
     if not _kernels.can_evict():
-        raise BackendUnavailable("programs cannot put memory out of the caches of this processor")
+        raise BackendUnavailable("programs cannot evict memory from the caches of this processor")
 
     def cold(loops: int, first: int) -> float:
         seconds = 0.0
@@ -91,9 +96,13 @@ def evicting(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.flo
     return cold
 
 
-def compare(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> tuple[float, int]:
-    """Compares products with float64, from ``first_pair`` on; returns the largest relative error and how many pairs."""
-    stop = time.perf_counter() + _COMPARE_SECONDS
+def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> tuple[float, int]:
+    """Compares results with float64, from ``first_pair`` on.
+
+    Returns:
+        The largest relative error, and how many pairs were compared.
+    """
+    stop = time.perf_counter() + _VERIFY_SECONDS
     worst = 0.0
     compared = 0
     for offset in range(len(comparisons)):
@@ -128,7 +137,12 @@ def until_steady(run: Run, loops: int, first: int) -> None:
 
 
 def calibrate(run: Run, pairs: int) -> float:
-    """Seconds of one product, from calls in a row that are long enough for the clock."""
+    """Seconds of one call, from calls in a row that are long enough for the clock."""
+    seconds = _timed_once(run, pairs)
+    return seconds if seconds < _TIMED_TWICE else min(seconds, _timed_once(run, pairs))
+
+
+def _timed_once(run: Run, pairs: int) -> float:
     seconds = warm_up(run, pairs, 0)
     loops = max(1, min(2**24, math.ceil(_CALIBRATE_SECONDS / max(seconds, 1e-9))))
     if loops == 1:
@@ -153,15 +167,15 @@ def prepare_cells(
     first_pair: int,
     known: Mapping[Mode, float],
 ) -> tuple[list[PreparedCell], float]:
-    """Compares and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
+    """Verifies and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
 
-    Modes in ``known`` are not calibrated: a slow product has better uses for its time.
+    Modes in ``known`` are not calibrated: a slow call has better uses for its time.
     """
     worst: float | None = None
     precision = None
     compared = 0
     if backend.multiplies:
-        worst, compared = compare(backend, comparisons, first_pair)
+        worst, compared = verify(backend, comparisons, first_pair)
         precision = precision_class(worst, k)
         if precision == "wrong":
             reason = f"wrong product: relative error {worst:.3g} against float64, so it is not timed"
@@ -187,7 +201,7 @@ def prepare_cells(
         elif mode != "latency" and latency >= SLOW_CALL:
             status = "skipped"
             what = "one wait after many" if mode == "throughput" else "the device's own time"
-            reason = f"a product takes {latency:.3g} s, so {what} is no different: see latency"
+            reason = f"one call takes {latency:.3g} s, so {what} is no different: see latency"
         else:
             seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
@@ -222,7 +236,7 @@ def take_turn(
                     loops = min(cells[i].loops, pairs)
                     run(loops, first[i])
                 else:
-                    # Blocks of some length: one short product's time scatters by more than clocks do.
+                    # Blocks of some length: one short call's time scatters by more than clocks do.
                     loops = min(cells[i].loops, math.ceil(_STEADY_BLOCK / max(warm_up(run, pairs, first[i]), 1e-9)))
                 if backends[cells[i].backend].device == "gpu":
                     until_steady(run, loops, first[i])
@@ -251,23 +265,22 @@ def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:
     seconds = run(loops, first)
     used = meter.read().since(before)
     return Measurement(
-        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), cpu_seconds=used.seconds,
-        efficiency_seconds=used.efficiency_seconds, joules=used.joules, cycles=used.cycles,
+        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), **used._asdict()
     )  # fmt: skip
 
 
-def settle() -> float:
+def wait_until_quiet() -> float:
     """Waits until this process's thread pools have gone quiet, measured by its processor time; returns the seconds.
 
-    Pools spin after their last product, for 6 ms (OpenMP) to 100 ms and more, and would take a processor from the
+    Pools spin after their last call, for 6 ms (OpenMP) to 100 ms and more, and would take a processor from the
     worker whose turn is next.
     """
     start = time.perf_counter()
     while True:
         wall, processor = time.perf_counter(), time.process_time()
-        time.sleep(_SETTLE_STEP)
+        time.sleep(_QUIET_STEP)
         now = time.perf_counter()
-        if time.process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _SETTLE_AT_MOST:
+        if time.process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _QUIET_AT_MOST:
             return now - start
 
 

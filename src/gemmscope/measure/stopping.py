@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.workload.shapes import Shape
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 # narrow an interval, and longer sets do not, because processes differ.
 PLANNED_SHARE = 0.6
 
-# Before the third set an interval is too wide to tell anything from.
+# Before the third set an interval is too wide to decide anything.
 FEWEST_SETS = 3
 
 # What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
@@ -22,15 +24,14 @@ SETTLED_WEIGHT = 0.3
 # Another set is not begun for less than this share of what a set takes.
 SHORTEST_SET = 0.5
 
-# Open cells: for every shape, the backends that another set should measure, the baseline among them.
-Open = dict[str, set[str]]
+# For every shape with an open verdict, the backends that another set should measure, the baseline among them.
+OpenCells = dict[Shape, set[str]]
 
 
-def open_cells(comparisons: Iterable[Comparison]) -> Open:
+def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
     """The cells whose comparison is unclear, and whose interval is wider than the run aims at."""
-    found: Open = {}
+    found: OpenCells = {}
     for comparison in comparisons:
         if not comparison.converged:
-            shape = f"{comparison.m}x{comparison.n}x{comparison.k}"
-            found.setdefault(shape, set()).update((comparison.backend, comparison.baseline))
+            found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
     return found

@@ -1,4 +1,4 @@
-"""Right before fast: how far a float32 product is from the float64 one, and what precision that speaks of."""
+"""Right before fast: how far a float32 result is from the float64 one, and which precision that error points to."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Comparison:
 
     Args:
         pair: The operands.
-        rows: Which rows of the product are compared.
-        reference: Their float64 products, of shape (len(rows), n).
+        rows: Which rows of the result are compared.
+        reference: The float64 values of these rows, of shape (len(rows), n).
     """
 
     def __init__(self, pair: OperandPair, rows: list[int], reference: NDArray[np.float64]) -> None:
         self._rows = rows
         self._reference = reference
         self._shape = (pair.a.shape[0], pair.b.shape[1])
-        # ‖D‖² = Σ_ij Σ_k a²_ik b²_kj = Σ_k (Σ_i a²_ik)(Σ_j b²_kj), without a matrix product.
+        # ‖D‖² = Σ_ij Σ_k a²_ik b²_kj = Σ_k (Σ_i a²_ik)(Σ_j b²_kj), without a matrix multiplication.
         a = pair.a[rows].astype(np.float64)
         b = pair.b.astype(np.float64)
         self._scale = math.sqrt(float(np.dot(np.einsum("ik,ik->k", a, a), np.einsum("kj,kj->k", b, b))))

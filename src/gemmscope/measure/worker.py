@@ -1,7 +1,7 @@
 """The worker process: loads one library, hosts its backends, and does what it is asked, one request at a time.
 
-Started as ``python -m gemmscope.measure.worker`` with the protocol that the orchestrator speaks, and the numbers of the
-descriptors that it inherits.
+Started as ``python -m gemmscope.measure.worker`` with the number of the protocol that the orchestrator speaks, and the
+numbers of the descriptors that the worker inherits.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Worker:
                 return self._prepare(request)
             case TakeTurn():
                 cells, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
-                return Turned(cells=cells, warming=warming, sampling=sampling, settling=stages.settle())
+                return Turned(cells=cells, warming=warming, sampling=sampling, settling=stages.wait_until_quiet())
             case Release():
                 self._release()
                 return Done()
@@ -161,7 +161,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         preparing = time.perf_counter() - start - calibrating
-        return Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=stages.settle())
+        return Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=stages.wait_until_quiet())
 
     def _release(self) -> None:
         self._backends.clear()

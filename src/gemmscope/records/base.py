@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -28,12 +28,27 @@ class Interval(Record, frozen=True, kw_only=True, rename={"estimate": "median"})
     high: float | None = None
 
 
+class CellFields(TypedDict):
+    """The fields of a :class:`CellRecord` that say which cell it is about."""
+
+    backend: str
+    m: int
+    n: int
+    k: int
+    mode: Mode
+
+
 class CellKey(NamedTuple):
     """What names a cell: a backend or variant, a shape, and a mode."""
 
     backend: str
     shape: Shape
     mode: Mode = "latency"
+
+    @property
+    def fields(self) -> CellFields:
+        """The key as fields of a record: ``CellFailed(**key.fields, set=0, reason="…")``."""
+        return {"backend": self.backend, "m": self.shape.m, "n": self.shape.n, "k": self.shape.k, "mode": self.mode}
 
     @property
     def label(self) -> str:

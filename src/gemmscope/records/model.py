@@ -113,8 +113,25 @@ class WorkerRecord(Record, frozen=True, kw_only=True):
     backends: dict[str, dict[str, str | int]] = {}
 
 
-class Sample(Record, frozen=True, kw_only=True):
-    """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on.
+class Measurement(Record, frozen=True, kw_only=True):
+    """The seconds that a backend took for ``loops`` multiplications, from pair ``first_pair`` on, as its worker saw it.
+
+    ``start`` is the time of a steady clock. ``cpu_seconds`` and what follows is what the worker used meanwhile, under
+    the names of :class:`gemmscope.machine.usage.Use`, where each of them is explained; None where it is not known.
+    """
+
+    start: float
+    first_pair: int
+    loops: int
+    seconds: float
+    cpu_seconds: float | None = None
+    efficiency_seconds: float | None = None
+    joules: float | None = None
+    cycles: float | None = None
+
+
+class Sample(Measurement, frozen=True, kw_only=True):
+    """A measurement with its place in the run: ``turn`` counts the turns of a round.
 
     ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads, and
     ``efficiency_seconds`` that part of it which was spent on efficiency cores. ``joules`` is the energy used meanwhile:
@@ -125,14 +142,6 @@ class Sample(Record, frozen=True, kw_only=True):
     set: int
     round: int
     turn: int
-    start: float
-    first_pair: int
-    loops: int
-    seconds: float
-    cpu_seconds: float | None = None
-    efficiency_seconds: float | None = None
-    joules: float | None = None
-    cycles: float | None = None
 
 
 class ProcessMode(Record, frozen=True, kw_only=True):

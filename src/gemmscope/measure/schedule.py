@@ -1,0 +1,238 @@
+"""When a run measures what: its sets, each shape's part of a set, rounds within a shape, and the order of turns.
+
+Nothing here knows a worker: a schedule decides by its clock, by what it is told, and by a random order that the run's
+seed repeats.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from gemmscope.measure.pacing import divide
+from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGHT, SHORTEST_SET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from gemmscope.measure.pacing import CellPace
+    from gemmscope.measure.resume import ResumePoint
+    from gemmscope.measure.stopping import OpenCells
+    from gemmscope.records.model import Settings
+    from gemmscope.workload.shapes import Shape
+
+# Without an interval an estimate says little: so many sets are run even when the budget is spent.
+_FEWEST_SETS = 2
+_FEWEST_ROUNDS = 2
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """One set of fresh workers.
+
+    Args:
+        number: The set's number, from 0 on in the whole run.
+        planned_left: How many of the sets that were asked for are still to be run, this one among them. 0 for a further
+            set, which is run for verdicts that are still open.
+        end: When a further set ends, by the schedule's clock. A planned set's end depends on how long its start takes.
+        only: The cells that a further set measures; None stands for all.
+        ordered: Whether shapes go from small to large, and not in random order.
+    """
+
+    number: int
+    planned_left: int = 0
+    end: float = 0.0
+    only: OpenCells | None = None
+    ordered: bool = False
+
+    def measures(self, backend: str, shape: Shape | None = None) -> bool:
+        """Whether the set measures a backend at a shape; without a shape, whether it does so at any."""
+        if self.only is None:
+            return True
+        if shape is None:
+            return any(backend in names for names in self.only.values())
+        return backend in self.only.get(shape, ())
+
+
+@dataclass(frozen=True)
+class ShapePlan:
+    """A shape's part of a set: from when to when, by the schedule's clock."""
+
+    shape: Shape
+    begin: float
+    end: float
+
+
+class Budget:
+    """The time of a run, in seconds of a steady clock; it runs from the moment when this object is made.
+
+    Args:
+        now: The clock.
+        seconds: How long the run may take from now on.
+        elapsed: How long an earlier part of it has taken.
+    """
+
+    def __init__(self, now: Callable[[], float], seconds: float, elapsed: float = 0.0) -> None:
+        self.now = now
+        self.start = now()
+        self.end = self.start + seconds
+        # Samples of a run that goes on are dated as if it had never stopped.
+        self.epoch = self.start - elapsed
+
+    @property
+    def used(self) -> float:
+        """Seconds since the beginning."""
+        return self.now() - self.start
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; negative after it."""
+        return self.end - self.now()
+
+
+class Schedule:
+    """The sets of a run, and how their time is shared.
+
+    Args:
+        settings: What was asked for.
+        shapes: The shapes of ``settings``.
+        point: Where the run begins, or goes on.
+        judge: Says after a set which cells are still open. Where it is given, the sets that were asked for take a part
+            of the budget, and more follow for the open cells alone.
+        clock: A steady clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shapes: Sequence[Shape],
+        point: ResumePoint,
+        judge: Callable[[], OpenCells] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._shapes = sorted(shapes, key=lambda shape: shape.flops)
+        self._judge = judge
+        self._first_set = point.next_set
+        self._planned = max(0, settings.sets - point.finished_sets)
+        self.budget = Budget(clock, settings.seconds * self._planned / settings.sets, point.elapsed)
+        self._random = random.Random(f"{settings.seed}/{point.next_set}")  # noqa: S311  (an order, no secret)
+        self._start_seconds = 0.0
+        # What a shape costs besides its rounds, in seconds, as its last set has shown.
+        self._fixed: dict[Shape, float] = {}
+        self._settled: set[Shape] = set()
+        self.cut_short = ""
+
+    # --- Sets -----------------------------------------------------------------------------------------------------
+
+    def sets(self) -> Iterator[SetPlan]:
+        """The sets, one after the other: those that were asked for, then further ones while verdicts are open.
+
+        Where the budget is spent before all planned sets are run, ``cut_short`` says so afterwards.
+        """
+        for done in range(self._planned):
+            # The first set goes from small to large: what it learns says what is too slow further on.
+            yield SetPlan(self._first_set + done, planned_left=self._planned - done, ordered=done == 0)
+            self._settle(done + 1)
+            if _FEWEST_SETS <= done + 1 < self._planned and self.budget.left < 0:
+                self.cut_short = f"only {done + 1} of {self._planned} sets"
+                return
+        yield from self._further_sets()
+
+    def _settle(self, sets: int) -> None:
+        """After some sets, shapes whose verdicts are all settled leave time to the others."""
+        if self._judge is not None and sets >= FEWEST_SETS:
+            opened = self._judge()
+            self._settled = {shape for shape in self._shapes if shape not in opened}
+
+    def _further_sets(self) -> Iterator[SetPlan]:
+        """Sets for the cells that are still open, until none is, or the budget is spent."""
+        length = self.budget.used / max(self._planned, 1)
+        number = self._first_set + self._planned
+        while self._judge is not None and self.budget.left > SHORTEST_SET * length:
+            # A baseline alone settles nothing.
+            only = {shape: names for shape, names in self._judge().items() if len(names) > 1}
+            if not only:
+                return
+            left = self.budget.left
+            sets = max(1, round(left / length))
+            yield SetPlan(number, end=self.budget.now() + left / sets, only=only)
+            number += 1
+
+    # --- Shapes within a set --------------------------------------------------------------------------------------
+
+    def shapes(self, plan: SetPlan, start_seconds: float) -> Iterator[ShapePlan]:
+        """The shapes of a set whose workers have just started, each with its part of what is left of the set's time.
+
+        Args:
+            plan: The set.
+            start_seconds: How long it took to start its workers.
+        """
+        self._start_seconds = start_seconds
+        end = self._planned_end(plan.planned_left) if plan.planned_left else plan.end
+        shapes = [shape for shape in self._shapes if plan.only is None or shape in plan.only]
+        if not plan.ordered:
+            self._random.shuffle(shapes)
+        for i, shape in enumerate(shapes):
+            now = self.budget.now()
+            # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
+            fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
+            weights = [SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
+            share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
+            yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
+
+    def _planned_end(self, left: int) -> float:
+        """When a set ends that has just been started, if ``left`` sets are planned, itself among them.
+
+        What the starts of the others will take is set aside, then a part for verdicts that will still be open; the rest
+        is shared by all. What an earlier set left or overran is so shared by those to come.
+        """
+        now = self.budget.now()
+        free = self.budget.end - now - (left - 1) * self._start_seconds
+        if self._judge is not None:
+            free *= PLANNED_SHARE * left / (left * PLANNED_SHARE + (1 - PLANNED_SHARE) * self._planned)
+        return now + max(0.0, free) / left
+
+    # --- Rounds and turns within a shape --------------------------------------------------------------------------
+
+    def give_slots(self, plan: ShapePlan, paces: Sequence[CellPace]) -> None:
+        """Shares what is left of a shape's time among the cells that were prepared for it."""
+        now = self.budget.now()
+        slot = divide(plan.end - now, [pace.least for pace in paces])
+        for pace in paces:
+            pace.slot = slot
+        self._fixed[plan.shape] = now - plan.begin + sum(pace.least for pace in paces if pace.least > slot)
+
+    def rounds(self, plan: ShapePlan) -> Iterator[int]:
+        """Numbers the rounds of a shape, from 0 on, until its time is up; a few are taken in any case."""
+        number, seconds = 0, 0.0
+        while number < _FEWEST_ROUNDS or self.budget.now() + 0.5 * seconds < plan.end:
+            before = self.budget.now()
+            yield number
+            seconds = self.budget.now() - before
+            number += 1
+            if before > plan.end:
+                return  # the least was more than the time that there was
+
+    def shuffled(self, items: Iterable[Item]) -> list[Item]:
+        """The items in a random order."""
+        shuffled = list(items)
+        self._random.shuffle(shuffled)
+        return shuffled
+
+    def sample_order(self, samples: Sequence[int]) -> list[int]:
+        """The order of a turn's samples, where cell ``i`` takes ``samples[i]``; cells are named by their index.
+
+        It is made of blocks in which every cell has one sample, each block in another order: neighbours in time can be
+        paired.
+        """
+        order: list[int] = []
+        for number in range(max(samples)):
+            order += self.shuffled(i for i, count in enumerate(samples) if number < count)
+        return order
+
+    def random_pair(self, pairs: int) -> int:
+        """The pair of operands with which a cell begins."""
+        return self._random.randrange(pairs)

@@ -1,0 +1,181 @@
+"""The workers of a run, and what becomes of them: started for a set, opened, asked, lost, closed."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gemmscope.errors import WorkerLost, WorkerUnavailable
+from gemmscope.measure.process import WorkerSpec
+from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Probed
+from gemmscope.records.events import SetStarted, WorkerReady
+from gemmscope.records.model import WorkerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gemmscope.measure.pacing import CellPace
+    from gemmscope.measure.process import ReplyType, WorkerHandle
+    from gemmscope.measure.protocol import Request
+    from gemmscope.measure.roles import Role
+    from gemmscope.measure.schedule import SetPlan
+    from gemmscope.records.base import CellKey
+    from gemmscope.records.events import Observer
+    from gemmscope.workload.shapes import Block
+
+START_TIMEOUT = 120.0
+
+
+@dataclass(eq=False)
+class ActiveCell:
+    """A cell that a worker has prepared.
+
+    Args:
+        backend: What its worker calls it.
+        key: What its samples are recorded under.
+        pace: How much of the time it takes.
+        next_pair: The pair of operands with which its next sample begins.
+    """
+
+    backend: str
+    key: CellKey
+    pace: CellPace
+    next_pair: int
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker that has opened its library, the backends of it that can run, and the cells of the shape in hand."""
+
+    spec: WorkerSpec
+    role: Role
+    handle: WorkerHandle
+    backends: list[str]
+    cells: list[ActiveCell] = field(default_factory=list)
+
+
+class Team:
+    """Starts and ends workers, and speaks to them.
+
+    Args:
+        workers: What every set starts, and what each is there for.
+        launch: Starts a worker.
+        observer: Told of every event.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[tuple[WorkerSpec, Role]],
+        launch: Callable[[WorkerSpec], WorkerHandle],
+        observer: Observer,
+    ) -> None:
+        self._workers = workers
+        self._launch = launch
+        self._observer = observer
+        self._set = 0
+        # Every worker that was started and has not been ended yet, whatever has become of it.
+        self._started: list[WorkerHandle] = []
+        self._operands_maker: WorkerHandle | None = None
+        self.members: list[Member] = []
+
+    def start(self, plan: SetPlan) -> None:
+        """Starts a set's workers, all at once, and waits until each has loaded its library or was lost over it."""
+        self._set = plan.number
+        wanted = [(spec, role, role.variants(spec, plan)) for spec, role in self._workers]
+        wanted = [(spec, role, variants) for spec, role, variants in wanted if variants]
+        self._observer(SetStarted(set=self._set, workers=[spec.name for spec, _, _ in wanted]))
+        opening: list[Member] = []
+        for spec, role, variants in wanted:
+            try:
+                handle = self._start(spec)
+            except WorkerUnavailable as absent:
+                self._unavailable(spec, role, absent)
+                continue
+            opening.append(Member(spec, role, handle, []))
+            with contextlib.suppress(WorkerLost):  # receive says why
+                handle.send(Open(variants=variants, origin=spec.origin))
+        for member in opening:
+            self._join(member)
+
+    def ask(self, member: Member, request: Request, expected: type[ReplyType], timeout: float) -> ReplyType | None:
+        """A request's reply, or None if the worker is lost, over this request or before."""
+        if member not in self.members:
+            return None
+        try:
+            member.handle.send(request)
+            return member.handle.receive(expected, timeout)
+        except WorkerLost as lost:
+            self.members.remove(member)
+            member.cells.clear()
+            self._lose(member, str(lost))
+            return None
+
+    def start_making_operands(self, blocks: list[Block], seed: int) -> None:
+        """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
+        self._operands_maker = self._start(WorkerSpec("operands", "operands", {}, []))
+        self._operands_maker.send(MakeOperands(blocks=blocks, seed=seed))
+
+    def finish_making_operands(self, timeout: float) -> None:
+        """Waits for the operands, if they were not waited for before.
+
+        Raises:
+            WorkerLost: If they could not be made. Without operands there is no run.
+        """
+        if self._operands_maker is None:
+            return
+        try:
+            self._operands_maker.receive(Done, timeout)
+        except WorkerLost as lost:
+            raise WorkerLost(f"the worker that makes the operands was lost: {lost}; smaller shapes may help") from lost
+        self._end(self._operands_maker)
+        self._operands_maker = None
+
+    def close(self) -> None:
+        """Ends all workers. It can be called again where it was interrupted."""
+        while self._started:
+            self._end(self._started[0])
+        self.members.clear()
+
+    def _start(self, spec: WorkerSpec) -> WorkerHandle:
+        handle = self._launch(spec)
+        self._started.append(handle)
+        return handle
+
+    def _end(self, handle: WorkerHandle) -> None:
+        handle.close()
+        self._started.remove(handle)
+
+    def _join(self, member: Member) -> None:
+        """Makes a worker a member once it has opened, if any of its backends can run."""
+        spec, role = member.spec, member.role
+        try:
+            opened = member.handle.receive(Opened, START_TIMEOUT)
+        except WorkerUnavailable as absent:
+            self._end(member.handle)
+            self._unavailable(spec, role, absent)
+            return
+        except WorkerLost as lost:
+            self._lose(member, f"its worker could not start: {lost}")
+            return
+        for probed in opened.backends:
+            role.probed(self._set, probed)
+        member.backends = [probed.backend for probed in opened.backends if probed.status == "ok"]
+        if not member.backends:
+            self._end(member.handle)
+            return
+        self.members.append(member)
+        self._observer(WorkerReady(worker=WorkerRecord(
+            set=self._set, worker=spec.name, library=spec.library, pid=member.handle.pid, environment=spec.environment,
+            interpreter=spec.python, provenance=opened.provenance,
+        )))  # fmt: skip
+
+    def _unavailable(self, spec: WorkerSpec, role: Role, absent: WorkerUnavailable) -> None:
+        """A worker whose interpreter cannot be used is a result, like a library that is not there."""
+        for variant in spec.variants:
+            probed = Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
+            role.probed(self._set, probed)
+
+    def _lose(self, member: Member, reason: str) -> None:
+        self._end(member.handle)
+        member.role.worker_lost(self._set, member.spec, reason)
