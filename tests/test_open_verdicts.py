@@ -83,7 +83,9 @@ def test_a_run_that_goes_on_has_them_from_its_events():
 def test_nothing_but_the_comparison_is_asked_for(monkeypatch):
     verdicts, _, _ = followed(Noisy())
     asked = []
-    monkeypatch.setattr(open_verdicts, "compare", lambda cells, *_: asked.append([cell.key for cell in cells]) or [])
+    monkeypatch.setattr(
+        open_verdicts, "compare_with_baseline", lambda cells, *_: asked.append([cell.key for cell in cells]) or []
+    )
     assert verdicts.open_cells() == {}
     (keys,) = asked
     names = [key.backend for key in keys]

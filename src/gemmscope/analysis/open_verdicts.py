@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.assemble import compare
+from gemmscope.analysis.comparison import compare_with_baseline
 from gemmscope.measure.stopping import open_cells
 from gemmscope.records.events import CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
 from gemmscope.records.model import Cell
@@ -55,7 +55,7 @@ class OpenVerdicts:
 
     def comparisons(self) -> list[Comparison]:
         """The comparisons that the run would have if it ended now."""
-        return compare(self._cells(), self._settings, self._backends)
+        return compare_with_baseline(self._cells(), self._settings, self._backends)
 
     def open_cells(self) -> OpenCells:
         """The cells that further sets would still tell something about."""
