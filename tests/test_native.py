@@ -6,7 +6,6 @@ import ctypes
 import gc
 import sys
 import threading
-import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -380,22 +379,27 @@ class TestPlan:
 
 
 def test_the_gil_is_released_around_the_kernel():
-    """While one thread multiplies, another gets on: far more often than between the products of the first."""
+    """While one thread multiplies, another gets on: nothing else in its loop gives the interpreter away."""
     a, b = matrices(700, 700, 700)
     plan = native.Plan(a, b, np.empty((700, 700), np.float32))
-    products = 20
+    most, products, stop = 500, 0, False
 
     def multiply():
-        for _ in range(products):
+        nonlocal products
+        while not stop and products < most:
             plan()
+            products += 1
 
-    thread = threading.Thread(target=multiply)
-    thread.start()
-    counted = 0
-    while thread.is_alive():
-        time.sleep(0)  # gives the interpreter away, and takes it back
-        counted += 1
-    assert counted > 10 * products
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)  # no thread is made to give the interpreter away, however long another waits
+    try:
+        thread = threading.Thread(target=multiply)
+        thread.start()
+        stop = True
+    finally:
+        sys.setswitchinterval(interval)
+    thread.join()
+    assert products < most
 
 
 def test_many_threads_at_once():
