@@ -30,19 +30,13 @@ constexpr std::chrono::seconds longest_hold(1);
 
 class Library {
  public:
-  Library(const char* what, const std::vector<std::string>& names) : what_(what) {
-    std::string tried;
-    for (const std::string& name : names) {
-      // Global, because libcublas and the profilers look functions up in the runtime that is there.
-      handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
-      if (handle_ != nullptr) {
-        return;
-      }
-      // The last reason of a path that exists says more than those of names that do not.
+  Library(const char* what, const std::string& path) : what_(what) {
+    // Global, because libcublas and the profilers look functions up in the runtime that is there.
+    handle_ = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (handle_ == nullptr) {
       const char* reason = dlerror();
-      tried += (tried.empty() ? "" : "; ") + std::string(reason != nullptr ? reason : name);
+      throw std::runtime_error(what_ + " cannot be loaded: " + (reason != nullptr ? reason : path));
     }
-    throw std::runtime_error(what_ + " cannot be loaded: " + (tried.empty() ? "no name to look for" : tried));
   }
 
   template <class Function>
@@ -95,8 +89,7 @@ void check_fit(const Operand& a, const Operand& b, const Operand& first_a, const
 }  // namespace
 
 struct CudaApi {
-  CudaApi(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases)
-      : cuda("CUDA's runtime (libcudart)", runtimes) {
+  CudaApi(const std::string& runtime, const std::string& cublas) : cuda("CUDA's runtime (libcudart)", runtime) {
     cuda.find(error_name, "cudaGetErrorName");
     cuda.find(error_string, "cudaGetErrorString");
     cuda.find(runtime_version, "cudaRuntimeGetVersion");
@@ -115,7 +108,7 @@ struct CudaApi {
     cuda.find(record, "cudaEventRecord");
     cuda.find(milliseconds, "cudaEventElapsedTime");
     // After the runtime: libcublas asks the loader for what it needs by the same names, and finds it loaded.
-    blas.emplace("cuBLAS (libcublas)", blases);
+    blas.emplace("cuBLAS (libcublas)", cublas);
     blas->find(status_name, "cublasGetStatusName");
     blas->find(make_handle, "cublasCreate_v2");
     blas->find(destroy_handle, "cublasDestroy_v2");
@@ -169,8 +162,8 @@ struct CudaApi {
 };
 
 CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math,
-                               const std::vector<std::string>& runtimes, const std::vector<std::string>& blases)
-    : api_(std::make_unique<const CudaApi>(runtimes, blases)),
+                               const std::string& runtime, const std::string& blas)
+    : api_(std::make_unique<const CudaApi>(runtime, blas)),
       stream_(nullptr, api_->destroy_stream),
       begin_(nullptr, api_->destroy_event),
       end_(nullptr, api_->destroy_event),
@@ -345,8 +338,8 @@ float* CublasProducts::allocate(std::size_t elements) {
   return static_cast<float*>(memory);
 }
 
-int cuda_devices(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases) {
-  const CudaApi api(runtimes, blases);
+int cuda_devices(const std::string& runtime, const std::string& blas) {
+  const CudaApi api(runtime, blas);
   int count = 0;
   api.check(api.device_count(&count), "cudaGetDeviceCount");
   return count;

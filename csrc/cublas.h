@@ -22,12 +22,12 @@ enum class CudaMath : int { float32 = 0, tf32 = 3 };  // CUBLAS_DEFAULT_MATH, CU
 // Operand pairs in the memory of the first CUDA device, one product's room, and a stream of their own.
 class CublasProducts {
  public:
-  // Copies C-contiguous operands of shapes (m, k) and (k, n), all pairs alike, to the device. `runtimes` and `blases`
-  // are the names or paths under which libcudart and libcublas are looked for, in that order.
+  // Copies C-contiguous operands of shapes (m, k) and (k, n), all pairs alike, to the device. `runtime` and `blas`
+  // are the files of libcudart and libcublas.
   // Throws std::runtime_error, in words and with CUDA's name for the error, if a library or a device is not there or
   // reports one, or if the device has too little memory free; std::invalid_argument if operands do not fit together.
-  CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math,
-                 const std::vector<std::string>& runtimes, const std::vector<std::string>& blases);
+  CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math, const std::string& runtime,
+                 const std::string& blas);
   CublasProducts(const CublasProducts&) = delete;
   CublasProducts& operator=(const CublasProducts&) = delete;
   ~CublasProducts();
@@ -77,6 +77,6 @@ class CublasProducts {
 };
 
 // The number of CUDA devices. Throws std::runtime_error as CublasProducts does.
-int cuda_devices(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases);
+int cuda_devices(const std::string& runtime, const std::string& blas);
 
 }  // namespace gemmscope

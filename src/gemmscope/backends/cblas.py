@@ -20,6 +20,7 @@ from gemmscope.backends.base import (
     rotation,
 )
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import blas_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +78,7 @@ class Cblas(Backend):
         blas = self.native.blas_description()
         return {
             "blas": blas["interface"],
+            **blas_facts(blas["image"]),
             "blas symbol": blas["symbol"],
             "blas image": blas["image"],
             "blas config": blas["config"],

@@ -30,8 +30,7 @@ PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 21
 # A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
 _COMPARE_AT_MOST = 2 * 512**3
 
-
-_LINE = 64
+_CACHE_LINE = 64
 
 
 class Candidate(NamedTuple):
@@ -50,6 +49,11 @@ class Candidate(NamedTuple):
 
 # What has been confirmed in this process, by class and settings.
 _IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, Kernel]] = {}
+
+
+def image_of(pattern: str) -> str:
+    """The file of the loaded image whose name matches a pattern; empty if there is none."""
+    return next((image for image in loaded_images() if re.search(pattern, PurePath(image).name)), "")
 
 
 class KernelBackend(Backend):
@@ -79,7 +83,7 @@ class KernelBackend(Backend):
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels
-        self._caller = next((i for i in loaded_images() if re.search(self.caller, PurePath(i).name)), "")
+        self._caller = image_of(self.caller)
         self._candidate, self._sgemm = self._identified(library)
 
     def prepare(self, operands: Operands) -> None:
@@ -184,6 +188,6 @@ class KernelBackend(Backend):
 
 def _aligned_empty(m: int, n: int) -> NDArray[np.float32]:
     """An output that begins with a cache line, as PyTorch's do: MKL sums in another order where it does not."""
-    memory = np.empty(4 * m * n + _LINE, np.uint8)
-    start = -memory.ctypes.data % _LINE
+    memory = np.empty(4 * m * n + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
     return memory[start : start + 4 * m * n].view(np.float32).reshape(m, n)

@@ -8,6 +8,7 @@ launching a product takes longer than the device takes for it, the slope is that
 from __future__ import annotations
 
 import math
+from statistics import linear_regression
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,18 +31,6 @@ def lengths(loops: int, most: int = _LONGEST) -> list[int]:
     return sorted({max(1, longest // 4), max(2, longest // 2), longest})
 
 
-def least_squares(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """The slope of the line that fits best in the sense of least squares.
-
-    Raises:
-        ValueError: If there are fewer than two different ``xs``, or not as many ``ys``.
-    """
-    if len(set(xs)) < 2 or len(xs) != len(ys):  # noqa: PLR2004  (a line)
-        raise ValueError("a slope needs two points at least")
-    x, y = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
-    return math.fsum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / math.fsum((a - x) ** 2 for a in xs)
-
-
 def seconds_of(chains: Sequence[int], seconds: Sequence[float]) -> float:
     """Seconds of one product, from the seconds that chains of several lengths took.
 
@@ -49,7 +38,7 @@ def seconds_of(chains: Sequence[int], seconds: Sequence[float]) -> float:
     noise; that product's time is then what is known: an upper bound.
     """
     bound = seconds[-1] / chains[-1]
-    slope = least_squares(chains, seconds)
+    slope = linear_regression(chains, seconds).slope
     return slope if 0.0 < slope < bound else bound
 
 

@@ -24,9 +24,8 @@ from gemmscope.backends.base import (
     rotation,
     thread_count,
 )
-from gemmscope.backends.kernel import Candidate, KernelBackend
+from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine.images import loaded_images
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +163,7 @@ class TorchCppCpu(TorchCpu):
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels
-        self._image = next((image for image in loaded_images() if "libtorch_cpu" in image), "")
+        self._image = image_of(KernelTorch.caller)
 
     def prepare(self, operands: Operands) -> None:
         """Makes tensors in C++ on the memory of those that Python has.
