@@ -157,7 +157,11 @@ def look(**environment):
     if importlib.util.find_spec("nvidia") or ctypes.util.find_library("cublas"):
         pytest.skip("cuBLAS is installed here; to run this, use a machine without it")
     done = subprocess.run(
-        [sys.executable, "-c", LOOK], check=True, capture_output=True, text=True, env={"PATH": "/usr/bin", **environment}
+        [sys.executable, "-c", LOOK],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin", **environment},
     )
     return done.stdout.splitlines()
 

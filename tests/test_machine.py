@@ -675,7 +675,9 @@ print(json.dumps([before, images.math_images(), images.loaded_images()]))
 
 def test_a_loaded_blas_tells_what_it_is_and_not_what_its_wheel_was_built_with() -> None:
     if sys.platform != "linux" or os.uname().machine != "x86_64":
-        pytest.skip("which core OpenBLAS may be told to take depends on the processor; to run this, use Linux on x86-64")
+        pytest.skip(
+            "which core OpenBLAS may be told to take depends on the processor; to run this, use Linux on x86-64"
+        )
     program = """
 import json
 from gemmscope.backends.cblas import Cblas

@@ -539,7 +539,9 @@ else:
 LITTLE, NUMPY_2_0 = 1, 0x12
 
 
-@pytest.mark.parametrize(("module", "use"), [("native", "pass"), ("_kernels", "_kernels.evict(numpy.ones((2, 2), 'f'))")])
+@pytest.mark.parametrize(
+    ("module", "use"), [("native", "pass"), ("_kernels", "_kernels.evict(numpy.ones((2, 2), 'f'))")]
+)
 @pytest.mark.parametrize(
     ("abi", "feature", "words"),
     [

@@ -160,7 +160,7 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"{self.name} has no device mode")
 
-    def why_not(self, mode: Mode) -> str:  # noqa: ARG002  (for those that override it)
+    def why_not(self, mode: Mode) -> str:
         """Why there is no figure in one of ``modes`` at this shape with these settings; empty if there is one.
 
         Called after ``prepare``.

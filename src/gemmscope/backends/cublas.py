@@ -21,7 +21,9 @@ TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, f
 
 
 def library(name: str) -> str:
-    """The file of one of CUDA's libraries, such as ``"cudart"``: from NVIDIA's wheels, conda, the loader or ``CUDA_HOME``.
+    """Loads one of CUDA's libraries, such as ``"cudart"``, and returns its file.
+
+    It is looked for in NVIDIA's wheels, in conda's environment, on the loader's paths and in ``CUDA_HOME``.
 
     Raises:
         BackendUnavailable: If it is in none of these places.
@@ -29,7 +31,7 @@ def library(name: str) -> str:
     from cuda.pathfinder import DynamicLibNotFoundError, load_nvidia_dynamic_lib  # it is installed on Linux alone
 
     try:
-        return load_nvidia_dynamic_lib(name).abs_path
+        return str(load_nvidia_dynamic_lib(name).abs_path)
     except (DynamicLibNotFoundError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise BackendUnavailable(f"CUDA's lib{name} cannot be loaded: {reason}", _REMEDY) from error
@@ -74,9 +76,7 @@ class Cublas(Backend):
             RuntimeError: If they do not fit into what it has free.
         """
         self._shape = (operands.m, operands.n)
-        self._products = self._native.CublasProducts(
-            operands.pairs, "tf32" in self.settings, self._runtime, self._blas
-        )
+        self._products = self._native.CublasProducts(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
 
     def run(self, loops: int, first: int) -> float:
         """Synchronises the stream after every product, by a clock in C++."""

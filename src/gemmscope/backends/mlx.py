@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from gemmscope.workload.operands import Operands
 
 _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip install gemmscope on Apple silicon"
+# The build's own MLX is another one: without isolation it is the user's.
+_REBUILD = (
+    "build gemmscope for this MLX: pip install --no-build-isolation --no-deps --force-reinstall . in its checkout, or "
+    f"with --no-binary gemmscope gemmscope=={_build.VERSION} in place of the dot; that needs cmake, ninja, "
+    "scikit-build-core and nanobind"
+)
 _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] on a machine with an NVIDIA GPU"
 
 
@@ -334,20 +340,17 @@ class MlxCppCpu(Backend):
             BackendUnavailable: If MLX or the extension is missing, the versions differ, or the device is not there.
         """
         mx = _import_mlx()
-        rebuild = f"pip install 'mlx=={_build.MLX_VERSION}', or install gemmscope again to build it for this MLX"
         if not _build.MLX_VERSION:
-            raise BackendUnavailable(
-                "gemmscope was built without MLX's C++ API", "install gemmscope again where MLX is found"
-            )
+            raise BackendUnavailable("gemmscope was built without MLX's C++ API", _REBUILD)
         # The ABI of libmlx changes in patch releases: a mismatch would show as an undefined symbol at best.
         if mx.__version__ != _build.MLX_VERSION:
             raise BackendUnavailable(
-                f"MLX is {mx.__version__}, but gemmscope was built against {_build.MLX_VERSION}", rebuild
+                f"MLX is {mx.__version__}, but gemmscope was built against {_build.MLX_VERSION}", _REBUILD
             )
         try:
             from gemmscope import _native_mlx  # after the comparison above
         except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's MLX extension cannot be loaded: {error}", rebuild) from error
+            raise BackendUnavailable(f"gemmscope's MLX extension cannot be loaded: {error}", _REBUILD) from error
         if _native_mlx.version() != mx.__version__:
             raise BackendUnavailable(
                 f"gemmscope's MLX extension found libmlx {_native_mlx.version()}, but Python found {mx.__version__}",

@@ -42,8 +42,9 @@ def check_resumable(start: Event | None, journal: Path, here: Machine) -> RunSta
         )
     if start.machine.hardware != here.hardware:
         raise UsageError(
-            f"{journal.parent} holds a run of another machine ({_named(start.machine, here)}; this is {_named(here, start.machine)}), and "
-            "samples of two machines make no figure: start a new run, with another --out"
+            f"{journal.parent} holds a run of another machine ({_named(start.machine, here)}; this is "
+            f"{_named(here, start.machine)}), and samples of two machines make no figure: "
+            "start a new run, with another --out"
         )
     return start
 

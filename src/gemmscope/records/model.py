@@ -52,7 +52,10 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def hardware(self) -> tuple[object, ...]:
-        """What two records of one machine have in common. With fewer usable processors, as in a container, it is another."""
+        """What two records of one machine have in common.
+
+        With fewer usable processors, as in a container with a quota, it is another machine.
+        """
         return (self.architecture, self.cpu, self.logical_cpus, self.usable_cpus, tuple(self.gpus))
 
 
