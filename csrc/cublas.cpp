@@ -23,7 +23,7 @@ constexpr unsigned int non_blocking_stream = 1;
 constexpr int not_transposed = 0;
 constexpr int first_device = 0;
 
-// A held-up stream takes about a thousand entries before the call that adds one blocks; a product can be several.
+// A held-up stream takes about a thousand entries before the call that adds one blocks; a matrix multiplication can be several.
 constexpr std::size_t most_queued = 128;
 // However the queue fills, the stream goes on after this.
 constexpr std::chrono::seconds longest_hold(1);
@@ -161,8 +161,8 @@ struct CudaApi {
   int (*blas_version)(void*, int*) = nullptr;
 };
 
-CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math,
-                               const std::string& runtime, const std::string& blas)
+CublasCalls::CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math, const std::string& runtime,
+                         const std::string& blas)
     : api_(std::make_unique<const CudaApi>(runtime, blas)),
       stream_(nullptr, api_->destroy_stream),
       begin_(nullptr, api_->destroy_event),
@@ -190,7 +190,7 @@ CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pair
   api_->check(api_->memory_info(&free, &total), "cudaMemGetInfo");
   if (needed > free) {
     throw std::runtime_error("the GPU has " + in_mebibytes(free) + " of its " + in_mebibytes(total) + " free, and " +
-                             std::to_string(pairs.size()) + " operand pairs and a product need " +
+                             std::to_string(pairs.size()) + " operand pairs and a result need " +
                              in_mebibytes(needed) + ": ask for smaller shapes or fewer pairs");
   }
   const auto copied = [&](const Operand& operand) {
@@ -227,13 +227,13 @@ CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pair
   api_->check_blas(api_->set_math(handle_.get(), static_cast<int>(math)), "cublasSetMathMode");
 }
 
-CublasProducts::~CublasProducts() {
+CublasCalls::~CublasCalls() {
   if (stream_ != nullptr) {
     api_->wait(stream_.get());
   }
 }
 
-double CublasProducts::latency(std::size_t loops, std::size_t first) const {
+double CublasCalls::latency(std::size_t loops, std::size_t first) const {
   wait();
   return time_rotation(pairs_.size(), loops, first, [this](std::size_t i) {
     enqueue(i);
@@ -241,7 +241,7 @@ double CublasProducts::latency(std::size_t loops, std::size_t first) const {
   });
 }
 
-double CublasProducts::throughput(std::size_t loops, std::size_t first) const {
+double CublasCalls::throughput(std::size_t loops, std::size_t first) const {
   wait();
   const auto start = std::chrono::steady_clock::now();
   time_rotation(pairs_.size(), loops, first, [this](std::size_t i) { enqueue(i); });
@@ -250,7 +250,7 @@ double CublasProducts::throughput(std::size_t loops, std::size_t first) const {
   return elapsed.count();
 }
 
-double CublasProducts::event_seconds(std::size_t loops, std::size_t first) const {
+double CublasCalls::event_seconds(std::size_t loops, std::size_t first) const {
   wait();
   double seconds = 0.0;
   for (std::size_t done = 0; done < loops; done += most_queued) {
@@ -276,7 +276,7 @@ double CublasProducts::event_seconds(std::size_t loops, std::size_t first) const
   return seconds;
 }
 
-void CublasProducts::product(std::size_t pair, std::span<float> out) const {
+void CublasCalls::product(std::size_t pair, std::span<float> out) const {
   if (pair >= pairs_.size()) {
     throw std::out_of_range("pair: there is no pair " + std::to_string(pair));
   }
@@ -295,23 +295,23 @@ void CublasProducts::product(std::size_t pair, std::span<float> out) const {
   api_->check(api_->copy(out.data(), out_, out.size_bytes(), device_to_host), "cudaMemcpy");
 }
 
-const std::string& CublasProducts::runtime_image() const { return api_->cuda.image(); }
+const std::string& CublasCalls::runtime_image() const { return api_->cuda.image(); }
 
-const std::string& CublasProducts::blas_image() const { return api_->blas->image(); }
+const std::string& CublasCalls::blas_image() const { return api_->blas->image(); }
 
-int CublasProducts::runtime_version() const {
+int CublasCalls::runtime_version() const {
   int version = 0;
   api_->check(api_->runtime_version(&version), "cudaRuntimeGetVersion");
   return version;
 }
 
-int CublasProducts::blas_version() const {
+int CublasCalls::blas_version() const {
   int version = 0;
   api_->check_blas(api_->blas_version(handle_.get(), &version), "cublasGetVersion");
   return version;
 }
 
-void CublasProducts::enqueue(std::size_t i) const {
+void CublasCalls::enqueue(std::size_t i) const {
   static constexpr float one = 1.0F;
   static constexpr float zero = 0.0F;
   if (m_ == 0 || n_ == 0 || k_ == 0) {
@@ -324,9 +324,9 @@ void CublasProducts::enqueue(std::size_t i) const {
       "cublasSgemm");
 }
 
-void CublasProducts::wait() const { api_->check(api_->wait(stream_.get()), "cudaStreamSynchronize"); }
+void CublasCalls::wait() const { api_->check(api_->wait(stream_.get()), "cudaStreamSynchronize"); }
 
-float* CublasProducts::allocate(std::size_t elements) {
+float* CublasCalls::allocate(std::size_t elements) {
   void* memory = nullptr;
   const std::size_t bytes = std::max<std::size_t>(elements, 1) * sizeof(float);
   const int error = api_->allocate(&memory, bytes);

@@ -196,12 +196,12 @@ def test_macos_has_no_cuda(monkeypatch):
 def test_operands_that_do_not_fit_are_refused(fake, library):
     a, b = np.zeros((4, 3), np.float32), np.zeros((3, 4), np.float32)
     with pytest.raises(ValueError, match="at least one pair"):
-        _kernels.CublasProducts([], False, library, library)
+        _kernels.CublasCalls([], False, library, library)
     with pytest.raises(ValueError, match="one shape"):
-        _kernels.CublasProducts([(a, b), (b, a)], False, library, library)
+        _kernels.CublasCalls([(a, b), (b, a)], False, library, library)
     with pytest.raises(ValueError, match="C-contiguous"):
-        _kernels.CublasProducts([(np.asfortranarray(a), b)], False, library, library)
-    made = _kernels.CublasProducts([(a, b)], False, library, library)
+        _kernels.CublasCalls([(np.asfortranarray(a), b)], False, library, library)
+    made = _kernels.CublasCalls([(a, b)], False, library, library)
     with pytest.raises(IndexError):
         made.product(1, np.empty((4, 4), np.float32))
     with pytest.raises(ValueError, match="16 elements"):

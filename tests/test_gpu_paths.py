@@ -179,10 +179,10 @@ def test_mlx_says_before_it_takes_memory_that_there_is_too_little(monkeypatch):
 
 def test_the_extensions_chain_takes_time_and_wants_a_square_b():
     native = pytest.importorskip("gemmscope._native_mlx")
-    chained = native.MlxProducts(operands(16, 16, 16).pairs, "cpu")
+    chained = native.MlxCalls(operands(16, 16, 16).pairs, "cpu")
     assert chained.chain(4, 7, 0.4) > 0
     with pytest.raises(ValueError, match="square"):
-        native.MlxProducts(operands(5, 7, 3).pairs, "cpu").chain(4, 0, 0.4)
+        native.MlxCalls(operands(5, 7, 3).pairs, "cpu").chain(4, 0, 0.4)
 
 
 def test_the_grammar_knows_what_each_library_can():

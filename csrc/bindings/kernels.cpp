@@ -31,10 +31,10 @@ namespace nb = nanobind;
 namespace gemmscope::bindings {
 namespace {
 
-// Products of operand pairs into one output, checked once; the arrays are kept alive.
-class Products {
+// Calls of operand pairs into one output, checked once; the arrays are kept alive.
+class Calls {
  public:
-  Products(const nb::sequence& pairs, const nb::object& out) : out_(out, "out", true), held_{out} {
+  Calls(const nb::sequence& pairs, const nb::object& out) : out_(out, "out", true), held_{out} {
     for (nb::handle pair : pairs) {
       const nb::object a = pair[0];
       const nb::object b = pair[1];
@@ -48,10 +48,10 @@ class Products {
     }
   }
 
-  Products(const Products&) = delete;
-  Products& operator=(const Products&) = delete;
+  Calls(const Calls&) = delete;
+  Calls& operator=(const Calls&) = delete;
 
-  [[nodiscard]] const std::vector<Gemm>& calls() const { return calls_; }
+  [[nodiscard]] const std::vector<Gemm>& list() const { return calls_; }
 
  private:
   ArrayArgument out_;
@@ -61,8 +61,8 @@ class Products {
 };
 
 // Makes an object in the place that Python has for it; the operands' memory is read before this returns.
-void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool tf32, const std::string& runtime,
-                          const std::string& blas) {
+void make_cublas_calls(CublasCalls* self, const nb::sequence& pairs, bool tf32, const std::string& runtime,
+                       const std::string& blas) {
   std::vector<std::unique_ptr<ArrayArgument>> arguments;
   std::vector<std::pair<Operand, Operand>> operands;
   for (nb::handle pair : pairs) {
@@ -72,16 +72,16 @@ void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool 
     const auto& operand_b = *arguments.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
     operands.emplace_back(operand_a.operand(), operand_b.operand());
   }
-  new (self) CublasProducts(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtime, blas);
+  new (self) CublasCalls(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtime, blas);
 }
 
-void cublas_product(const CublasProducts& products, std::size_t pair, const nb::object& out) {
+void cublas_product(const CublasCalls& calls, std::size_t pair, const nb::object& out) {
   const ArrayArgument argument(out, "out", true);
   const Product view = argument.product();
   if (!view.empty() && (view.column_stride != 1 || view.row_stride != view.columns)) {
     throw nb::value_error("out: expected a C-contiguous matrix");
   }
-  products.product(pair, {view.data, static_cast<std::size_t>(view.rows * view.columns)});
+  calls.product(pair, {view.data, static_cast<std::size_t>(view.rows * view.columns)});
 }
 
 void evict_array(nb::handle array) {
@@ -125,9 +125,8 @@ Returns:
     The file that holds the function, and what that library says of itself (version, options); None if there is no
     such name.)");
 
-  nb::class_<Products>(
-      module, "Products", nb::is_final(),
-      R"(Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
+  nb::class_<Calls>(module, "Calls", nb::is_final(),
+                    R"(Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
 
 Operands may be transposed views.
 
@@ -152,41 +151,38 @@ Raises:
            nb::arg("symbol"), nb::arg("convention"), nb::arg("routine"))
       .def(
           "multiply",
-          [](const Kernel& kernel, const Products& products, std::size_t i) {
-            kernel.multiply(products.calls().at(i));
-          },
-          nb::arg("products"), nb::arg("i"), nb::call_guard<nb::gil_scoped_release>(), R"(Multiplies pair ``i``.
+          [](const Kernel& kernel, const Calls& calls, std::size_t i) { kernel.multiply(calls.list().at(i)); },
+          nb::arg("calls"), nb::arg("i"), nb::call_guard<nb::gil_scoped_release>(), R"(Multiplies pair ``i``.
 
 Raises:
     IndexError: If there is no such pair.
     ValueError: If the result is empty, or, for sgemv, has neither one row nor one column.)")
       .def(
           "time",
-          [](const Kernel& kernel, const Products& products, std::size_t loops, std::size_t first) {
-            return kernel.time(products.calls(), loops, first);
+          [](const Kernel& kernel, const Calls& calls, std::size_t loops, std::size_t first) {
+            return kernel.time(calls.list(), loops, first);
           },
-          nb::arg("products"), nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+          nb::arg("calls"), nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
           "Seconds for ``loops`` calls in a C++ loop, going round the pairs from ``first``.")
       .def_prop_ro("image", &Kernel::image, "The file that holds the function.")
       .def_prop_ro("description", &Kernel::description, "What that library says of itself.");
 
-  nb::class_<TorchProducts>(
-      module, "TorchProducts", nb::is_final(),
-      R"(ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
+  nb::class_<TorchCalls>(module, "TorchCalls", nb::is_final(),
+                         R"(ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
 
 Raises:
     RuntimeError: If ``image`` lacks one of its functions, or torch refuses the memory.)")
       .def(
           "__init__",
-          [](TorchProducts* self, const std::string& image, const Products& products) {
-            new (self) TorchProducts(image, products.calls());
+          [](TorchCalls* self, const std::string& image, const Calls& calls) {
+            new (self) TorchCalls(image, calls.list());
           },
-          nb::arg("image"), nb::arg("products"), nb::keep_alive<1, 3>())
-      .def("time", &TorchProducts::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+          nb::arg("image"), nb::arg("calls"), nb::keep_alive<1, 3>())
+      .def("time", &TorchCalls::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
            "Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads).");
 
-  nb::class_<CublasProducts>(module, "CublasProducts", nb::is_final(), nb::sig("@final\nclass CublasProducts()"),
-                             R"(Operand pairs in a CUDA device's memory, multiplied by cuBLAS.
+  nb::class_<CublasCalls>(module, "CublasCalls", nb::is_final(), nb::sig("@final\nclass CublasCalls()"),
+                          R"(Operand pairs in a CUDA device's memory, multiplied by cuBLAS.
 
 Args:
     pairs: The operands, C-contiguous, shapes (m, k) and (k, n), all pairs alike; they are copied.
@@ -198,15 +194,15 @@ Raises:
     RuntimeError: If a library, a device or its memory is not there, with CUDA's name for the error. Every method
         raises it where CUDA reports one.
     TypeError, ValueError: If the operands do not fit together.)")
-      .def("__init__", &make_cublas_products, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtime"), nb::arg("blas"),
+      .def("__init__", &make_cublas_calls, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtime"), nb::arg("blas"),
            nb::sig("def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], tf32: bool, runtime: str, "
                    "blas: str) -> None"))
-      .def("latency", &CublasProducts::latency, nb::arg("loops"), nb::arg("first"),
+      .def("latency", &CublasCalls::latency, nb::arg("loops"), nb::arg("first"),
            nb::call_guard<nb::gil_scoped_release>(),
            "Seconds for ``loops`` calls, each waited for, going round the pairs from ``first``.")
-      .def("throughput", &CublasProducts::throughput, nb::arg("loops"), nb::arg("first"),
+      .def("throughput", &CublasCalls::throughput, nb::arg("loops"), nb::arg("first"),
            nb::call_guard<nb::gil_scoped_release>(), "Seconds for ``loops`` calls and one wait after all of them.")
-      .def("event_seconds", &CublasProducts::event_seconds, nb::arg("loops"), nb::arg("first"),
+      .def("event_seconds", &CublasCalls::event_seconds, nb::arg("loops"), nb::arg("first"),
            nb::call_guard<nb::gil_scoped_release>(),
            "Seconds for ``loops`` calls by the device's own clock, around queues that were full before it ran.")
       .def("product", &cublas_product, nb::arg("pair"), nb::arg("out"),
@@ -216,10 +212,10 @@ Raises:
 Raises:
     IndexError: If there is no such pair.
     ValueError: If ``out`` is of another size, or not C-contiguous.)")
-      .def_prop_ro("runtime_image", &CublasProducts::runtime_image, "The file of CUDA's runtime.")
-      .def_prop_ro("blas_image", &CublasProducts::blas_image, "The file of cuBLAS.")
-      .def_prop_ro("runtime_version", &CublasProducts::runtime_version, "As the runtime numbers itself: 13000 is 13.0.")
-      .def_prop_ro("blas_version", &CublasProducts::blas_version, "As cuBLAS numbers itself.");
+      .def_prop_ro("runtime_image", &CublasCalls::runtime_image, "The file of CUDA's runtime.")
+      .def_prop_ro("blas_image", &CublasCalls::blas_image, "The file of cuBLAS.")
+      .def_prop_ro("runtime_version", &CublasCalls::runtime_version, "As the runtime numbers itself: 13000 is 13.0.")
+      .def_prop_ro("blas_version", &CublasCalls::blas_version, "As cuBLAS numbers itself.");
   module.def("cuda_devices", &cuda_devices, nb::arg("runtime"), nb::arg("blas"), R"(The number of CUDA devices.
 
 Raises:

@@ -29,8 +29,8 @@ void check_overlap(const ArrayArgument& operand, nb::handle operand_object, cons
   }
 }
 
-nb::object new_product(std::int64_t rows, std::int64_t columns) {
-  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest product.
+nb::object new_output(std::int64_t rows, std::int64_t columns) {
+  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest call.
   static const nb::handle empty = nb::object(nb::module_::import_("numpy").attr("empty")).release();
   static const nb::handle float32 = nb::object(nb::module_::import_("numpy").attr("float32")).release();
   return empty(nb::make_tuple(rows, columns), float32);
@@ -39,17 +39,17 @@ nb::object new_product(std::int64_t rows, std::int64_t columns) {
 nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
   const ArrayArgument operand_a(a, "a", false);
   const ArrayArgument operand_b(b, "b", false);
-  // Before a product is made: operands that do not fit could ask for any amount of memory.
+  // Before the output is allocated: operands that do not fit could ask for any amount of memory.
   const Factors factors = check_operands(operand_a.operand(), operand_b.operand());
   const bool fresh = out.is_none();
   if (fresh) {
-    out = new_product(operand_a.operand().rows, operand_b.operand().columns);
+    out = new_output(operand_a.operand().rows, operand_b.operand().columns);
   }
-  const ArrayArgument product(out, "out", true);
-  const Gemm call = prepare(factors, product.product());
+  const ArrayArgument output(out, "out", true);
+  const Gemm call = prepare(factors, output.product());
   if (!fresh) {
-    check_overlap(operand_a, a, product, out, "a");
-    check_overlap(operand_b, b, product, out, "b");
+    check_overlap(operand_a, a, output, out, "a");
+    check_overlap(operand_b, b, output, out, "b");
   }
   {
     const nb::gil_scoped_release release;
@@ -103,7 +103,7 @@ class Plan {
 };
 
 // The type's own call slot. A bound __call__ would be looked up by name and go through nanobind's dispatch, which costs
-// more than the smallest product.
+// more than the smallest call.
 PyObject* call_plan(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (PyTuple_GET_SIZE(args) != 0 || (kwargs != nullptr && PyDict_GET_SIZE(kwargs) != 0)) {
     PyErr_SetString(PyExc_TypeError, "a plan takes no arguments: its operands were given when it was made");

@@ -23,7 +23,7 @@ def find_symbol(image: str, name: str) -> tuple[str, str] | None:
         such name.
     """
 
-class Products:
+class Calls:
     """
     Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
 
@@ -53,7 +53,7 @@ class Kernel():
 
     def __init__(self, image: str, symbol: str, convention: str, routine: str) -> None: ...
 
-    def multiply(self, products: Products, i: int) -> None:
+    def multiply(self, calls: Calls, i: int) -> None:
         """
         Multiplies pair ``i``.
 
@@ -62,7 +62,7 @@ class Kernel():
             ValueError: If the result is empty, or, for sgemv, has neither one row nor one column.
         """
 
-    def time(self, products: Products, loops: int, first: int) -> float:
+    def time(self, calls: Calls, loops: int, first: int) -> float:
         """
         Seconds for ``loops`` calls in a C++ loop, going round the pairs from ``first``.
         """
@@ -75,7 +75,7 @@ class Kernel():
     def description(self) -> str:
         """What that library says of itself."""
 
-class TorchProducts:
+class TorchCalls:
     """
     ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
 
@@ -83,7 +83,7 @@ class TorchProducts:
         RuntimeError: If ``image`` lacks one of its functions, or torch refuses the memory.
     """
 
-    def __init__(self, image: str, products: Products) -> None: ...
+    def __init__(self, image: str, calls: Calls) -> None: ...
 
     def time(self, loops: int, first: int) -> float:
         """
@@ -91,7 +91,7 @@ class TorchProducts:
         """
 
 @final
-class CublasProducts():
+class CublasCalls():
     """
     Operand pairs in a CUDA device's memory, multiplied by cuBLAS.
 

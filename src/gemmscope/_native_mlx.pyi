@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[float32]
 
 @final
-class MlxProducts():
+class MlxCalls():
     """
     Operand pairs in MLX's own memory, for use in the thread that made it.
 

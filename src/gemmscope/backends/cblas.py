@@ -55,7 +55,7 @@ class Cblas(Backend):
         self.native = _native
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into NumPy arrays, and plans one product into the same output for each pair."""
+        """Copies the operands into NumPy arrays, and plans one call into the same output for each pair."""
         self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
         self._out = np.empty((operands.m, operands.n), np.float32)
         self._plans = [self.native.Plan(a, b, self._out) for a, b in self._pairs]

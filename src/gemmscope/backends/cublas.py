@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _REMEDY = "run on a machine with an NVIDIA GPU, its driver, and CUDA's libcudart and libcublas (12 or 13)"
 
-TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products")
+TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32")
 
 
 def library(name: str) -> str:
@@ -38,7 +38,7 @@ def library(name: str) -> str:
 
 
 class Cublas(Backend):
-    """A C++ loop on ``cublasSgemm``, with operands and product in the device's memory."""
+    """A C++ loop on ``cublasSgemm``, with operands and result in the device's memory."""
 
     name = "cublas"
     library = "cublas"
@@ -76,33 +76,33 @@ class Cublas(Backend):
             RuntimeError: If they do not fit into what it has free.
         """
         self._shape = (operands.m, operands.n)
-        self._products = self._native.CublasProducts(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
+        self._calls = self._native.CublasCalls(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
 
     def run(self, loops: int, first: int) -> float:
-        """Synchronises the stream after every product, by a clock in C++."""
-        return self._products.latency(loops, first)
+        """Synchronises the stream after every call, by a clock in C++."""
+        return self._calls.latency(loops, first)
 
     def run_throughput(self, loops: int, first: int) -> float:
         """Synchronises the stream once, by a clock in C++."""
-        return self._products.throughput(loops, first)
+        return self._calls.throughput(loops, first)
 
     def run_device(self, loops: int, first: int) -> float:
         """Seconds between two CUDA events around queues that were full before the device began."""
-        return self._products.event_seconds(loops, first)
+        return self._calls.event_seconds(loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to NumPy."""
         product = np.empty(self._shape, np.float32)
-        self._products.product(pair, product)
+        self._calls.product(pair, product)
         return product
 
     def provenance(self) -> dict[str, str | int]:
         """The libraries' files and versions, the precision, and what the device is timed by."""
         return {
-            "cudart image": self._products.runtime_image,
-            "cudart": self._products.runtime_version,
-            "cublas image": self._products.blas_image,
-            "cublas": self._products.blas_version,
+            "cudart image": self._calls.runtime_image,
+            "cudart": self._calls.runtime_version,
+            "cublas image": self._calls.blas_image,
+            "cublas": self._calls.blas_version,
             "fp32 precision": "tf32" if "tf32" in self.settings else "ieee",
             "device clock": "events",
         }

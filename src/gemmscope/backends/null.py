@@ -46,7 +46,7 @@ class NullPython(Backend):
         return perf_counter() - start
 
     def product(self, pair: int) -> NDArray[np.float32]:
-        """No product: zeros, that nobody compares."""
+        """No result: zeros, that nobody compares."""
         return np.zeros(self._shape, np.float32)
 
 

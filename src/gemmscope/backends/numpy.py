@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class NumpyCpu(Backend):
-    """``np.matmul(a, b)``, which allocates its product on every call; with ``:out`` it does not."""
+    """``np.matmul(a, b)``, which allocates its output on every call; with ``:out`` it does not."""
 
     name = "numpy-cpu"
     library = "numpy"
@@ -98,7 +98,7 @@ def _loaded_blas() -> dict[str, str | int]:
 class KernelNumpy(KernelBackend):
     """A C++ loop on the BLAS that NumPy calls: OpenBLAS in its own wheels, Accelerate in those for macOS 14 and newer.
 
-    Where a product has one row or one column NumPy calls ``sgemv`` (numpy/_core/src/umath/matmul.c.src).
+    Where C has one row or one column NumPy calls ``sgemv`` (numpy/_core/src/umath/matmul.c.src).
     """
 
     name = "kernel-numpy"
