@@ -23,7 +23,7 @@ constexpr unsigned int non_blocking_stream = 1;
 constexpr int not_transposed = 0;
 constexpr int first_device = 0;
 
-// A held-up stream takes about a thousand entries before the call that adds one blocks; a matrix multiplication can be several.
+// A held-up stream takes about a thousand entries before the call that adds one blocks; a GEMM can be several.
 constexpr std::size_t most_queued = 128;
 // However the queue fills, the stream goes on after this.
 constexpr std::chrono::seconds longest_hold(1);
@@ -190,8 +190,8 @@ CublasCalls::CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, Cud
   api_->check(api_->memory_info(&free, &total), "cudaMemGetInfo");
   if (needed > free) {
     throw std::runtime_error("the GPU has " + in_mebibytes(free) + " of its " + in_mebibytes(total) + " free, and " +
-                             std::to_string(pairs.size()) + " operand pairs and a result need " +
-                             in_mebibytes(needed) + ": ask for smaller shapes or fewer pairs");
+                             std::to_string(pairs.size()) + " operand pairs and a result need " + in_mebibytes(needed) +
+                             ": ask for smaller shapes or fewer pairs");
   }
   const auto copied = [&](const Operand& operand) {
     float* memory = allocate(size(operand));
