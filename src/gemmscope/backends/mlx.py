@@ -417,9 +417,7 @@ class MlxCppGpu(MlxCppCpu):
     def run_device(self, loops: int, first: int) -> float:
         """Seconds by the slope over chained calls, by a clock in C++."""
         factor = slope.scale(self._behind[0])
-        return loops * slope.call_seconds(
-            lambda length: self._calls.chain(length, first, factor), loops, self._longest
-        )
+        return loops * slope.call_seconds(lambda length: self._calls.chain(length, first, factor), loops, self._longest)
 
     def why_not(self, mode: Mode) -> str:
         """A chain needs K = N."""
