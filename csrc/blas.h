@@ -32,7 +32,7 @@ struct Gemm {
   BlasInt ldc = 1;
 };
 
-// Multiplies. A product over an empty K is all zeros, an empty product is left alone; neither reaches the BLAS.
+// Multiplies. With K = 0 the result is all zeros, and an empty one is left alone; neither reaches the BLAS.
 void multiply(const Gemm& call) noexcept;
 
 struct BlasDescription {

@@ -1,4 +1,4 @@
-// Putting memory out of the processor's caches, so that a product starts cold.
+// Putting memory out of the processor's caches, so that a call starts cold.
 #pragma once
 
 #include <cstddef>

@@ -23,26 +23,20 @@ constexpr unsigned int non_blocking_stream = 1;
 constexpr int not_transposed = 0;
 constexpr int first_device = 0;
 
-// A held-up stream takes about a thousand entries before the call that adds one blocks; a product can be several.
+// A held-up stream takes about a thousand entries before the call that adds one blocks; a GEMM can be several.
 constexpr std::size_t most_queued = 128;
 // However the queue fills, the stream goes on after this.
 constexpr std::chrono::seconds longest_hold(1);
 
 class Library {
  public:
-  Library(const char* what, const std::vector<std::string>& names) : what_(what) {
-    std::string tried;
-    for (const std::string& name : names) {
-      // Global, because libcublas and the profilers look functions up in the runtime that is there.
-      handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
-      if (handle_ != nullptr) {
-        return;
-      }
-      // The last reason of a path that exists says more than those of names that do not.
+  Library(const char* what, const std::string& path) : what_(what) {
+    // Global, because libcublas and the profilers look functions up in the runtime that is there.
+    handle_ = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (handle_ == nullptr) {
       const char* reason = dlerror();
-      tried += (tried.empty() ? "" : "; ") + std::string(reason != nullptr ? reason : name);
+      throw std::runtime_error(what_ + " cannot be loaded: " + (reason != nullptr ? reason : path));
     }
-    throw std::runtime_error(what_ + " cannot be loaded: " + (tried.empty() ? "no name to look for" : tried));
   }
 
   template <class Function>
@@ -95,8 +89,7 @@ void check_fit(const Operand& a, const Operand& b, const Operand& first_a, const
 }  // namespace
 
 struct CudaApi {
-  CudaApi(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases)
-      : cuda("CUDA's runtime (libcudart)", runtimes) {
+  CudaApi(const std::string& runtime, const std::string& cublas) : cuda("CUDA's runtime (libcudart)", runtime) {
     cuda.find(error_name, "cudaGetErrorName");
     cuda.find(error_string, "cudaGetErrorString");
     cuda.find(runtime_version, "cudaRuntimeGetVersion");
@@ -115,7 +108,7 @@ struct CudaApi {
     cuda.find(record, "cudaEventRecord");
     cuda.find(milliseconds, "cudaEventElapsedTime");
     // After the runtime: libcublas asks the loader for what it needs by the same names, and finds it loaded.
-    blas.emplace("cuBLAS (libcublas)", blases);
+    blas.emplace("cuBLAS (libcublas)", cublas);
     blas->find(status_name, "cublasGetStatusName");
     blas->find(make_handle, "cublasCreate_v2");
     blas->find(destroy_handle, "cublasDestroy_v2");
@@ -168,9 +161,9 @@ struct CudaApi {
   int (*blas_version)(void*, int*) = nullptr;
 };
 
-CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math,
-                               const std::vector<std::string>& runtimes, const std::vector<std::string>& blases)
-    : api_(std::make_unique<const CudaApi>(runtimes, blases)),
+CublasCalls::CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math, const std::string& runtime,
+                         const std::string& blas)
+    : api_(std::make_unique<const CudaApi>(runtime, blas)),
       stream_(nullptr, api_->destroy_stream),
       begin_(nullptr, api_->destroy_event),
       end_(nullptr, api_->destroy_event),
@@ -197,8 +190,8 @@ CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pair
   api_->check(api_->memory_info(&free, &total), "cudaMemGetInfo");
   if (needed > free) {
     throw std::runtime_error("the GPU has " + in_mebibytes(free) + " of its " + in_mebibytes(total) + " free, and " +
-                             std::to_string(pairs.size()) + " operand pairs and a product need " +
-                             in_mebibytes(needed) + ": ask for smaller shapes or fewer pairs");
+                             std::to_string(pairs.size()) + " operand pairs and a result need " + in_mebibytes(needed) +
+                             ": ask for smaller shapes or fewer pairs");
   }
   const auto copied = [&](const Operand& operand) {
     float* memory = allocate(size(operand));
@@ -234,13 +227,13 @@ CublasProducts::CublasProducts(std::span<const std::pair<Operand, Operand>> pair
   api_->check_blas(api_->set_math(handle_.get(), static_cast<int>(math)), "cublasSetMathMode");
 }
 
-CublasProducts::~CublasProducts() {
+CublasCalls::~CublasCalls() {
   if (stream_ != nullptr) {
     api_->wait(stream_.get());
   }
 }
 
-double CublasProducts::latency(std::size_t loops, std::size_t first) const {
+double CublasCalls::latency(std::size_t loops, std::size_t first) const {
   wait();
   return time_rotation(pairs_.size(), loops, first, [this](std::size_t i) {
     enqueue(i);
@@ -248,7 +241,7 @@ double CublasProducts::latency(std::size_t loops, std::size_t first) const {
   });
 }
 
-double CublasProducts::throughput(std::size_t loops, std::size_t first) const {
+double CublasCalls::throughput(std::size_t loops, std::size_t first) const {
   wait();
   const auto start = std::chrono::steady_clock::now();
   time_rotation(pairs_.size(), loops, first, [this](std::size_t i) { enqueue(i); });
@@ -257,7 +250,7 @@ double CublasProducts::throughput(std::size_t loops, std::size_t first) const {
   return elapsed.count();
 }
 
-double CublasProducts::event_seconds(std::size_t loops, std::size_t first) const {
+double CublasCalls::event_seconds(std::size_t loops, std::size_t first) const {
   wait();
   double seconds = 0.0;
   for (std::size_t done = 0; done < loops; done += most_queued) {
@@ -283,7 +276,7 @@ double CublasProducts::event_seconds(std::size_t loops, std::size_t first) const
   return seconds;
 }
 
-void CublasProducts::product(std::size_t pair, std::span<float> out) const {
+void CublasCalls::product(std::size_t pair, std::span<float> out) const {
   if (pair >= pairs_.size()) {
     throw std::out_of_range("pair: there is no pair " + std::to_string(pair));
   }
@@ -302,23 +295,23 @@ void CublasProducts::product(std::size_t pair, std::span<float> out) const {
   api_->check(api_->copy(out.data(), out_, out.size_bytes(), device_to_host), "cudaMemcpy");
 }
 
-const std::string& CublasProducts::runtime_image() const { return api_->cuda.image(); }
+const std::string& CublasCalls::runtime_image() const { return api_->cuda.image(); }
 
-const std::string& CublasProducts::blas_image() const { return api_->blas->image(); }
+const std::string& CublasCalls::blas_image() const { return api_->blas->image(); }
 
-int CublasProducts::runtime_version() const {
+int CublasCalls::runtime_version() const {
   int version = 0;
   api_->check(api_->runtime_version(&version), "cudaRuntimeGetVersion");
   return version;
 }
 
-int CublasProducts::blas_version() const {
+int CublasCalls::blas_version() const {
   int version = 0;
   api_->check_blas(api_->blas_version(handle_.get(), &version), "cublasGetVersion");
   return version;
 }
 
-void CublasProducts::enqueue(std::size_t i) const {
+void CublasCalls::enqueue(std::size_t i) const {
   static constexpr float one = 1.0F;
   static constexpr float zero = 0.0F;
   if (m_ == 0 || n_ == 0 || k_ == 0) {
@@ -331,9 +324,9 @@ void CublasProducts::enqueue(std::size_t i) const {
       "cublasSgemm");
 }
 
-void CublasProducts::wait() const { api_->check(api_->wait(stream_.get()), "cudaStreamSynchronize"); }
+void CublasCalls::wait() const { api_->check(api_->wait(stream_.get()), "cudaStreamSynchronize"); }
 
-float* CublasProducts::allocate(std::size_t elements) {
+float* CublasCalls::allocate(std::size_t elements) {
   void* memory = nullptr;
   const std::size_t bytes = std::max<std::size_t>(elements, 1) * sizeof(float);
   const int error = api_->allocate(&memory, bytes);
@@ -345,8 +338,8 @@ float* CublasProducts::allocate(std::size_t elements) {
   return static_cast<float*>(memory);
 }
 
-int cuda_devices(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases) {
-  const CudaApi api(runtimes, blases);
+int cuda_devices(const std::string& runtime, const std::string& blas) {
+  const CudaApi api(runtime, blas);
   int count = 0;
   api.check(api.device_count(&count), "cudaGetDeviceCount");
   return count;

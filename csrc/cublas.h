@@ -16,34 +16,34 @@ namespace gemmscope {
 // The functions of CUDA's runtime and of cuBLAS that are called here. Private to cublas.cpp.
 struct CudaApi;
 
-// What a row-major product is computed in: IEEE float32, or TF32, the 19-bit format of NVIDIA's tensor cores.
+// What a call is computed in: IEEE float32, or TF32, the 19-bit format of NVIDIA's tensor cores.
 enum class CudaMath : int { float32 = 0, tf32 = 3 };  // CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH
 
-// Operand pairs in the memory of the first CUDA device, one product's room, and a stream of their own.
-class CublasProducts {
+// Operand pairs in the memory of the first CUDA device, room for one result, and a stream of their own.
+class CublasCalls {
  public:
-  // Copies C-contiguous operands of shapes (m, k) and (k, n), all pairs alike, to the device. `runtimes` and `blases`
-  // are the names or paths under which libcudart and libcublas are looked for, in that order.
+  // Copies C-contiguous operands of shapes (m, k) and (k, n), all pairs alike, to the device. `runtime` and `blas`
+  // are the files of libcudart and libcublas.
   // Throws std::runtime_error, in words and with CUDA's name for the error, if a library or a device is not there or
   // reports one, or if the device has too little memory free; std::invalid_argument if operands do not fit together.
-  CublasProducts(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math,
-                 const std::vector<std::string>& runtimes, const std::vector<std::string>& blases);
-  CublasProducts(const CublasProducts&) = delete;
-  CublasProducts& operator=(const CublasProducts&) = delete;
-  ~CublasProducts();
+  CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, CudaMath math, const std::string& runtime,
+              const std::string& blas);
+  CublasCalls(const CublasCalls&) = delete;
+  CublasCalls& operator=(const CublasCalls&) = delete;
+  ~CublasCalls();
 
-  // Seconds for `loops` products, going round from `first`, each waited for.
+  // Seconds for `loops` calls, going round from `first`, each waited for.
   [[nodiscard]] double latency(std::size_t loops, std::size_t first) const;
 
-  // Seconds for `loops` products and one wait after all of them.
+  // Seconds for `loops` calls and one wait after all of them.
   [[nodiscard]] double throughput(std::size_t loops, std::size_t first) const;
 
-  // Seconds for `loops` products by the device's own clock. The stream is held up until they are all in its queue, so
+  // Seconds for `loops` calls by the device's own clock. The stream is held up until they are all in its queue, so
   // that the device never waits for the processor between two of them.
   [[nodiscard]] double event_seconds(std::size_t loops, std::size_t first) const;
 
-  // Computes product `pair` and writes it, row-major, to `out`. Throws std::out_of_range if there is no such pair,
-  // std::invalid_argument if `out` is of another size.
+  // Multiplies pair `pair` and writes the result, row-major, to `out`. Throws std::out_of_range if there is no such
+  // pair, std::invalid_argument if `out` is of another size.
   void product(std::size_t pair, std::span<float> out) const;
 
   [[nodiscard]] std::size_t product_size() const { return static_cast<std::size_t>(m_) * static_cast<std::size_t>(n_); }
@@ -76,7 +76,7 @@ class CublasProducts {
   Owned handle_;
 };
 
-// The number of CUDA devices. Throws std::runtime_error as CublasProducts does.
-int cuda_devices(const std::vector<std::string>& runtimes, const std::vector<std::string>& blases);
+// The number of CUDA devices. Throws std::runtime_error as CublasCalls does.
+int cuda_devices(const std::string& runtime, const std::string& blas);
 
 }  // namespace gemmscope

@@ -105,17 +105,17 @@ Kernel::Kernel(const std::string& image, const std::string& symbol, std::string_
 
 void Kernel::multiply(const Gemm& call) const {
   if (call.m == 0 || call.n == 0 || call.k == 0) {
-    throw std::invalid_argument("an empty product has no kernel: no library calls one for it");
+    throw std::invalid_argument("an empty C has no kernel: no library calls one for it");
   }
   if (needs_vector_ && call.m != 1 && call.n != 1) {
-    throw std::invalid_argument("sgemv: expected a product with one row or one column");
+    throw std::invalid_argument("sgemv: expected C to have one row or one column");
   }
   std::visit([&call](const auto& function) { function(call); }, function_);
 }
 
 double Kernel::time(std::span<const Gemm> calls, std::size_t loops, std::size_t first) const {
   if (calls.empty()) {
-    throw std::invalid_argument("products: expected at least one product, got none");
+    throw std::invalid_argument("calls: expected at least one call, got none");
   }
   // The choice of the function lies outside of the loop that is timed.
   return std::visit(

@@ -33,7 +33,7 @@ struct FortranGemm {
   void operator()(const Gemm& call) const noexcept;
 };
 
-// A matrix times a vector, for products with one row or one column: what NumPy calls for them.
+// A matrix times a vector, where C has one row or one column: what NumPy calls then.
 template <class Int>
 struct CblasGemv {
   using Function = void(int order, int transpose, Int m, Int n, float alpha, const float* a, Int lda, const float* x,
@@ -51,10 +51,10 @@ class Kernel {
   // std::invalid_argument if it is not there, or the convention or routine is none of these.
   Kernel(const std::string& image, const std::string& symbol, std::string_view convention, std::string_view routine);
 
-  // One product. No dimension may be 0; for sgemv M or N is 1.
+  // One call. No dimension may be 0; for sgemv M or N is 1.
   void multiply(const Gemm& call) const;
 
-  // Seconds for `loops` products, going round `calls` from `first`. Throws std::invalid_argument if `calls` is empty.
+  // Seconds for `loops` calls, going round `calls` from `first`. Throws std::invalid_argument if `calls` is empty.
   [[nodiscard]] double time(std::span<const Gemm> calls, std::size_t loops, std::size_t first) const;
 
   // The file that holds the function, and what it says of itself.

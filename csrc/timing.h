@@ -17,7 +17,7 @@ double time_rotation(std::size_t count, std::size_t loops, std::size_t first, Ca
   const auto start = std::chrono::steady_clock::now();
   for (std::size_t loop = 0; loop < loops; ++loop) {
     call(i);
-    // A comparison, not a remainder: a division would cost as much as the smallest product.
+    // A comparison, not a remainder: a division would cost as much as the smallest call.
     if (++i == count) {
       i = 0;
     }
@@ -26,7 +26,7 @@ double time_rotation(std::size_t count, std::size_t loops, std::size_t first, Ca
   return elapsed.count();
 }
 
-// The seconds that `loops` products take, going round `calls` from `first`. Throws std::invalid_argument if `calls` is
+// The seconds that `loops` calls take, going round `calls` from `first`. Throws std::invalid_argument if `calls` is
 // empty.
 double time_gemms(std::span<const Gemm> calls, std::size_t loops, std::size_t first);
 

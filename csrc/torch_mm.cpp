@@ -20,7 +20,7 @@ Function function_of(const std::string& image, const char* name) {
 
 }  // namespace
 
-TorchProducts::Api TorchProducts::find(const std::string& image) {
+TorchCalls::Api TorchCalls::find(const std::string& image) {
   return {function_of<decltype(Api::create)>(image, "aoti_torch_create_tensor_from_blob"),
           function_of<decltype(Api::mm_out)>(image, "aoti_torch_cpu_mm_out"),
           function_of<decltype(Api::remove)>(image, "aoti_torch_delete_tensor_object"),
@@ -28,21 +28,21 @@ TorchProducts::Api TorchProducts::find(const std::string& image) {
           function_of<decltype(Api::cpu)>(image, "aoti_torch_device_type_cpu")};
 }
 
-TorchProducts::TorchProducts(const std::string& image, std::span<const Gemm> calls) : api_(find(image)) {
+TorchCalls::TorchCalls(const std::string& image, std::span<const Gemm> calls) : api_(find(image)) {
   if (calls.empty()) {
-    throw std::invalid_argument("products: expected at least one product, got none");
+    throw std::invalid_argument("calls: expected at least one call, got none");
   }
-  products_.reserve(calls.size());
+  calls_.reserve(calls.size());
   for (const Gemm& call : calls) {
     const bool by_rows = call.order == Order::row_major;
-    products_.push_back({tensor(call.a, call.m, call.k, by_rows == (call.transpose_a == Transpose::no), call.lda),
-                         tensor(call.b, call.k, call.n, by_rows == (call.transpose_b == Transpose::no), call.ldb),
-                         tensor(call.c, call.m, call.n, by_rows, call.ldc)});
+    calls_.push_back({tensor(call.a, call.m, call.k, by_rows == (call.transpose_a == Transpose::no), call.lda),
+                      tensor(call.b, call.k, call.n, by_rows == (call.transpose_b == Transpose::no), call.ldb),
+                      tensor(call.c, call.m, call.n, by_rows, call.ldc)});
   }
 }
 
-TorchProducts::Tensor TorchProducts::tensor(const float* data, std::int64_t rows, std::int64_t columns, bool by_rows,
-                                            std::int64_t leading) const {
+TorchCalls::Tensor TorchCalls::tensor(const float* data, std::int64_t rows, std::int64_t columns, bool by_rows,
+                                      std::int64_t leading) const {
   const std::array<std::int64_t, 2> sizes{rows, columns};
   const std::array<std::int64_t, 2> strides{by_rows ? leading : 1, by_rows ? 1 : leading};
   Handle made = nullptr;
@@ -55,11 +55,11 @@ TorchProducts::Tensor TorchProducts::tensor(const float* data, std::int64_t rows
   return {made, api_.remove};
 }
 
-double TorchProducts::time(std::size_t loops, std::size_t first) const {
+double TorchCalls::time(std::size_t loops, std::size_t first) const {
   Error error = 0;
-  const double seconds = time_rotation(products_.size(), loops, first, [this, &error](std::size_t i) {
-    const Product& product = products_[i];
-    error |= api_.mm_out(product.out.get(), product.a.get(), product.b.get());
+  const double seconds = time_rotation(calls_.size(), loops, first, [this, &error](std::size_t i) {
+    const Call& call = calls_[i];
+    error |= api_.mm_out(call.out.get(), call.a.get(), call.b.get());
   });
   if (error != 0) {
     throw std::runtime_error("torch's mm reported an error");

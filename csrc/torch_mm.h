@@ -13,16 +13,16 @@
 
 namespace gemmscope {
 
-// Tensors on memory that somebody else owns, one product each, and the loop over them.
-class TorchProducts {
+// Tensors on memory that somebody else owns, one call each, and the loop over them.
+class TorchCalls {
  public:
   // `image` is the libtorch_cpu that is loaded. Throws std::runtime_error, naming the function, if it lacks one, or if
   // torch refuses a tensor.
-  TorchProducts(const std::string& image, std::span<const Gemm> calls);
-  TorchProducts(const TorchProducts&) = delete;
-  TorchProducts& operator=(const TorchProducts&) = delete;
+  TorchCalls(const std::string& image, std::span<const Gemm> calls);
+  TorchCalls(const TorchCalls&) = delete;
+  TorchCalls& operator=(const TorchCalls&) = delete;
 
-  // Seconds for `loops` calls of mm into each product's output, going round from `first`. The thread's own modes hold:
+  // Seconds for `loops` calls of mm into each call's output, going round from `first`. The thread's own modes hold:
   // inference mode, number of threads. Throws std::runtime_error if torch reports an error.
   [[nodiscard]] double time(std::size_t loops, std::size_t first) const;
 
@@ -39,7 +39,7 @@ class TorchProducts {
     std::int32_t (*cpu)();
   };
   using Tensor = std::unique_ptr<AtenTensorOpaque, Error (*)(Handle)>;
-  struct Product {
+  struct Call {
     Tensor a;
     Tensor b;
     Tensor out;
@@ -49,7 +49,7 @@ class TorchProducts {
   Tensor tensor(const float* data, std::int64_t rows, std::int64_t columns, bool by_rows, std::int64_t leading) const;
 
   Api api_;
-  std::vector<Product> products_;
+  std::vector<Call> calls_;
 };
 
 }  // namespace gemmscope

@@ -102,12 +102,13 @@ def test_its_loops_take_seconds(backend):
 
 
 def test_more_loops_take_longer(backend):
-    """Not how long: only that the loop is not left out. A thousand times the work is told from one by any clock."""
+    """Not how long: only that the loop is not left out. However slow one loop was, some number of them is slower."""
     backend.prepare(operands_of(16, 16, 16))
     for mode in measured_modes(backend):
         run = bind(backend, mode)
         run(10, 0)
-        assert min(run(2000, 0) for _ in range(3)) > min(run(1, 0) for _ in range(3))
+        one = min(run(1, 0) for _ in range(3))
+        assert any(run(loops, 0) > one for loops in (100, 1000, 10_000, 100_000))
 
 
 def test_the_operands_are_left_alone(backend):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
+import importlib.util
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +39,7 @@ def library(tmp_path_factory):
 @pytest.fixture
 def fake(library, monkeypatch):
     """The fake in the place of CUDA for the backend; nothing of it is still taken when a test has ended."""
-    monkeypatch.setattr(cublas, "candidates", lambda name: [library])
+    monkeypatch.setattr(cublas, "library", lambda name: library)
     monkeypatch.setattr(cublas.sys, "platform", "linux")
     loaded = ctypes.CDLL(library)
     loaded.fake_allocated.restype = ctypes.c_size_t
@@ -137,8 +140,48 @@ def test_a_runtime_that_reports_an_error_is_unavailable(fake, monkeypatch):
         cublas.Cublas().probe()
 
 
-def test_no_library_is_unavailable_and_names_what_was_looked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(cublas, "candidates", lambda name: [str(tmp_path / f"lib{name}.so.13")])
+# In a process of its own, because cuda-pathfinder keeps what it has found for a process's life.
+LOOK = """
+from gemmscope.backends import cublas
+from gemmscope.errors import BackendUnavailable
+try:
+    print(cublas.library("cublas"))
+except BackendUnavailable as absent:
+    print(absent.reason, absent.remedy, sep=chr(10))
+"""
+
+
+def look(**environment):
+    if sys.platform != "linux":
+        pytest.skip("CUDA's libraries are looked for on Linux alone; run this there")
+    if importlib.util.find_spec("nvidia") or ctypes.util.find_library("cublas"):
+        pytest.skip("cuBLAS is installed here; to run this, use a machine without it")
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin", **environment},
+    )
+    return done.stdout.splitlines()
+
+
+def test_no_library_is_unavailable_and_names_what_was_looked_for():
+    reason, remedy = look()
+    assert reason.startswith("CUDA's libcublas cannot be loaded: ")
+    assert "libcublas" in reason.partition(":")[2]
+    assert "NVIDIA GPU" in remedy
+
+
+def test_cuda_home_is_looked_into(library, tmp_path):
+    (tmp_path / "lib64").mkdir()
+    for name in ("cublas", "cublasLt"):
+        (tmp_path / "lib64" / f"lib{name}.so.13").symlink_to(library)
+    assert look(CUDA_HOME=str(tmp_path)) == [str(tmp_path / "lib64/libcublas.so.13")]
+
+
+def test_a_library_that_is_no_library_is_unavailable(monkeypatch, tmp_path):
+    monkeypatch.setattr(cublas, "library", lambda name: str(tmp_path / f"lib{name}.so.13"))
     monkeypatch.setattr(cublas.sys, "platform", "linux")
     with pytest.raises(BackendUnavailable, match=r"libcudart\) cannot be loaded: .*libcudart.so.13"):
         cublas.Cublas().probe()
@@ -150,24 +193,15 @@ def test_macos_has_no_cuda(monkeypatch):
         cublas.Cublas().probe()
 
 
-def test_wheels_and_cuda_home_come_before_the_loaders_paths(monkeypatch, tmp_path):
-    (tmp_path / "lib64").mkdir()
-    (tmp_path / "lib64" / "libcublas.so.12").touch()
-    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    found = cublas.candidates("cublas")
-    assert str(tmp_path / "lib64" / "libcublas.so.12") in found
-    assert found[-2:] == ["libcublas.so.13", "libcublas.so.12"]
-
-
 def test_operands_that_do_not_fit_are_refused(fake, library):
     a, b = np.zeros((4, 3), np.float32), np.zeros((3, 4), np.float32)
     with pytest.raises(ValueError, match="at least one pair"):
-        _kernels.CublasProducts([], False, [library], [library])
+        _kernels.CublasCalls([], False, library, library)
     with pytest.raises(ValueError, match="one shape"):
-        _kernels.CublasProducts([(a, b), (b, a)], False, [library], [library])
+        _kernels.CublasCalls([(a, b), (b, a)], False, library, library)
     with pytest.raises(ValueError, match="C-contiguous"):
-        _kernels.CublasProducts([(np.asfortranarray(a), b)], False, [library], [library])
-    made = _kernels.CublasProducts([(a, b)], False, [library], [library])
+        _kernels.CublasCalls([(np.asfortranarray(a), b)], False, library, library)
+    made = _kernels.CublasCalls([(a, b)], False, library, library)
     with pytest.raises(IndexError):
         made.product(1, np.empty((4, 4), np.float32))
     with pytest.raises(ValueError, match="16 elements"):

@@ -87,7 +87,7 @@ def test_a_librarys_kernel_is_found_by_apples_names(accelerate, symbol, conventi
     out = np.full((4, 6), np.nan, np.float32)
     kernel = _kernels.Kernel(str(imitation), symbol, convention, "sgemm")
     assert kernel.image == str(imitation)
-    kernel.multiply(_kernels.Products([(a, b)], out), 0)
+    kernel.multiply(_kernels.Calls([(a, b)], out), 0)
     assert np.all(np.abs(out - a.astype(np.float64) @ b) <= error_bound(a, b))
 
 

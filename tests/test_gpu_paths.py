@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gemmscope.backends import loading
+from gemmscope.backends import loading, slope
 from gemmscope.backends.mlx import MlxGpu
 from gemmscope.backends.torch import TorchGpu
 from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.measure import stages
 from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import OperandPair, Operands, uniform
+from tests.fakes import Clock
 from tests.test_contract import KNOWN
 
 mx = pytest.importorskip("mlx.core", exc_type=ImportError)
@@ -70,11 +72,40 @@ def test_products_are_right_and_stay_so_after_loops(make, way, shape):
     assert backend.provenance()["device clock"] == "slope over chained products"
 
 
-def test_a_slope_is_seconds_for_all_loops(make):
+class Metered:
+    """A library whose every multiplication lets a clock run for 3 µs, and every wait for 50 µs."""
+
+    def __init__(self, library, clock):
+        self._library = library
+        self._clock = clock
+        self.multiplied = 0
+
+    def __getattr__(self, name):
+        found = getattr(self._library, name)
+        if name in ("matmul", "mm"):
+            return lambda *operands: self._spend(3e-6, found, *operands)
+        return functools.partial(self._spend, 50e-6, found) if name == "eval" else found
+
+    def _spend(self, seconds, function, *arguments):
+        self._clock.now += seconds
+        self.multiplied += seconds == 3e-6
+        return function(*arguments)
+
+
+def test_a_slope_is_seconds_for_all_loops(make, monkeypatch):
     backend = make(64, 64, 64)
+    clock = Clock()
+    for module in ("mlx", "torch"):
+        monkeypatch.setattr(f"gemmscope.backends.{module}.perf_counter", clock)
+    attribute = "_mx" if isinstance(backend, MlxGpu) else "_torch"
+    library = Metered(getattr(backend, attribute), clock)
+    setattr(backend, attribute, library)
     assert backend.why_not("device") == ""
-    assert 0 < backend.run_device(1, 0) < 1
-    assert backend.run_device(10_000, 2) > 10 * backend.run_device(8, 0)
+    for loops in (1, 8, 10_000):
+        before = library.multiplied
+        # The waits are paid once a chain and fall out of the slope.
+        assert backend.run_device(loops, 2) == pytest.approx(loops * 3e-6)
+        assert library.multiplied - before == sum(slope.lengths(loops))
 
 
 def test_a_shape_that_cannot_be_chained_has_no_device_time(make):
@@ -148,10 +179,10 @@ def test_mlx_says_before_it_takes_memory_that_there_is_too_little(monkeypatch):
 
 def test_the_extensions_chain_takes_time_and_wants_a_square_b():
     native = pytest.importorskip("gemmscope._native_mlx")
-    chained = native.MlxProducts(operands(16, 16, 16).pairs, "cpu")
+    chained = native.MlxCalls(operands(16, 16, 16).pairs, "cpu")
     assert chained.chain(4, 7, 0.4) > 0
     with pytest.raises(ValueError, match="square"):
-        native.MlxProducts(operands(5, 7, 3).pairs, "cpu").chain(4, 0, 0.4)
+        native.MlxCalls(operands(5, 7, 3).pairs, "cpu").chain(4, 0, 0.4)
 
 
 def test_the_grammar_knows_what_each_library_can():

@@ -76,7 +76,7 @@ def test_a_kernel_that_is_not_the_librarys_is_not_accepted(monkeypatch):
     found = any(_kernels.find_symbol(numpy_image, one.symbol) for one in CLASSES["kernel-numpy"].candidates)
     if not found or sys.platform == "darwin":
         pytest.skip("NumPy and MLX call one BLAS here; to run this, use Linux with NumPy's own wheel")
-    with pytest.raises(BackendUnavailable, match=r"kernel not identified: products of .* are not those of mlx-cpu"):
+    with pytest.raises(BackendUnavailable, match=r"kernel not identified: results of .* are not those of mlx-cpu"):
         other.probe()
 
 
@@ -129,7 +129,7 @@ def _numpy_kernel(routine="sgemm"):
 def test_every_layout_is_passed_on_rightly(order_a, order_b, order_out, shape):
     a, b = matrices(*shape, 0)
     out = np.full((shape[0], shape[1]), np.nan, np.float32, order=order_out)
-    products = _kernels.Products([(np.array(a, order=order_a), np.array(b, order=order_b))], out)
+    products = _kernels.Calls([(np.array(a, order=order_a), np.array(b, order=order_b))], out)
     routines = ["sgemm"] + (["sgemv"] if 1 in shape[:2] else [])
     for routine in routines:
         out.fill(np.nan)
@@ -147,7 +147,7 @@ def test_fortrans_interface_is_passed_on_rightly(order):
         pytest.skip(f"{absent.reason}; to run this: {absent.remedy}")
     a, b = matrices(7, 4, 9, 0)
     out = np.full((7, 4), np.nan, np.float32, order=order)
-    products = _kernels.Products([(np.array(a, order="F"), b)], out)
+    products = _kernels.Calls([(np.array(a, order="F"), b)], out)
     made._sgemm.multiply(products, 0)
     np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-6)
 
@@ -156,14 +156,14 @@ def test_products_that_cannot_be_are_refused():
     a, b = matrices(3, 3, 3, 0)
     out = np.empty((3, 3), np.float32)
     with pytest.raises(ValueError, match="at least one pair"):
-        _kernels.Products([], out)
+        _kernels.Calls([], out)
     with pytest.raises(ValueError, match="b: expected 3 rows"):
-        _kernels.Products([(a, b[:2])], out)
+        _kernels.Calls([(a, b[:2])], out)
     with pytest.raises(IndexError):
-        _numpy_kernel().multiply(_kernels.Products([(a, b)], out), 1)
+        _numpy_kernel().multiply(_kernels.Calls([(a, b)], out), 1)
     with pytest.raises(ValueError, match="one row or one column"):
-        _numpy_kernel("sgemv").multiply(_kernels.Products([(a, b)], out), 0)
-    empty = _kernels.Products([(a[:0], b)], out[:0])
+        _numpy_kernel("sgemv").multiply(_kernels.Calls([(a, b)], out), 0)
+    empty = _kernels.Calls([(a[:0], b)], out[:0])
     with pytest.raises(ValueError, match="empty"):
         _numpy_kernel().multiply(empty, 0)
 
@@ -171,7 +171,7 @@ def test_products_that_cannot_be_are_refused():
 def test_torch_from_cpp_needs_torchs_library():
     a, b = matrices(3, 3, 3, 0)
     with pytest.raises(RuntimeError, match="does not export aoti_torch"):
-        _kernels.TorchProducts("/no/such/libtorch_cpu.so", _kernels.Products([(a, b)], np.empty((3, 3), np.float32)))
+        _kernels.TorchCalls("/no/such/libtorch_cpu.so", _kernels.Calls([(a, b)], np.empty((3, 3), np.float32)))
 
 
 def test_eviction_leaves_the_values_alone():

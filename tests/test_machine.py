@@ -88,8 +88,11 @@ def integer(value: int, size: int = 4) -> bytes:
     return value.to_bytes(size, sys.byteorder)
 
 
-def in_fresh_interpreter(program: str) -> Any:
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=600)
+def in_fresh_interpreter(program: str, **environment: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=600,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     return json.loads(done.stdout)
 
 
@@ -668,6 +671,32 @@ print(json.dumps([before, images.math_images(), images.loaded_images()]))
     assert any(word in path.lower() for path in after for word in ("blas", "accelerate", "mkl"))
     assert set(after) < set(loaded)
     assert loaded == sorted(set(loaded))
+
+
+def test_a_loaded_blas_tells_what_it_is_and_not_what_its_wheel_was_built_with() -> None:
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        pytest.skip(
+            "which core OpenBLAS may be told to take depends on the processor; to run this, use Linux on x86-64"
+        )
+    program = """
+import json
+from gemmscope.backends.cblas import Cblas
+from gemmscope.backends.numpy import NumpyCpu
+from gemmscope.machine.images import blas_facts
+from gemmscope.workload.operands import OperandPair, Operands, uniform
+facts = []
+for backend in (NumpyCpu(), Cblas()):
+    backend.probe()
+    backend.prepare(Operands([OperandPair(uniform(4, (0,)).reshape(2, 2), uniform(4, (1,)).reshape(2, 2))]))
+    facts.append(backend.provenance())
+print(json.dumps([*facts, blas_facts("/no/such/libblas.so")]))
+"""
+    numpy, cblas, nothing = in_fresh_interpreter(program, OPENBLAS_CORETYPE="Nehalem", OPENBLAS_NUM_THREADS="1")
+    for facts in (numpy, cblas):
+        assert facts["blas"].startswith("OpenBLAS 0.")
+        assert (facts["blas core"], facts["blas threads"]) == ("Nehalem", 1)
+    assert numpy["blas image"] != cblas["blas image"]
+    assert nothing == {}
 
 
 # Wheels

@@ -60,6 +60,13 @@ def test_another_machine_is_refused(out):
     Journal(out / "journal.jsonl").close()  # and its lock is free again
 
 
+def test_fewer_usable_processors_are_another_machine(out):
+    machine = started(out).machine
+    rewrite(out, machine=msgspec.structs.replace(machine, usable_cpus=0.5))
+    with pytest.raises(UsageError, match=r"0\.5 processors usable; this is"):
+        gemmscope.run(resume=out)
+
+
 def test_a_newer_schema_is_refused(out):
     rewrite(out, schema=SCHEMA + 1)
     with pytest.raises(ResultsError, match=f"it is of schema {SCHEMA + 1}, and this gemmscope knows up to {SCHEMA}"):

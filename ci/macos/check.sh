@@ -49,6 +49,7 @@ cp -R "$project"/{CMakeLists.txt,pyproject.toml,README.md,LICENSE,csrc,src} proj
 export CMAKE_TOOLCHAIN_FILE=$here/toolchain.cmake SETUPTOOLS_EXT_SUFFIX=.cpython-${version/./}-darwin.so
 _PYTHON_HOST_PLATFORM=macosx-14.0-arm64 python -m build --wheel --no-isolation --skip-dependency-check -o built \
   -Cbuild-dir="$work/build" -Ccmake.define.MLX_ROOT="$work/site/mlx" -Ccmake.define.GEMMSCOPE_MLX=ON \
+  -Ccmake.define.Python_NumPy_INCLUDE_DIR="$work/site/numpy/_core/include" \
   -Ccmake.define.GEMMSCOPE_WERROR=ON project > build.log 2>&1 || { cat build.log; exit 1; }
 
 step "load commands and imports"

@@ -40,7 +40,7 @@ _SOURCES = {
         "undefined symbol: sched_getcpu",
     ),
     "a function that MLX lacks": (
-        "csrc/mlx_products.cpp",
+        "csrc/mlx_calls.cpp",
         "namespace mlx::core {\nvoid gone();\n}\n[[gnu::used]] void (*const control)() = &mlx::core::gone;",
         "_native_mlx",
         "undefined symbol: mlx::core::gone()",

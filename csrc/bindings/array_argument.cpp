@@ -1,8 +1,10 @@
 #include "array_argument.h"
 
-// Only NumPy's types and the accessors that read their fields: nothing here needs its function table.
+// NumPy's types, the accessors that read their fields, and import_array's check that they are those of the NumPy that
+// runs. The oldest that pyproject.toml allows is 2.0.
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#include <numpy/ndarraytypes.h>
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
 
 #include <bit>
 #include <string>
@@ -55,8 +57,23 @@ void check_format(nb::handle array, const char* name, const char* format) {
   wrong_type(name, element_name(array, format), "float32");
 }
 
+// What import_array checks, in our words: the layout of NumPy's structs and the versions of its C interface.
+void check_numpy() {
+  if (_import_array() < 0) {
+    const nb::python_error reason;
+    throw nb::import_error((std::string("NumPy does not fit the one that gemmscope was built for (") +
+                            nb::str(reason.value()).c_str() +
+                            "): install gemmscope again, so that it is built for this NumPy")
+                               .c_str());
+  }
+}
+
+// Looked up and checked at the first use.
 nb::handle numpy_type() {
-  static const nb::handle ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
+  static const nb::handle ndarray = [] {
+    check_numpy();
+    return nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
+  }();
   return ndarray;
 }
 
@@ -75,6 +92,8 @@ void check_mask(nb::handle array, const char* name) {
 }
 
 }  // namespace
+
+void require_numpy() { numpy_type(); }
 
 ArrayArgument::ArrayArgument(nb::handle array, const char* name, bool writable) {
   if (!read_numpy(array, name, writable) && !read_buffer(array, name, writable)) {

@@ -8,6 +8,10 @@
 
 namespace gemmscope::bindings {
 
+// Throws nanobind::import_error if NumPy's C interface is not the one that this was compiled for. Reading the first
+// array does so too; a module that is of no use without NumPy says it when it is imported.
+void require_numpy();
+
 // A borrowed two-dimensional float32 array, read in the cheapest way that the object offers:
 //   NumPy's own arrays    from the fields of their C struct; the caller keeps the object alive
 //   the buffer protocol   NumPy's subclasses, memoryview, MLX arrays; about 40 ns more an array

@@ -31,10 +31,10 @@ namespace nb = nanobind;
 namespace gemmscope::bindings {
 namespace {
 
-// Products of operand pairs into one output, checked once; the arrays are kept alive.
-class Products {
+// Calls of operand pairs into one output, checked once; the arrays are kept alive.
+class Calls {
  public:
-  Products(const nb::sequence& pairs, const nb::object& out) : out_(out, "out", true), held_{out} {
+  Calls(const nb::sequence& pairs, const nb::object& out) : out_(out, "out", true), held_{out} {
     for (nb::handle pair : pairs) {
       const nb::object a = pair[0];
       const nb::object b = pair[1];
@@ -48,10 +48,10 @@ class Products {
     }
   }
 
-  Products(const Products&) = delete;
-  Products& operator=(const Products&) = delete;
+  Calls(const Calls&) = delete;
+  Calls& operator=(const Calls&) = delete;
 
-  [[nodiscard]] const std::vector<Gemm>& calls() const { return calls_; }
+  [[nodiscard]] const std::vector<Gemm>& list() const { return calls_; }
 
  private:
   ArrayArgument out_;
@@ -61,8 +61,8 @@ class Products {
 };
 
 // Makes an object in the place that Python has for it; the operands' memory is read before this returns.
-void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool tf32,
-                          const std::vector<std::string>& runtimes, const std::vector<std::string>& blases) {
+void make_cublas_calls(CublasCalls* self, const nb::sequence& pairs, bool tf32, const std::string& runtime,
+                       const std::string& blas) {
   std::vector<std::unique_ptr<ArrayArgument>> arguments;
   std::vector<std::pair<Operand, Operand>> operands;
   for (nb::handle pair : pairs) {
@@ -72,16 +72,16 @@ void make_cublas_products(CublasProducts* self, const nb::sequence& pairs, bool 
     const auto& operand_b = *arguments.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
     operands.emplace_back(operand_a.operand(), operand_b.operand());
   }
-  new (self) CublasProducts(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtimes, blases);
+  new (self) CublasCalls(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtime, blas);
 }
 
-void cublas_product(const CublasProducts& products, std::size_t pair, const nb::object& out) {
+void cublas_product(const CublasCalls& calls, std::size_t pair, const nb::object& out) {
   const ArrayArgument argument(out, "out", true);
   const Product view = argument.product();
   if (!view.empty() && (view.column_stride != 1 || view.row_stride != view.columns)) {
     throw nb::value_error("out: expected a C-contiguous matrix");
   }
-  products.product(pair, {view.data, static_cast<std::size_t>(view.rows * view.columns)});
+  calls.product(pair, {view.data, static_cast<std::size_t>(view.rows * view.columns)});
 }
 
 void evict_array(nb::handle array) {
@@ -112,74 +112,145 @@ std::optional<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint6
 }  // namespace
 
 NB_MODULE(_kernels, module) {
-  module.doc() = "gemmscope's look at the kernels that other libraries have loaded. Linked with no BLAS of its own.";
+  module.doc() =
+      "Kernels that libraries have loaded, ATen and cuBLAS, caches, ceilings, macOS. Linked with no BLAS of its own.";
 
   module.def("find_symbol", &find, nb::arg("image"), nb::arg("name"),
-             "What `image` would call by that name: the file that holds it and what that says of itself, or None.");
+             R"(What ``image``, a library that is loaded already, would call by that name.
 
-  nb::class_<Products>(module, "Products", "Operand pairs and one output, checked once and kept alive.")
-      .def(nb::init<const nb::sequence&, const nb::object&>(), nb::arg("pairs"), nb::arg("out"));
+A definition in the global scope, which is where LD_PRELOAD puts its own, wins over the image's own and those of what
+it depends on. An empty image asks for the global scope alone.
 
-  nb::class_<Kernel>(module, "Kernel", "The sgemm, or sgemv, that a loaded image calls by a name.")
+Returns:
+    The file that holds the function, and what that library says of itself (version, options); None if there is no
+    such name.)");
+
+  nb::class_<Calls>(module, "Calls", nb::is_final(),
+                    R"(Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
+
+Operands may be transposed views.
+
+Raises:
+    TypeError, ValueError: As :func:`gemmscope.native.sgemm`, or if there is no pair.)")
+      .def(nb::init<const nb::sequence&, const nb::object&>(), nb::arg("pairs"), nb::arg("out"),
+           nb::sig("def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], out: Array | Any) -> None"));
+
+  nb::class_<Kernel>(module, "Kernel", nb::is_final(), nb::sig("@final\nclass Kernel()"),
+                     R"(The sgemm, or sgemv, that a loaded image calls by a name.
+
+Args:
+    image: The calling library's file, as the loader names it.
+    symbol: The function's name.
+    convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one gives wrong
+        results, or ends the process.
+    routine: ``"sgemm"``, or ``"sgemv"`` for results with one row or one column.
+
+Raises:
+    ValueError: If there is no such symbol, convention or routine.)")
       .def(nb::init<const std::string&, const std::string&, const std::string&, const std::string&>(), nb::arg("image"),
            nb::arg("symbol"), nb::arg("convention"), nb::arg("routine"))
       .def(
           "multiply",
-          [](const Kernel& kernel, const Products& products, std::size_t i) {
-            kernel.multiply(products.calls().at(i));
-          },
-          nb::arg("products"), nb::arg("i"), nb::call_guard<nb::gil_scoped_release>(), "Computes one product.")
+          [](const Kernel& kernel, const Calls& calls, std::size_t i) { kernel.multiply(calls.list().at(i)); },
+          nb::arg("calls"), nb::arg("i"), nb::call_guard<nb::gil_scoped_release>(), R"(Multiplies pair ``i``.
+
+Raises:
+    IndexError: If there is no such pair.
+    ValueError: If the result is empty, or, for sgemv, has neither one row nor one column.)")
       .def(
           "time",
-          [](const Kernel& kernel, const Products& products, std::size_t loops, std::size_t first) {
-            return kernel.time(products.calls(), loops, first);
+          [](const Kernel& kernel, const Calls& calls, std::size_t loops, std::size_t first) {
+            return kernel.time(calls.list(), loops, first);
           },
-          nb::arg("products"), nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
-          "Seconds for `loops` products in a C++ loop.")
+          nb::arg("calls"), nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+          "Seconds for ``loops`` calls in a C++ loop, going round the pairs from ``first``.")
       .def_prop_ro("image", &Kernel::image, "The file that holds the function.")
       .def_prop_ro("description", &Kernel::description, "What that library says of itself.");
 
-  nb::class_<TorchProducts>(module, "TorchProducts",
-                            "ATen's mm from C++ on products' memory, by torch's stable C shim.")
+  nb::class_<TorchCalls>(module, "TorchCalls", nb::is_final(),
+                         R"(ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
+
+Raises:
+    RuntimeError: If ``image`` lacks one of its functions, or torch refuses the memory.)")
       .def(
           "__init__",
-          [](TorchProducts* self, const std::string& image, const Products& products) {
-            new (self) TorchProducts(image, products.calls());
+          [](TorchCalls* self, const std::string& image, const Calls& calls) {
+            new (self) TorchCalls(image, calls.list());
           },
-          nb::arg("image"), nb::arg("products"), nb::keep_alive<1, 3>())
-      .def("time", &TorchProducts::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
-           "Seconds for `loops` calls in a C++ loop.");
+          nb::arg("image"), nb::arg("calls"), nb::keep_alive<1, 3>())
+      .def("time", &TorchCalls::time, nb::arg("loops"), nb::arg("first"), nb::call_guard<nb::gil_scoped_release>(),
+           "Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads).");
 
-  nb::class_<CublasProducts>(module, "CublasProducts", "Operand pairs on a CUDA device, multiplied by cuBLAS.")
-      .def("__init__", &make_cublas_products, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtimes"), nb::arg("blases"))
-      .def("latency", &CublasProducts::latency, nb::arg("loops"), nb::arg("first"),
-           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products, each waited for.")
-      .def("throughput", &CublasProducts::throughput, nb::arg("loops"), nb::arg("first"),
-           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products and one wait after all of them.")
-      .def("event_seconds", &CublasProducts::event_seconds, nb::arg("loops"), nb::arg("first"),
-           nb::call_guard<nb::gil_scoped_release>(), "Seconds for `loops` products by the device's own clock.")
-      .def("product", &cublas_product, nb::arg("pair"), nb::arg("out"), "Computes a pair's product into `out`.")
-      .def_prop_ro("runtime_image", &CublasProducts::runtime_image, "The file of CUDA's runtime.")
-      .def_prop_ro("blas_image", &CublasProducts::blas_image, "The file of cuBLAS.")
-      .def_prop_ro("runtime_version", &CublasProducts::runtime_version, "13000 is 13.0.")
-      .def_prop_ro("blas_version", &CublasProducts::blas_version, "As cuBLAS numbers itself.");
-  module.def("cuda_devices", &cuda_devices, nb::arg("runtimes"), nb::arg("blases"), "The number of CUDA devices.");
+  nb::class_<CublasCalls>(module, "CublasCalls", nb::is_final(), nb::sig("@final\nclass CublasCalls()"),
+                          R"(Operand pairs in a CUDA device's memory, multiplied by cuBLAS.
 
-  module.def("evict", &evict_array, nb::arg("array"), "Puts an array out of all of the processor's caches.");
-  module.def("can_evict", &can_evict, "True if memory can be put out of the processor's caches here.");
-  module.def("vector_instructions", &vector_instructions, "The vector instructions that peak_flops uses here.");
+Args:
+    pairs: The operands, C-contiguous, shapes (m, k) and (k, n), all pairs alike; they are copied.
+    tf32: Whether TF32 is allowed. Without it the results are IEEE float32.
+    runtime: The file of CUDA's runtime, libcudart.
+    blas: The file of libcublas.
+
+Raises:
+    RuntimeError: If a library, a device or its memory is not there, with CUDA's name for the error. Every method
+        raises it where CUDA reports one.
+    TypeError, ValueError: If the operands do not fit together.)")
+      .def("__init__", &make_cublas_calls, nb::arg("pairs"), nb::arg("tf32"), nb::arg("runtime"), nb::arg("blas"),
+           nb::sig("def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], tf32: bool, runtime: str, "
+                   "blas: str) -> None"))
+      .def("latency", &CublasCalls::latency, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(),
+           "Seconds for ``loops`` calls, each waited for, going round the pairs from ``first``.")
+      .def("throughput", &CublasCalls::throughput, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(), "Seconds for ``loops`` calls and one wait after all of them.")
+      .def("event_seconds", &CublasCalls::event_seconds, nb::arg("loops"), nb::arg("first"),
+           nb::call_guard<nb::gil_scoped_release>(),
+           "Seconds for ``loops`` calls by the device's own clock, around queues that were full before it ran.")
+      .def("product", &cublas_product, nb::arg("pair"), nb::arg("out"),
+           nb::sig("def product(self, pair: int, out: Array | Any) -> None"),
+           R"(Multiplies a pair into a C-contiguous array of shape (m, n).
+
+Raises:
+    IndexError: If there is no such pair.
+    ValueError: If ``out`` is of another size, or not C-contiguous.)")
+      .def_prop_ro("runtime_image", &CublasCalls::runtime_image, "The file of CUDA's runtime.")
+      .def_prop_ro("blas_image", &CublasCalls::blas_image, "The file of cuBLAS.")
+      .def_prop_ro("runtime_version", &CublasCalls::runtime_version, "As the runtime numbers itself: 13000 is 13.0.")
+      .def_prop_ro("blas_version", &CublasCalls::blas_version, "As cuBLAS numbers itself.");
+  module.def("cuda_devices", &cuda_devices, nb::arg("runtime"), nb::arg("blas"), R"(The number of CUDA devices.
+
+Raises:
+    RuntimeError: If CUDA's runtime or cuBLAS cannot be loaded, or reports an error.)");
+
+  module.def(
+      "evict", &evict_array, nb::arg("array"), nb::sig("def evict(array: Array | Any) -> None"),
+      "Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches.");
+  module.def("can_evict", &can_evict, "True if :func:`evict` can do so here.");
+  module.def("vector_instructions", &vector_instructions,
+             R"(What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``.)");
   module.def("peak_flops", &peak_flops, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
-             "Float32 operations per second, from registers.");
-  module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
-             nb::call_guard<nb::gil_scoped_release>(), "Bytes per second of STREAM's triad.");
+             R"(Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
 
-  module.def("process_use", &process_use_tuple,
-             "macOS: (ticks, ticks on performance cores, nanojoules, cycles) of this process; elsewhere None.");
-  module.def("tick_seconds", &tick_seconds, "macOS: seconds of a tick; elsewhere None.");
-  module.def("thermal_state", &thermal_state, "macOS: 0 nominal to 3 critical; elsewhere None.");
-  module.def("low_power_mode", &low_power_mode, "macOS: whether low-power mode is on; elsewhere None.");
-  module.def("run_in_background", &run_in_background,
-             "macOS: keeps this process on efficiency cores, if there are any; False where that cannot be.");
+Raises:
+    ValueError: If ``threads`` is 0.)");
+  module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
+             nb::call_guard<nb::gil_scoped_release>(),
+             R"(Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.
+
+Raises:
+    ValueError: If ``threads`` is 0, or a thread would have no element.)");
+
+  module.def(
+      "process_use", &process_use_tuple,
+      R"(macOS: this process's ticks on all cores, those on performance cores, nanojoules and cycles (0: not counted).
+
+None on other systems.)");
+  module.def("tick_seconds", &tick_seconds, "macOS: seconds of one tick. None on other systems.");
+  module.def("thermal_state", &thermal_state,
+             "macOS: 0 nominal, 1 fair, 2 serious, 3 critical. None on other systems.");
+  module.def("low_power_mode", &low_power_mode, "macOS: whether low-power mode is on. None on other systems.");
+  module.def(
+      "run_in_background", &run_in_background,
+      "macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused.");
 }
 
 }  // namespace gemmscope::bindings

@@ -29,8 +29,8 @@ void check_overlap(const ArrayArgument& operand, nb::handle operand_object, cons
   }
 }
 
-nb::object new_product(std::int64_t rows, std::int64_t columns) {
-  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest product.
+nb::object new_output(std::int64_t rows, std::int64_t columns) {
+  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest call.
   static const nb::handle empty = nb::object(nb::module_::import_("numpy").attr("empty")).release();
   static const nb::handle float32 = nb::object(nb::module_::import_("numpy").attr("float32")).release();
   return empty(nb::make_tuple(rows, columns), float32);
@@ -39,17 +39,17 @@ nb::object new_product(std::int64_t rows, std::int64_t columns) {
 nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
   const ArrayArgument operand_a(a, "a", false);
   const ArrayArgument operand_b(b, "b", false);
-  // Before a product is made: operands that do not fit could ask for any amount of memory.
+  // Before the output is allocated: operands that do not fit could ask for any amount of memory.
   const Factors factors = check_operands(operand_a.operand(), operand_b.operand());
   const bool fresh = out.is_none();
   if (fresh) {
-    out = new_product(operand_a.operand().rows, operand_b.operand().columns);
+    out = new_output(operand_a.operand().rows, operand_b.operand().columns);
   }
-  const ArrayArgument product(out, "out", true);
-  const Gemm call = prepare(factors, product.product());
+  const ArrayArgument output(out, "out", true);
+  const Gemm call = prepare(factors, output.product());
   if (!fresh) {
-    check_overlap(operand_a, a, product, out, "a");
-    check_overlap(operand_b, b, product, out, "b");
+    check_overlap(operand_a, a, output, out, "a");
+    check_overlap(operand_b, b, output, out, "b");
   }
   {
     const nb::gil_scoped_release release;
@@ -103,7 +103,7 @@ class Plan {
 };
 
 // The type's own call slot. A bound __call__ would be looked up by name and go through nanobind's dispatch, which costs
-// more than the smallest product.
+// more than the smallest call.
 PyObject* call_plan(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (PyTuple_GET_SIZE(args) != 0 || (kwargs != nullptr && PyDict_GET_SIZE(kwargs) != 0)) {
     PyErr_SetString(PyExc_TypeError, "a plan takes no arguments: its operands were given when it was made");
@@ -161,25 +161,59 @@ nb::dict blas_description() {
 }  // namespace
 
 NB_MODULE(_native, module) {
-  module.doc() = "gemmscope's native side: the CBLAS it is linked with. The public names are in gemmscope.native.";
+  require_numpy();
+  module.doc() = "The CBLAS that gemmscope is linked with. The public names are in gemmscope.native.";
 
   module.def("sgemm", &sgemm, nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(),
-             nb::sig("def sgemm(a: Array, b: Array, out: Array | None = None) -> Array"),
-             "The product of two float32 matrices by the linked cblas_sgemm.");
+             nb::sig("def sgemm(a: Array | Any, b: Array | Any, out: Array | Any | None = None) -> Array"),
+             R"(Multiplies two float32 matrices by one ``cblas_sgemm``: C = A·B. The GIL is released meanwhile.
 
-  nb::class_<Plan>(module, "Plan", nb::type_slots(plan_slots), nb::is_final(),
-                   "One product with its operands checked and kept alive; calling the plan multiplies.")
+Operands are NumPy arrays, or anything with the buffer protocol or DLPack in the processor's memory: PyTorch's tensors,
+memoryviews, MLX arrays.
+
+Args:
+    a: Shape (m, k). Rows or columns must be contiguous: C order, F order (a transposed view is passed as a
+        transpose) and slices of whole rows or columns are taken as they are. Nothing is ever copied.
+    b: Shape (k, n), likewise.
+    out: Shape (m, n), likewise, writable, and not overlapping ``a`` or ``b``. Allocated when None.
+
+Returns:
+    ``out``, or a new C-contiguous array. With k = 0 it is all zeros.
+
+Raises:
+    TypeError: If an argument is no array of float32 in this machine's byte order, in the processor's memory.
+    ValueError: If an argument has not two dimensions, shapes do not fit, neither rows nor columns are contiguous,
+        ``out`` is read-only or overlaps an operand, or a dimension exceeds the BLAS's 32-bit integer.)");
+
+  nb::class_<Plan>(module, "Plan", nb::type_slots(plan_slots), nb::is_final(), nb::sig("@final\nclass Plan()"),
+                   R"(One call of ``sgemm``, its operands checked and kept alive: calling the plan multiplies them into
+``out``. The GIL is released meanwhile.
+
+The operands may be changed between calls, but not be given other memory (``ndarray.resize`` refuses to). Two threads
+must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.)")
       .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a").none(), nb::arg("b").none(),
-           nb::arg("out").none())
-      .def_prop_ro("a", [](const Plan& plan) { return plan.object(0); })
-      .def_prop_ro("b", [](const Plan& plan) { return plan.object(1); })
-      .def_prop_ro("out", [](const Plan& plan) { return plan.object(2); });
+           nb::arg("out").none(),
+           nb::sig("def __init__(self, a: Array | Any, b: Array | Any, out: Array | Any) -> None"))
+      .def_prop_ro(
+          "a", [](const Plan& plan) { return plan.object(0); }, nb::sig("def a(self) -> Array"),
+          "The left operand, as it was given.")
+      .def_prop_ro(
+          "b", [](const Plan& plan) { return plan.object(1); }, nb::sig("def b(self) -> Array"),
+          "The right operand, as it was given.")
+      .def_prop_ro(
+          "out", [](const Plan& plan) { return plan.object(2); }, nb::sig("def out(self) -> Array"),
+          "The output, as it was given.");
 
   module.def("time_plans", &time_plans, nb::arg("plans"), nb::arg("loops"), nb::arg("first") = 0,
-             "Seconds for `loops` products in a C++ loop, going round the plans from `first`.");
+             nb::sig("def time_plans(plans: Sequence[Plan], loops: int, first: int = 0) -> float"),
+             R"(Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
+
+Raises:
+    ValueError: If there is no plan.)");
   module.def("time_nothing", &time_nothing, nb::arg("loops"), nb::call_guard<nb::gil_scoped_release>(),
-             "Seconds that the C++ loop takes around nothing, for `loops` turns of it.");
-  module.def("blas_description", &blas_description, "Interface, symbol, image and configuration of the linked CBLAS.");
+             "Seconds that the C++ loop takes around nothing, for ``loops`` turns of it.");
+  module.def("blas_description", &blas_description, nb::sig("def blas_description() -> dict[str, str]"),
+             "``interface``, ``symbol``, ``image`` (the file) and ``config`` of the linked CBLAS.");
 }
 
 }  // namespace gemmscope::bindings

@@ -1,4 +1,4 @@
-// libgemmscope_blas: the CBLAS products that MLX calls, by OpenBLAS.
+// libgemmscope_blas: the CBLAS calls of MLX, by OpenBLAS.
 //
 // MLX's wheel for the processor on Linux brings netlib's reference BLAS. A library that LD_PRELOAD names comes before
 // it in every look-up, so that MLX calls these functions instead. Nothing else of BLAS or LAPACK is replaced.

@@ -1,24 +1,33 @@
-"""Kernels that libraries have loaded, ATen and cuBLAS, caches, ceilings, macOS. Linked with no BLAS of its own."""
+"""
+Kernels that libraries have loaded, ATen and cuBLAS, caches, ceilings, macOS. Linked with no BLAS of its own.
+"""
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
-from gemmscope._native import Array
+from numpy import float32
+from numpy.typing import NDArray
+
+
+Array: TypeAlias = NDArray[float32]
 
 def find_symbol(image: str, name: str) -> tuple[str, str] | None:
-    """What ``image``, a library that is loaded already, would call by that name.
+    """
+    What ``image``, a library that is loaded already, would call by that name.
 
-    A definition in the global scope, which is where LD_PRELOAD puts its own, wins over the image's own and those of
-    what it depends on. An empty image asks for the global scope alone.
+    A definition in the global scope, which is where LD_PRELOAD puts its own, wins over the image's own and those of what
+    it depends on. An empty image asks for the global scope alone.
 
     Returns:
         The file that holds the function, and what that library says of itself (version, options); None if there is no
         such name.
     """
 
-@final
-class Products:
-    """Products of operand pairs into one output: checked once, and kept alive. Operands may be transposed views.
+class Calls:
+    """
+    Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
+
+    Operands may be transposed views.
 
     Raises:
         TypeError, ValueError: As :func:`gemmscope.native.sgemm`, or if there is no pair.
@@ -27,51 +36,70 @@ class Products:
     def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], out: Array | Any) -> None: ...
 
 @final
-class Kernel:
-    """The sgemm, or sgemv, that a loaded image calls by a name.
+class Kernel():
+    """
+    The sgemm, or sgemv, that a loaded image calls by a name.
 
     Args:
         image: The calling library's file, as the loader names it.
         symbol: The function's name.
-        convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one makes
-            wrong products, or ends the process.
-        routine: ``"sgemm"``, or ``"sgemv"`` for products with one row or one column.
+        convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one gives wrong
+            results, or ends the process.
+        routine: ``"sgemm"``, or ``"sgemv"`` for results with one row or one column.
 
     Raises:
         ValueError: If there is no such symbol, convention or routine.
     """
 
     def __init__(self, image: str, symbol: str, convention: str, routine: str) -> None: ...
-    def multiply(self, products: Products, i: int) -> None:
-        """Computes product ``i``. Raises ValueError if it is empty, or no vector is among its sides for sgemv."""
-    def time(self, products: Products, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products in a C++ loop, going round from ``first``."""
-    @property
-    def image(self) -> str: ...
-    @property
-    def description(self) -> str: ...
 
-@final
-class TorchProducts:
-    """ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
+    def multiply(self, calls: Calls, i: int) -> None:
+        """
+        Multiplies pair ``i``.
+
+        Raises:
+            IndexError: If there is no such pair.
+            ValueError: If the result is empty, or, for sgemv, has neither one row nor one column.
+        """
+
+    def time(self, calls: Calls, loops: int, first: int) -> float:
+        """
+        Seconds for ``loops`` calls in a C++ loop, going round the pairs from ``first``.
+        """
+
+    @property
+    def image(self) -> str:
+        """The file that holds the function."""
+
+    @property
+    def description(self) -> str:
+        """What that library says of itself."""
+
+class TorchCalls:
+    """
+    ATen's ``mm`` with an output, from C++, by the stable C interface that libtorch_cpu exports.
 
     Raises:
         RuntimeError: If ``image`` lacks one of its functions, or torch refuses the memory.
     """
 
-    def __init__(self, image: str, products: Products) -> None: ...
+    def __init__(self, image: str, calls: Calls) -> None: ...
+
     def time(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads)."""
+        """
+        Seconds for ``loops`` calls in a C++ loop, under the thread's own modes (inference, number of threads).
+        """
 
 @final
-class CublasProducts:
-    """Operand pairs, C-contiguous and of one shape, in a CUDA device's memory, multiplied by cuBLAS.
+class CublasCalls():
+    """
+    Operand pairs in a CUDA device's memory, multiplied by cuBLAS.
 
     Args:
-        pairs: The operands; they are copied.
-        tf32: Whether TF32 is allowed. Without it the products are IEEE float32.
-        runtimes: Names or paths under which CUDA's runtime is looked for, in that order.
-        blases: The same for cuBLAS.
+        pairs: The operands, C-contiguous, shapes (m, k) and (k, n), all pairs alike; they are copied.
+        tf32: Whether TF32 is allowed. Without it the results are IEEE float32.
+        runtime: The file of CUDA's runtime, libcudart.
+        blas: The file of libcublas.
 
     Raises:
         RuntimeError: If a library, a device or its memory is not there, with CUDA's name for the error. Every method
@@ -79,55 +107,102 @@ class CublasProducts:
         TypeError, ValueError: If the operands do not fit together.
     """
 
-    def __init__(
-        self, pairs: Sequence[tuple[Array | Any, Array | Any]], tf32: bool, runtimes: list[str], blases: list[str]
-    ) -> None: ...
-    def latency(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products, each waited for, going round from ``first``."""
-    def throughput(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products and one wait after all of them."""
-    def event_seconds(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products by the device's own clock, around queues that were full before it ran."""
-    def product(self, pair: int, out: Array | Any) -> None:
-        """Computes a pair's product into a C-contiguous array of shape (m, n)."""
-    @property
-    def runtime_image(self) -> str: ...
-    @property
-    def blas_image(self) -> str: ...
-    @property
-    def runtime_version(self) -> int: ...
-    @property
-    def blas_version(self) -> int: ...
+    def __init__(self, pairs: Sequence[tuple[Array | Any, Array | Any]], tf32: bool, runtime: str, blas: str) -> None: ...
 
-def cuda_devices(runtimes: list[str], blases: list[str]) -> int:
-    """The number of CUDA devices. Raises RuntimeError if CUDA's runtime or cuBLAS cannot be loaded or reports one."""
+    def latency(self, loops: int, first: int) -> float:
+        """
+        Seconds for ``loops`` calls, each waited for, going round the pairs from ``first``.
+        """
+
+    def throughput(self, loops: int, first: int) -> float:
+        """Seconds for ``loops`` calls and one wait after all of them."""
+
+    def event_seconds(self, loops: int, first: int) -> float:
+        """
+        Seconds for ``loops`` calls by the device's own clock, around queues that were full before it ran.
+        """
+
+    def product(self, pair: int, out: Array | Any) -> None:
+        """
+        Multiplies a pair into a C-contiguous array of shape (m, n).
+
+        Raises:
+            IndexError: If there is no such pair.
+            ValueError: If ``out`` is of another size, or not C-contiguous.
+        """
+
+    @property
+    def runtime_image(self) -> str:
+        """The file of CUDA's runtime."""
+
+    @property
+    def blas_image(self) -> str:
+        """The file of cuBLAS."""
+
+    @property
+    def runtime_version(self) -> int:
+        """As the runtime numbers itself: 13000 is 13.0."""
+
+    @property
+    def blas_version(self) -> int:
+        """As cuBLAS numbers itself."""
+
+def cuda_devices(runtime: str, blas: str) -> int:
+    """
+    The number of CUDA devices.
+
+    Raises:
+        RuntimeError: If CUDA's runtime or cuBLAS cannot be loaded, or reports an error.
+    """
 
 def evict(array: Array | Any) -> None:
-    """Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches."""
+    """
+    Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches.
+    """
 
 def can_evict() -> bool:
     """True if :func:`evict` can do so here."""
 
 def vector_instructions() -> str:
-    """What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``."""
+    """
+    What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``.
+    """
 
 def peak_flops(threads: int) -> float:
-    """Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads."""
+    """
+    Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
+
+    Raises:
+        ValueError: If ``threads`` is 0.
+    """
 
 def triad_bandwidth(threads: int, size: int) -> float:
-    """Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together."""
+    """
+    Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.
+
+    Raises:
+        ValueError: If ``threads`` is 0, or a thread would have no element.
+    """
 
 def process_use() -> tuple[int, int, int, int] | None:
-    """macOS: this process's ticks on all cores, those on performance cores, nanojoules and cycles (0: not counted)."""
+    """
+    macOS: this process's ticks on all cores, those on performance cores, nanojoules and cycles (0: not counted).
+
+    None on other systems.
+    """
 
 def tick_seconds() -> float | None:
-    """macOS: seconds of one tick."""
+    """macOS: seconds of one tick. None on other systems."""
 
 def thermal_state() -> int | None:
-    """macOS: 0 nominal, 1 fair, 2 serious, 3 critical."""
+    """
+    macOS: 0 nominal, 1 fair, 2 serious, 3 critical. None on other systems.
+    """
 
 def low_power_mode() -> bool | None:
-    """macOS: whether low-power mode is on."""
+    """macOS: whether low-power mode is on. None on other systems."""
 
 def run_in_background() -> bool:
-    """macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused."""
+    """
+    macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused.
+    """

@@ -1,22 +1,28 @@
-"""The CBLAS that gemmscope is linked with."""
+"""
+The CBLAS that gemmscope is linked with. The public names are in gemmscope.native.
+"""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 from numpy import float32
 from numpy.typing import NDArray
 
-# NumPy arrays, or anything with the buffer protocol or DLPack: PyTorch's CPU tensors, memoryviews, MLX arrays.
+
 Array: TypeAlias = NDArray[float32]
 
 def sgemm(a: Array | Any, b: Array | Any, out: Array | Any | None = None) -> Array:
-    """Multiplies two float32 matrices by one ``cblas_sgemm``: C = A·B. The GIL is released meanwhile.
+    """
+    Multiplies two float32 matrices by one ``cblas_sgemm``: C = A·B. The GIL is released meanwhile.
+
+    Operands are NumPy arrays, or anything with the buffer protocol or DLPack in the processor's memory: PyTorch's tensors,
+    memoryviews, MLX arrays.
 
     Args:
         a: Shape (m, k). Rows or columns must be contiguous: C order, F order (a transposed view is passed as a
             transpose) and slices of whole rows or columns are taken as they are. Nothing is ever copied.
         b: Shape (k, n), likewise.
-        out: Shape (m, n), likewise, writable, and not overlapping ``a`` or ``b``. Made anew when None.
+        out: Shape (m, n), likewise, writable, and not overlapping ``a`` or ``b``. Allocated when None.
 
     Returns:
         ``out``, or a new C-contiguous array. With k = 0 it is all zeros.
@@ -28,32 +34,45 @@ def sgemm(a: Array | Any, b: Array | Any, out: Array | Any | None = None) -> Arr
     """
 
 @final
-class Plan:
-    """One product, its operands checked and kept alive: calling the plan multiplies them into ``out``.
+class Plan():
+    """
+    One call of ``sgemm``, its operands checked and kept alive: calling the plan multiplies them into
+    ``out``. The GIL is released meanwhile.
 
-    The operands may be changed between calls, but not be given other memory (``ndarray.resize`` refuses to). Two
-    threads must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.
+    The operands may be changed between calls, but not be given other memory (``ndarray.resize`` refuses to). Two threads
+    must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.
     """
 
+    def __call__(self) -> None: ...
+
     def __init__(self, a: Array | Any, b: Array | Any, out: Array | Any) -> None: ...
-    def __call__(self) -> None:
-        """Multiplies: ``out`` = ``a``·``b``. The GIL is released meanwhile."""
+
     @property
-    def a(self) -> Array: ...
+    def a(self) -> Array:
+        """The left operand, as it was given."""
+
     @property
-    def b(self) -> Array: ...
+    def b(self) -> Array:
+        """The right operand, as it was given."""
+
     @property
-    def out(self) -> Array: ...
+    def out(self) -> Array:
+        """The output, as it was given."""
 
 def time_plans(plans: Sequence[Plan], loops: int, first: int = 0) -> float:
-    """Seconds for ``loops`` products in a C++ loop, going round the plans from ``first``.
+    """
+    Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
 
     Raises:
         ValueError: If there is no plan.
     """
 
 def time_nothing(loops: int) -> float:
-    """Seconds that the C++ loop takes around nothing, for ``loops`` turns of it."""
+    """
+    Seconds that the C++ loop takes around nothing, for ``loops`` turns of it.
+    """
 
 def blas_description() -> dict[str, str]:
-    """``interface``, ``symbol``, ``image`` (the file) and ``config`` of the linked CBLAS."""
+    """
+    ``interface``, ``symbol``, ``image`` (the file) and ``config`` of the linked CBLAS.
+    """

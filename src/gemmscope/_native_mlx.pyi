@@ -1,13 +1,20 @@
-"""MLX's C++ API. Importable only where the MLX that is installed is the one that gemmscope was built against."""
+"""
+MLX's C++ API. Importable only where the MLX that is installed is the one that gemmscope was built against.
+"""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypeAlias, final
 
 from numpy import float32
 from numpy.typing import NDArray
 
-class MlxProducts:
-    """Operand pairs in MLX's own memory, for use in the thread that made it.
+
+Array: TypeAlias = NDArray[float32]
+
+@final
+class MlxCalls():
+    """
+    Operand pairs in MLX's own memory, for use in the thread that made it.
 
     Args:
         pairs: C-contiguous float32 matrices of shapes (m, k) and (k, n); they are copied.
@@ -17,21 +24,33 @@ class MlxProducts:
         ValueError: If the device is not there, there is no pair, or dimensions do not fit.
     """
 
-    def __init__(
-        self, pairs: Sequence[tuple[NDArray[float32], NDArray[float32]]], device: Literal["cpu", "gpu"]
-    ) -> None: ...
+    def __init__(self, pairs: Sequence[tuple[Array, Array]], device: Literal["cpu", "gpu"]) -> None: ...
+
     def latency(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products, each waited for."""
+        """
+        Seconds for ``loops`` calls, each waited for, going round the pairs from ``first``.
+        """
+
     def throughput(self, loops: int, first: int) -> float:
-        """Seconds for ``loops`` products and one wait after all of them."""
+        """Seconds for ``loops`` calls and one wait after all of them."""
+
     def chain(self, length: int, first: int, factor: float) -> float:
-        """Seconds for ``length`` chained products and one wait: C = A·B, then C = C·B, with ``factor`` on B.
+        """
+        Seconds for ``length`` chained calls and one wait: C = A·B, then C = C·B, with ``factor`` on B.
 
         Raises:
             ValueError: If B is not square.
         """
-    def product(self, pair: int, out: NDArray[float32]) -> None:
-        """Writes the product of a pair to a C-contiguous array of shape (m, n)."""
+
+    def product(self, pair: int, out: Array) -> None:
+        """
+        Multiplies a pair into a C-contiguous array of shape (m, n).
+
+        Raises:
+            IndexError: If there is no such pair.
+            ValueError: If ``out`` is of another size.
+        """
+
     @property
     def alignment(self) -> int:
         """The smallest alignment of the operands in bytes; 0 on a gpu."""

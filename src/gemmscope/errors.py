@@ -9,7 +9,7 @@ class UsageError(GemmscopeError, ValueError):
     """Something asked for cannot be done: an unknown backend, a shape that is none, a setting out of range."""
 
 
-class BackendUnavailable(GemmscopeError):  # noqa: N818  (a result with a reason, not a fault)
+class BackendUnavailable(GemmscopeError):
     """A backend cannot run on this machine.
 
     Args:
@@ -23,7 +23,7 @@ class BackendUnavailable(GemmscopeError):  # noqa: N818  (a result with a reason
         self.remedy = remedy
 
 
-class WorkerLost(GemmscopeError):  # noqa: N818  (as above)
+class WorkerLost(GemmscopeError):
     """A worker process ended, fell silent, or said something that is no message of ours."""
 
 
@@ -49,5 +49,5 @@ class OutputError(GemmscopeError):
     """Standard output cannot be written: the disk behind it is full, say."""
 
 
-class RunInterrupted(GemmscopeError):  # noqa: N818  (as above)
+class RunInterrupted(GemmscopeError):
     """Somebody asked the run to stop: Ctrl-C, or a signal to end."""

@@ -1,1 +1,1 @@
-"""Ways to compute a float32 product: one file a library, one base class that says what a backend owes."""
+"""Ways to multiply float32 matrices: one file per library, and one base class that is the contract."""

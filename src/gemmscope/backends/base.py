@@ -70,10 +70,10 @@ THREADS = Option("threads", "ask the library for this many threads", "count", th
 QOS = Option(
     "qos", "as background work: on efficiency cores alone (macOS)", ("background",), {"GEMMSCOPE_QOS": "{value}"}
 )
-OUT = Option("out", "write every product into one array that is there already")
+OUT = Option("out", "write every result into one array that is there already")
 # The next two the worker sees to; a backend that offers COLD must have operand_arrays.
 FROM_HOST = Option(
-    "from-host", "from operands in host memory to a product in host memory, copies included", ("pageable", "pinned")
+    "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")
 )
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
@@ -91,7 +91,7 @@ class Backend(ABC):
        remedy if it cannot run here. Make settings that must come before first use (precision, threads) here too.
     2. :meth:`prepare`. Copy the operands into memory of your own library with
        ``operands.converted(place, function)``, and leave nothing for the first call to do.
-    3. :meth:`product`, for some pairs. The product is compared with float64 before anything is timed; one that is
+    3. :meth:`product`, for some pairs. The result is compared with float64 before anything is timed; one that is
        wrong is never timed.
     4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own
        the loop and the synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and
@@ -109,10 +109,10 @@ class Backend(ABC):
         summary: What one timed call is, in one line.
         options: What variants may change; ``self.settings`` holds what this one was given.
         environment: Variables that the worker's environment must hold before the library is loaded.
-        modes: ``("latency",)``, where every product is complete when its call returns or is waited for. Add
+        modes: ``("latency",)``, where every result is complete when its call returns, or is waited for. Add
             ``"throughput"`` where the library computes in the background and one wait after many calls is different,
             and ``"device"`` where a GPU's own time can be had.
-        multiplies: False only for backends that measure the harness's own floor, and have no product.
+        multiplies: False only for backends that measure the harness's own floor, and have no result.
         layers: What a call consists of, from the outside in: each :class:`Layer` names a part and the backend that is
             left without it; the innermost backend is the kernel. A variant begins behind the layer that names it.
     """
@@ -146,21 +146,21 @@ class Backend(ABC):
 
     @abstractmethod
     def run(self, loops: int, first: int) -> float:
-        """Multiplies ``loops`` times, waiting for each product, from pair ``first`` on; returns the seconds."""
+        """Multiplies ``loops`` times, waiting for each result, from pair ``first`` on; returns the seconds."""
 
     def run_throughput(self, loops: int, first: int) -> float:
         """Multiplies ``loops`` times with one wait after all of them; returns the seconds. For ``"throughput"``."""
         raise NotImplementedError(f"{self.name} has no throughput mode")
 
     def run_device(self, loops: int, first: int) -> float:
-        """Multiplies, and returns the seconds that the device itself was at work for ``loops`` products.
+        """Multiplies, and returns the seconds that the device itself was at work for ``loops`` calls.
 
-        By the device's own clock, or by the slope of the time over chained products (:mod:`~gemmscope.backends.slope`):
+        By the device's own clock, or by the slope of the time over chained calls (:mod:`~gemmscope.backends.slope`):
         without launches and waits, and so shorter than the call. For ``"device"``.
         """
         raise NotImplementedError(f"{self.name} has no device mode")
 
-    def why_not(self, mode: Mode) -> str:  # noqa: ARG002  (for those that override it)
+    def why_not(self, mode: Mode) -> str:
         """Why there is no figure in one of ``modes`` at this shape with these settings; empty if there is one.
 
         Called after ``prepare``.
@@ -169,7 +169,7 @@ class Backend(ABC):
 
     @abstractmethod
     def product(self, pair: int) -> NDArray[np.float32]:
-        """The product of one pair as the timed call computes it, of shape (m, n), for the comparison with float64."""
+        """The result for one pair as the timed call computes it, of shape (m, n), for the comparison with float64."""
 
     def operand_arrays(self) -> Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """The operand pairs where the library has them, as NumPy views of its memory; for the options that need it."""

@@ -20,6 +20,7 @@ from gemmscope.backends.base import (
     rotation,
 )
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine.images import blas_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Cblas(Backend):
         self.native = _native
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into NumPy arrays, and plans one product into the same output for each pair."""
+        """Copies the operands into NumPy arrays, and plans one call into the same output for each pair."""
         self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
         self._out = np.empty((operands.m, operands.n), np.float32)
         self._plans = [self.native.Plan(a, b, self._out) for a, b in self._pairs]
@@ -77,6 +78,7 @@ class Cblas(Backend):
         blas = self.native.blas_description()
         return {
             "blas": blas["interface"],
+            **blas_facts(blas["image"]),
             "blas symbol": blas["symbol"],
             "blas image": blas["image"],
             "blas config": blas["config"],

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,33 +15,30 @@ if TYPE_CHECKING:
 
     from gemmscope.workload.operands import Operands
 
-# The major versions that are looked for. The functions that are called are the same in both.
-_MAJORS = (13, 12)
+_REMEDY = "run on a machine with an NVIDIA GPU, its driver, and CUDA's libcudart and libcublas (12 or 13)"
 
-TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products")
-
-
-def candidates(name: str) -> list[str]:
-    """Where a library of CUDA may be, such as ``"cudart"``: the wheels beside us, ``CUDA_HOME``, the loader's paths."""
-    files = [f"lib{name}.so.{major}" for major in _MAJORS]
-    paths = [folder / file for folder in _folders() for file in files]
-    return [*(str(path) for path in paths if path.is_file()), *files]
+TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32")
 
 
-def _folders() -> list[Path]:
-    folders: list[Path] = []
-    # nvidia is a namespace of many wheels: nvidia/cu13/lib for CUDA 13, nvidia/cublas/lib and the like for 12.
-    spec = importlib.util.find_spec("nvidia")
-    for root in spec.submodule_search_locations or () if spec is not None else ():
-        folders += sorted(Path(root).glob("*/lib"), reverse=True)
-    for variable in ("CUDA_HOME", "CUDA_PATH"):
-        if os.environ.get(variable):
-            folders += [Path(os.environ[variable], "lib64"), Path(os.environ[variable], "lib")]
-    return [*folders, Path("/usr/local/cuda/lib64")]
+def library(name: str) -> str:
+    """Loads one of CUDA's libraries, such as ``"cudart"``, and returns its file.
+
+    It is looked for in NVIDIA's wheels, in conda's environment, on the loader's paths and in ``CUDA_HOME``.
+
+    Raises:
+        BackendUnavailable: If it is in none of these places.
+    """
+    from cuda.pathfinder import DynamicLibNotFoundError, load_nvidia_dynamic_lib  # it is installed on Linux alone
+
+    try:
+        return str(load_nvidia_dynamic_lib(name).abs_path)
+    except (DynamicLibNotFoundError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BackendUnavailable(f"CUDA's lib{name} cannot be loaded: {reason}", _REMEDY) from error
 
 
 class Cublas(Backend):
-    """A C++ loop on ``cublasSgemm``, with operands and product in the device's memory."""
+    """A C++ loop on ``cublasSgemm``, with operands and result in the device's memory."""
 
     name = "cublas"
     library = "cublas"
@@ -67,14 +61,13 @@ class Cublas(Backend):
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels
-        self._runtimes, self._blases = candidates("cudart"), candidates("cublas")
-        remedy = "run on a machine with an NVIDIA GPU, its driver, and CUDA's libcudart and libcublas (12 or 13)"
+        self._runtime, self._blas = library("cudart"), library("cublas")
         try:
-            devices = _kernels.cuda_devices(self._runtimes, self._blases)
+            devices = _kernels.cuda_devices(self._runtime, self._blas)
         except RuntimeError as error:
-            raise BackendUnavailable(str(error), remedy) from error
+            raise BackendUnavailable(str(error), _REMEDY) from error
         if devices == 0:
-            raise BackendUnavailable("CUDA finds no device", remedy)
+            raise BackendUnavailable("CUDA finds no device", _REMEDY)
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands to the device.
@@ -83,35 +76,33 @@ class Cublas(Backend):
             RuntimeError: If they do not fit into what it has free.
         """
         self._shape = (operands.m, operands.n)
-        self._products = self._native.CublasProducts(
-            operands.pairs, "tf32" in self.settings, self._runtimes, self._blases
-        )
+        self._calls = self._native.CublasCalls(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
 
     def run(self, loops: int, first: int) -> float:
-        """Synchronises the stream after every product, by a clock in C++."""
-        return self._products.latency(loops, first)
+        """Synchronises the stream after every call, by a clock in C++."""
+        return self._calls.latency(loops, first)
 
     def run_throughput(self, loops: int, first: int) -> float:
         """Synchronises the stream once, by a clock in C++."""
-        return self._products.throughput(loops, first)
+        return self._calls.throughput(loops, first)
 
     def run_device(self, loops: int, first: int) -> float:
         """Seconds between two CUDA events around queues that were full before the device began."""
-        return self._products.event_seconds(loops, first)
+        return self._calls.event_seconds(loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to NumPy."""
         product = np.empty(self._shape, np.float32)
-        self._products.product(pair, product)
+        self._calls.product(pair, product)
         return product
 
     def provenance(self) -> dict[str, str | int]:
         """The libraries' files and versions, the precision, and what the device is timed by."""
         return {
-            "cudart image": self._products.runtime_image,
-            "cudart": self._products.runtime_version,
-            "cublas image": self._products.blas_image,
-            "cublas": self._products.blas_version,
+            "cudart image": self._calls.runtime_image,
+            "cudart": self._calls.runtime_version,
+            "cublas image": self._calls.blas_image,
+            "cublas": self._calls.blas_version,
             "fp32 precision": "tf32" if "tf32" in self.settings else "ieee",
             "device clock": "events",
         }

@@ -1,7 +1,7 @@
 """The kernel that a library really calls: its own sgemm, found in what it has loaded, in a C++ loop.
 
 A name alone proves nothing: a library may bring several BLAS, or call another routine. That it is this one is confirmed
-by products that are the library's own to the last bit, on several shapes, in this process and with its threads.
+by results that are the library's own to the last bit, on several shapes, in this process and with its threads.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 21
 # A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
 _COMPARE_AT_MOST = 2 * 512**3
 
-
-_LINE = 64
+_CACHE_LINE = 64
 
 
 class Candidate(NamedTuple):
@@ -40,7 +39,7 @@ class Candidate(NamedTuple):
     Args:
         symbol: Of its sgemm.
         convention: How it is called: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"``, ``"fortran-ilp64"``.
-        vector_symbol: Of the sgemv that it may call where a product has one row or one column; empty for none.
+        vector_symbol: Of the sgemv that it may call where C has one row or one column; empty for none.
     """
 
     symbol: str
@@ -50,6 +49,11 @@ class Candidate(NamedTuple):
 
 # What has been confirmed in this process, by class and settings.
 _IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, Kernel]] = {}
+
+
+def image_of(pattern: str) -> str:
+    """The file of the loaded image whose name matches a pattern; empty if there is none."""
+    return next((image for image in loaded_images() if re.search(pattern, PurePath(image).name)), "")
 
 
 class KernelBackend(Backend):
@@ -79,11 +83,11 @@ class KernelBackend(Backend):
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels
-        self._caller = next((i for i in loaded_images() if re.search(self.caller, PurePath(i).name)), "")
+        self._caller = image_of(self.caller)
         self._candidate, self._sgemm = self._identified(library)
 
     def prepare(self, operands: Operands) -> None:
-        """Takes the library's own copies of the operands, and compares one product with the library's.
+        """Takes the library's own copies of the operands, and compares one result with the library's.
 
         Raises:
             BackendUnavailable: If at this shape the library calls something else.
@@ -91,11 +95,11 @@ class KernelBackend(Backend):
         self._library = self._library_backend()
         self._library.prepare(operands)
         self._out = _aligned_empty(operands.m, operands.n)
-        self._products = self._native.Products(self._library.operand_arrays(), self._out)
+        self._calls = self._native.Calls(self._library.operand_arrays(), self._out)
         self._kernel, self._routine = self._sgemm, "sgemm"
         self._compared = True
         if min(operands.m, operands.n, operands.k) == 0:
-            raise BackendUnavailable("an empty product has no kernel")
+            raise BackendUnavailable("an empty result has no kernel")
         if min(operands.m, operands.n) > 1 and 2 * operands.m * operands.n * operands.k > _COMPARE_AT_MOST:
             self._compared = False
             return
@@ -114,11 +118,11 @@ class KernelBackend(Backend):
 
     def run(self, loops: int, first: int) -> float:
         """Calls the kernel in a C++ loop, by a clock in C++."""
-        return self._kernel.time(self._products, loops, first)
+        return self._kernel.time(self._calls, loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once."""
-        self._kernel.multiply(self._products, pair)
+        self._kernel.multiply(self._calls, pair)
         return self._out
 
     def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -162,7 +166,7 @@ class KernelBackend(Backend):
             if not differs:
                 return candidate, kernel
         raise BackendUnavailable(
-            f"kernel not identified: products of {found[-1].symbol} are not those of {library.name} at {differs}"
+            f"kernel not identified: results of {found[-1].symbol} are not those of {library.name} at {differs}"
         )
 
     def _is_identical(self, kernel: Kernel, shape: Shape) -> bool:
@@ -171,19 +175,19 @@ class KernelBackend(Backend):
         library = self._library_backend()
         library.prepare(Operands([OperandPair(a, b)]))
         self._out = _aligned_empty(shape.m, shape.n)
-        self._products = self._native.Products(library.operand_arrays(), self._out)
+        self._calls = self._native.Calls(library.operand_arrays(), self._out)
         return self._matches(kernel, library)
 
     def _matches(self, kernel: Kernel, library: Backend) -> bool:
-        """Whether the kernel's product is the library's, to the last bit."""
+        """Whether the kernel's result is the library's, to the last bit."""
         wanted = library.product(0)
         self._out.fill(np.nan)
-        kernel.multiply(self._products, 0)
+        kernel.multiply(self._calls, 0)
         return bool(np.array_equal(self._out, wanted))
 
 
 def _aligned_empty(m: int, n: int) -> NDArray[np.float32]:
     """An output that begins with a cache line, as PyTorch's do: MKL sums in another order where it does not."""
-    memory = np.empty(4 * m * n + _LINE, np.uint8)
-    start = -memory.ctypes.data % _LINE
+    memory = np.empty(4 * m * n + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
     return memory[start : start + 4 * m * n].view(np.float32).reshape(m, n)

@@ -39,10 +39,16 @@ if TYPE_CHECKING:
     from gemmscope.workload.operands import Operands
 
 _INSTALL = "pip install 'gemmscope[cpu]' (or [cuda12], [cuda13]) on Linux, pip install gemmscope on Apple silicon"
+# The build's own MLX is another one: without isolation it is the user's.
+_REBUILD = (
+    "build gemmscope for this MLX: pip install --no-build-isolation --no-deps --force-reinstall . in its checkout, or "
+    f"with --no-binary gemmscope gemmscope=={_build.VERSION} in place of the dot; that needs cmake, ninja, "
+    "scikit-build-core and nanobind"
+)
 _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] on a machine with an NVIDIA GPU"
 
 
-# MLX reads this once, at its first product. TF32 is its default where the hardware has it; ours is IEEE float32.
+# MLX reads this once, at its first call. TF32 is its default where the hardware has it; ours is IEEE float32.
 _IEEE = {"MLX_ENABLE_TF32": "0"}
 TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
 
@@ -94,7 +100,7 @@ def _gpu_memory(mx: Any) -> int | None:
 
 
 def _check_room(mx: Any, operands: Operands) -> None:
-    """Sees to it that operands and a few products fit, before any memory is taken.
+    """Sees to it that operands and a few results fit, before any memory is taken.
 
     MLX takes managed memory on CUDA for what the host reads or writes: more of it than the card has is no error there,
     but can stop the whole GPU.
@@ -107,13 +113,13 @@ def _check_room(mx: Any, operands: Operands) -> None:
     needed = 4 * (len(operands) * (m * k + k * n) + 3 * m * n)
     if room is not None and needed > room:
         raise MemoryError(
-            f"the GPU has {room >> 20} MiB for arrays, and {len(operands)} operand pairs and their products need "
+            f"the GPU has {room >> 20} MiB for arrays, and {len(operands)} operand pairs and their results need "
             f"{needed >> 20} MiB: ask for smaller shapes or fewer pairs"
         )
 
 
 def _longest_chain(mx: Any, operands: Operands) -> int:
-    """Products of a chain that fit into a quarter of the memory, should MLX keep them all until the end."""
+    """How many results of a chain fit into a quarter of the memory, should MLX keep them all until the end."""
     room = _gpu_memory(mx)
     return 256 if room is None else max(3, room // 4 // max(4 * operands.m * operands.n, 1))
 
@@ -157,7 +163,7 @@ class MlxCpu(Backend):
         self._mx.eval([matrix for pair in self._pairs for matrix in pair])
 
     def run(self, loops: int, first: int) -> float:
-        """Evaluates every product before the next is asked for."""
+        """Evaluates every result before the next is asked for."""
         matmul, evaluate = self._mx.matmul, self._mx.eval
         pairs = rotation(self._pairs, loops, first)
         self._mx.set_default_device(self._device)
@@ -167,7 +173,7 @@ class MlxCpu(Backend):
         return perf_counter() - start
 
     def run_throughput(self, loops: int, first: int) -> float:
-        """Asks for all products, and evaluates them together."""
+        """Asks for all results, and evaluates them together."""
         matmul, evaluate = self._mx.matmul, self._mx.eval
         pairs = rotation(self._pairs, loops, first)
         self._mx.set_default_device(self._device)
@@ -208,7 +214,7 @@ class MlxCpu(Backend):
 class MlxGpu(MlxCpu):
     """``mx.matmul(a, b)`` and ``mx.eval`` on the GPU: Metal, or CUDA.
 
-    With ``:from-host`` each call makes MLX's arrays of NumPy's and ends with the product as an array of NumPy's.
+    With ``:from-host`` each call makes MLX's arrays of NumPy's and ends with the result as an array of NumPy's.
     """
 
     name = "mlx-gpu"
@@ -238,7 +244,7 @@ class MlxGpu(MlxCpu):
         super().prepare(operands)
 
     def run(self, loops: int, first: int) -> float:
-        """Evaluates every product before the next is asked for; with ``:from-host`` reads it too."""
+        """Evaluates every result before the next is asked for; with ``:from-host`` reads it too."""
         if "from-host" not in self.settings:
             return super().run(loops, first)
         through = self._through_device
@@ -248,12 +254,12 @@ class MlxGpu(MlxCpu):
         for a, b in pairs:
             through(a, b)
         elapsed = perf_counter() - start
-        # What was read on CUDA is managed memory for good; it must not come back for somebody else's product.
+        # What was read on CUDA is managed memory for good; it must not come back for somebody else's result.
         self._mx.clear_cache()
         return elapsed
 
     def run_device(self, loops: int, first: int) -> float:
-        """Seconds by the slope over chained products: MLX has no clock of the device's."""
+        """Seconds by the slope over chained calls: MLX has no clock of the device's."""
         mx = self._mx
         mx.set_default_device(self._device)
         a = self._pairs[first % len(self._pairs)][0]
@@ -268,14 +274,14 @@ class MlxGpu(MlxCpu):
             mx.eval(product)
             return perf_counter() - start
 
-        return loops * slope.product_seconds(chain, loops, self._longest)
+        return loops * slope.call_seconds(chain, loops, self._longest)
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
         if mode == "latency":
             return ""
         if "from-host" in self.settings:
-            return "from host memory to host memory every product is waited for: see latency"
+            return "from host memory to host memory every call is waited for: see latency"
         return slope.NO_CHAIN if mode == "device" and not self._square_behind else ""
 
     def product(self, pair: int) -> NDArray[np.float32]:
@@ -334,20 +340,17 @@ class MlxCppCpu(Backend):
             BackendUnavailable: If MLX or the extension is missing, the versions differ, or the device is not there.
         """
         mx = _import_mlx()
-        rebuild = f"pip install 'mlx=={_build.MLX_VERSION}', or install gemmscope again to build it for this MLX"
         if not _build.MLX_VERSION:
-            raise BackendUnavailable(
-                "gemmscope was built without MLX's C++ API", "install gemmscope again where MLX is found"
-            )
+            raise BackendUnavailable("gemmscope was built without MLX's C++ API", _REBUILD)
         # The ABI of libmlx changes in patch releases: a mismatch would show as an undefined symbol at best.
         if mx.__version__ != _build.MLX_VERSION:
             raise BackendUnavailable(
-                f"MLX is {mx.__version__}, but gemmscope was built against {_build.MLX_VERSION}", rebuild
+                f"MLX is {mx.__version__}, but gemmscope was built against {_build.MLX_VERSION}", _REBUILD
             )
         try:
             from gemmscope import _native_mlx  # after the comparison above
         except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's MLX extension cannot be loaded: {error}", rebuild) from error
+            raise BackendUnavailable(f"gemmscope's MLX extension cannot be loaded: {error}", _REBUILD) from error
         if _native_mlx.version() != mx.__version__:
             raise BackendUnavailable(
                 f"gemmscope's MLX extension found libmlx {_native_mlx.version()}, but Python found {mx.__version__}",
@@ -361,20 +364,20 @@ class MlxCppCpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
         self._shape = (operands.m, operands.n)
-        self._products = self._native_mlx.MlxProducts(operands.pairs, self.device)
+        self._calls = self._native_mlx.MlxCalls(operands.pairs, self.device)
 
     def run(self, loops: int, first: int) -> float:
-        """Evaluates every product before the next is asked for, by a clock in C++."""
-        return self._products.latency(loops, first)
+        """Evaluates every result before the next is asked for, by a clock in C++."""
+        return self._calls.latency(loops, first)
 
     def run_throughput(self, loops: int, first: int) -> float:
-        """Asks for all products, and evaluates them together, by a clock in C++."""
-        return self._products.throughput(loops, first)
+        """Asks for all results, and evaluates them together, by a clock in C++."""
+        return self._calls.throughput(loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to NumPy."""
         product = np.empty(self._shape, np.float32)
-        self._products.product(pair, product)
+        self._calls.product(pair, product)
         return product
 
     def provenance(self) -> dict[str, str | int]:
@@ -385,7 +388,7 @@ class MlxCppCpu(Backend):
             "tf32": int("tf32" in self.settings),
         }
         if self.device == "cpu":
-            facts["alignment"] = self._products.alignment
+            facts["alignment"] = self._calls.alignment
         return facts
 
 
@@ -412,11 +415,9 @@ class MlxCppGpu(MlxCppCpu):
         super().prepare(operands)
 
     def run_device(self, loops: int, first: int) -> float:
-        """Seconds by the slope over chained products, by a clock in C++."""
+        """Seconds by the slope over chained calls, by a clock in C++."""
         factor = slope.scale(self._behind[0])
-        return loops * slope.product_seconds(
-            lambda length: self._products.chain(length, first, factor), loops, self._longest
-        )
+        return loops * slope.call_seconds(lambda length: self._calls.chain(length, first, factor), loops, self._longest)
 
     def why_not(self, mode: Mode) -> str:
         """A chain needs K = N."""

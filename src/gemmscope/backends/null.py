@@ -45,8 +45,8 @@ class NullPython(Backend):
             pass
         return perf_counter() - start
 
-    def product(self, pair: int) -> NDArray[np.float32]:  # noqa: ARG002  (there is none of any pair)
-        """No product: zeros, that nobody compares."""
+    def product(self, pair: int) -> NDArray[np.float32]:
+        """No result: zeros, that nobody compares."""
         return np.zeros(self._shape, np.float32)
 
 
@@ -67,6 +67,6 @@ class NullNative(NullPython):
         cblas.probe()
         self._time_nothing: Callable[[int], float] = cblas.native.time_nothing
 
-    def run(self, loops: int, first: int) -> float:  # noqa: ARG002  (the loop has no operands to begin with)
+    def run(self, loops: int, first: int) -> float:
         """Turns the loop, by its own steady clock."""
         return self._time_nothing(loops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from gemmscope.backends.base import (
     in_order,
     rotation,
 )
-from gemmscope.backends.kernel import Candidate, KernelBackend
+from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
+from gemmscope.machine.images import blas_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class NumpyCpu(Backend):
-    """``np.matmul(a, b)``, which allocates its product on every call; with ``:out`` it does not."""
+    """``np.matmul(a, b)``, which allocates its output on every call; with ``:out`` it does not."""
 
     name = "numpy-cpu"
     library = "numpy"
@@ -72,20 +74,31 @@ class NumpyCpu(Backend):
         return self._pairs
 
     def provenance(self) -> dict[str, str | int]:
-        """The BLAS that NumPy says it was built with, and the operands' alignment."""
-        dependencies = np.show_config(mode="dicts")["Build Dependencies"]
-        blas = dependencies.get("blas", {})
+        """The BLAS that NumPy calls in this process, and the operands' alignment."""
         return {
-            "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-            "blas config": blas.get("openblas configuration", ""),
+            **_loaded_blas(),
             "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
         }
+
+
+def _loaded_blas() -> dict[str, str | int]:
+    """What the BLAS says that NumPy really calls. ``np.show_config`` has what the builder of its wheel had."""
+    from gemmscope import _kernels  # only a worker may load it
+
+    caller = image_of(KernelNumpy.caller)
+    for candidate in KernelNumpy.candidates:
+        found = _kernels.find_symbol(caller, candidate.symbol)
+        if found is not None:
+            image, description = found
+            facts = {"blas": PurePath(image).name, "blas image": image, "blas config": description}
+            return facts | blas_facts(image)
+    return {"blas": "unknown"}
 
 
 class KernelNumpy(KernelBackend):
     """A C++ loop on the BLAS that NumPy calls: OpenBLAS in its own wheels, Accelerate in those for macOS 14 and newer.
 
-    Where a product has one row or one column NumPy calls ``sgemv`` (numpy/_core/src/umath/matmul.c.src).
+    Where C has one row or one column NumPy calls ``sgemv`` (numpy/_core/src/umath/matmul.c.src).
     """
 
     name = "kernel-numpy"

@@ -10,12 +10,12 @@ _FOLDER = Path(__file__).parent.parent
 
 
 def library(name: str) -> Path:
-    """Where a preloaded library lies: ``"blas"`` passes MLX's products on to OpenBLAS, ``"probe"`` stamps them."""
+    """Where a preloaded library lies: ``"blas"`` passes MLX's calls on to OpenBLAS, ``"probe"`` stamps them."""
     return _FOLDER / f"libgemmscope_{name}.so"
 
 
 def blas_library() -> Path:
-    """The library that passes MLX's products on to OpenBLAS.
+    """The library that passes MLX's calls on to OpenBLAS.
 
     Raises:
         BackendUnavailable: If this build of gemmscope has none.
@@ -23,7 +23,7 @@ def blas_library() -> Path:
     path = library("blas")
     if not path.exists():
         raise BackendUnavailable(
-            "this gemmscope was built without its library that passes MLX's products on to OpenBLAS",
+            "this gemmscope was built without its library that passes MLX's calls on to OpenBLAS",
             "on Linux, install gemmscope without GEMMSCOPE_CBLAS; elsewhere MLX calls the system's BLAS already",
         )
     return path

@@ -82,7 +82,7 @@ class Registry:
         Raises:
             UsageError: If the backend is unknown or has no such option.
         """
-        return resolve(text, self.backend(split(text)[0]))
+        return resolve(text, self.backend(split(text)[0]).options)
 
     def variants(self, texts: Iterable[str]) -> list[Variant]:
         """Variants in the order named, each once.
@@ -113,7 +113,7 @@ class Registry:
             if set(options) - set(kept) - used:
                 return None
             words = [f"{key}={value}" if value else key for key, value in {**dict(own), **kept}.items()]
-            inside = resolve(f"{name}:{'+'.join(words)}" if words else name, inner).name
+            inside = resolve(f"{name}:{'+'.join(words)}" if words else name, inner.options).name
             if inside != variant.name:
                 return Layer(layer.part, inside)
             used |= dict(own).keys()

@@ -24,9 +24,8 @@ from gemmscope.backends.base import (
     rotation,
     thread_count,
 )
-from gemmscope.backends.kernel import Candidate, KernelBackend
+from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine.images import loaded_images
 
 if TYPE_CHECKING:
     import torch
@@ -40,12 +39,12 @@ _INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says
 # torch.accelerator, which serves mps and cuda alike, came with 2.6.
 _MINIMUM = (2, 6)
 
-# A queue of CUDA's holds about a thousand entries, and a product can be several.
+# A queue of CUDA's holds about a thousand entries, and a call can be several.
 _MOST_QUEUED = 128
-# Longer than Python takes to launch a product: about 15 µs at 2 GHz.
+# Longer than Python takes to launch a call: about 15 µs at 2 GHz.
 _CYCLES_TO_LAUNCH = 30_000
 
-TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32 products", own_worker=True)
+TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32", own_worker=True)
 
 
 class TorchCpu(Backend):
@@ -90,7 +89,7 @@ class TorchCpu(Backend):
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
     def run(self, loops: int, first: int) -> float:
-        """Calls ``torch.mm`` in a Python loop; on the processor every product is complete when its call returns."""
+        """Calls ``torch.mm`` in a Python loop; on the processor a call returns when its result is complete."""
         mm = self._torch.mm
         pairs = rotation(self._pairs, loops, first)
         with self._torch.inference_mode():
@@ -164,7 +163,7 @@ class TorchCppCpu(TorchCpu):
         except ImportError as error:
             raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
         self._native = _kernels
-        self._image = next((image for image in loaded_images() if "libtorch_cpu" in image), "")
+        self._image = image_of(KernelTorch.caller)
 
     def prepare(self, operands: Operands) -> None:
         """Makes tensors in C++ on the memory of those that Python has.
@@ -173,16 +172,16 @@ class TorchCppCpu(TorchCpu):
             BackendUnavailable: If this torch's C interface has no ``mm``.
         """
         super().prepare(operands)
-        products = self._native.Products(self.operand_arrays(), self._out.numpy())
+        calls = self._native.Calls(self.operand_arrays(), self._out.numpy())
         try:
-            self._products = self._native.TorchProducts(self._image, products)
+            self._calls = self._native.TorchCalls(self._image, calls)
         except RuntimeError as error:
             raise BackendUnavailable(str(error), "pip install --upgrade torch") from error
 
     def run(self, loops: int, first: int) -> float:
         """Calls ``mm`` in a C++ loop, by a clock in C++."""
         with self._torch.inference_mode():
-            return self._products.time(loops, first)
+            return self._calls.time(loops, first)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once."""
@@ -204,9 +203,9 @@ class KernelTorch(KernelBackend):
 
 
 class TorchGpu(TorchCpu):
-    """``torch.mm`` on the accelerator, synchronised after each product, or once after all of them.
+    """``torch.mm`` on the accelerator, synchronised after each call, or once after all of them.
 
-    With ``:from-host`` each call begins with operands in host memory and ends with the product in host memory.
+    With ``:from-host`` each call begins with operands in host memory and ends with the result in host memory.
     """
 
     name = "torch-gpu"
@@ -239,7 +238,7 @@ class TorchGpu(TorchCpu):
         self._on_host = library.empty((operands.m, operands.n), dtype=library.float32, pin_memory=pinned)
 
     def run(self, loops: int, first: int) -> float:
-        """Waits for the device after every product."""
+        """Waits for the device after every call."""
         synchronize, out = self._torch.accelerator.synchronize, self._out
         pairs = rotation(self._pairs, loops, first)
         with self._torch.inference_mode():
@@ -264,7 +263,7 @@ class TorchGpu(TorchCpu):
             return perf_counter() - start
 
     def run_throughput(self, loops: int, first: int) -> float:
-        """Waits for the device once, after the last product."""
+        """Waits for the device once, after the last call."""
         synchronize = self._torch.accelerator.synchronize
         with self._torch.inference_mode():
             synchronize()
@@ -274,13 +273,13 @@ class TorchGpu(TorchCpu):
             return perf_counter() - start
 
     def run_device(self, loops: int, first: int) -> float:
-        """Seconds by CUDA events around full queues; elsewhere by the slope over chained products."""
+        """Seconds by CUDA events around full queues; elsewhere by the slope over chained calls."""
         if self._device.type == "cuda":
             return self._event_seconds(loops, first)
         return self.slope_seconds(loops, first)
 
     def slope_seconds(self, loops: int, first: int) -> float:
-        """Seconds by the slope over chained products, on any accelerator. The shape must have K = N."""
+        """Seconds by the slope over chained calls, on any accelerator. The shape must have K = N."""
         a = self._pairs[first % len(self._pairs)][0]
         link = self._linked()
         mm, synchronize = self._torch.mm, self._torch.accelerator.synchronize
@@ -295,15 +294,15 @@ class TorchGpu(TorchCpu):
             return perf_counter() - start
 
         with self._torch.inference_mode():
-            # Each link's product is free for the allocator when the next one's is there: two are alive at a time.
-            return loops * slope.product_seconds(chain, loops)
+            # Each link's result is free for the allocator when the next one's is there: two are alive at a time.
+            return loops * slope.call_seconds(chain, loops)
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
         if mode == "latency":
             return ""
         if "from-host" in self.settings:
-            return "from host memory to host memory every product is waited for: see latency"
+            return "from host memory to host memory every call is waited for: see latency"
         if mode == "device" and self._device.type != "cuda" and not self._square_behind:
             return slope.NO_CHAIN
         return ""
@@ -344,7 +343,7 @@ class TorchGpu(TorchCpu):
                 count = min(_MOST_QUEUED, loops - done)
                 pairs = list(rotation(self._pairs, count, first + done))
                 cuda.synchronize()
-                # The device is kept busy while the queue fills, so that it does not wait for Python between products.
+                # The device is kept busy while the queue fills, so that it does not wait for Python between calls.
                 cuda._sleep(count * _CYCLES_TO_LAUNCH)  # noqa: SLF001  (there is no public one; torch's own tests use it)
                 begin.record()
                 for a, b in pairs:

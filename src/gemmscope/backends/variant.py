@@ -19,8 +19,9 @@ import msgspec
 from gemmscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmscope.backends.base import Option
-    from gemmscope.backends.info import BackendInfo
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -86,8 +87,8 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
     return name, options
 
 
-def resolve(text: str, backend: BackendInfo) -> Variant:
-    """Checks a variant's text against the options that its backend declares.
+def resolve(text: str, offered: Sequence[Option]) -> Variant:
+    """Checks a variant's text against the options that its backend offers.
 
     Raises:
         UsageError: If the backend has no such option, or the option no such value.
@@ -99,7 +100,7 @@ def resolve(text: str, backend: BackendInfo) -> Variant:
     environment: dict[str, str] = {}
     words: list[str] = []
     own_worker = False
-    for option in backend.options:
+    for option in offered:
         if option.name in given:
             value = given.pop(option.name)
             _check_value(text, option, value)
@@ -109,7 +110,7 @@ def resolve(text: str, backend: BackendInfo) -> Variant:
             words.append(f"{option.name}={value}" if value else option.name)
     for variable in sorted(given):
         if not _VARIABLE.fullmatch(variable):
-            known = ", ".join(option.name for option in backend.options) or "none"
+            known = ", ".join(option.name for option in offered) or "none"
             raise UsageError(f"backend {text!r}: {name} has no option {variable!r}; it has: {known}")
         environment[variable] = given[variable]
         words.append(f"{variable}={given[variable]}")

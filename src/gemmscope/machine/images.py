@@ -24,6 +24,9 @@ _SHARED_LIBRARY = re.compile(r"\.so\b")
 # OpenMP's runtimes are among them: their threads are the ones that multiply.
 _MATH = re.compile(r"blas|blis|mkl|accelerate|veclib|armpl|dnnl|mlx|torch|libc10|cudnn|gomp|iomp|libomp", re.IGNORECASE)
 
+# By threadpoolctl's names for them.
+_NAMES = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS", "flexiblas": "FlexiBLAS"}
+
 # Extension modules such as SciPy's _fblas speak of a BLAS and only call one. A bare ".so" may be either.
 _EXTENSION_MODULES = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix != ".so")
 
@@ -67,6 +70,26 @@ def math_images(root: Path = ROOT) -> list[str]:
 
 def _is_math(file: str) -> bool:
     return bool(_MATH.search(file)) and not file.endswith(_EXTENSION_MODULES)
+
+
+def blas_facts(image: str) -> dict[str, str | int]:
+    """What a loaded BLAS says of itself: its version, the processor that its kernels are for, and its threads.
+
+    Empty for an image that threadpoolctl does not know: Accelerate, netlib's BLAS, the MKL inside of libtorch_cpu.
+    """
+    from threadpoolctl import threadpool_info  # only a worker needs it
+
+    for library in threadpool_info():
+        if library["user_api"] == "blas" and os.path.realpath(library["filepath"]) == os.path.realpath(image):
+            name = _NAMES.get(library["internal_api"], library["internal_api"])
+            facts = {
+                "blas": f"{name} {library['version'] or ''}".strip(),
+                "blas core": library.get("architecture"),
+                "blas threads": library["num_threads"],
+                "blas threading": library.get("threading_layer"),
+            }
+            return {fact: value for fact, value in facts.items() if value}
+    return {}
 
 
 def wheel_tags(distribution: str) -> list[str]:

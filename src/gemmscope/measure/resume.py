@@ -60,16 +60,19 @@ def check_resumable(start: Event | None, journal: Path, here: Machine) -> RunSta
             f"{journal}: it is of schema {start.schema}, and this gemmscope knows up to {SCHEMA}; "
             "pip install --upgrade gemmscope"
         )
-    if _hardware(start.machine) != _hardware(here):
+    if start.machine.hardware != here.hardware:
         raise UsageError(
-            f"{journal.parent} holds a run of another machine ({start.machine.name}; this is {here.name}), and samples "
-            "of two machines cannot be put together: start a new run, with another --out"
+            f"{journal.parent} holds a run of another machine ({_named(start.machine, here)}; this is "
+            f"{_named(here, start.machine)}), and samples of two machines cannot be put together: "
+            "start a new run, with another --out"
         )
     return start
 
 
-def _hardware(machine: Machine) -> tuple[str, str, int]:
-    return machine.architecture, machine.cpu, machine.logical_cpus
+def _named(machine: Machine, other: Machine) -> str:
+    if machine.usable_cpus in (None, other.usable_cpus):
+        return machine.name
+    return f"{machine.name}, {machine.usable_cpus:g} processors usable"
 
 
 def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str]:
@@ -78,7 +81,6 @@ def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str
         "gemmscope": (start.gemmscope, version),
         "Python": (start.machine.python, machine.python),
         "the system": (start.machine.system, machine.system),
-        "the number of usable processors": (start.machine.usable_cpus, machine.usable_cpus),
     }
     return [f"{what} was {then} when it began, and is {now} now" for what, (then, now) in pairs.items() if then != now]
 

@@ -50,6 +50,14 @@ class Machine(Record, frozen=True, kw_only=True):
     gpus: list[str] = []
     clock_resolution_seconds: float | None = None
 
+    @property
+    def hardware(self) -> tuple[object, ...]:
+        """What two records of one machine have in common.
+
+        With fewer usable processors, as in a container with a quota, it is another machine.
+        """
+        return (self.architecture, self.cpu, self.logical_cpus, self.usable_cpus, tuple(self.gpus))
+
 
 class Settings(Record, frozen=True, kw_only=True):
     """What the run was asked for: enough to ask for it again.

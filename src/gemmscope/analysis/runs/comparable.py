@@ -15,18 +15,13 @@ if TYPE_CHECKING:
 _ADVISED_SETS = 5
 
 
-def hardware(machine: Machine) -> tuple[object, ...]:
-    """What makes it this machine. A run in a container with fewer processors is one of another."""
-    return (machine.architecture, machine.cpu, machine.logical_cpus, machine.usable_cpus, tuple(machine.gpus))
-
-
 def require_one_machine(before: Result, after: Result) -> None:
     """Refuses runs of two machines.
 
     Raises:
         UsageError: If the hardware or the processors that may be used differ.
     """
-    if hardware(before.machine) != hardware(after.machine):
+    if before.machine.hardware != after.machine.hardware:
         raise UsageError(
             f"these are runs of two machines, so no difference is a library's: {_machine(before.machine)} and "
             f"{_machine(after.machine)}; measure both on one machine, or put them side by side with --fleet"

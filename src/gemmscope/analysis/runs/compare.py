@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.runs.changes import compare_runs
-from gemmscope.analysis.runs.comparable import hardware
 from gemmscope.analysis.runs.fleet import gather
 from gemmscope.errors import UsageError
 
@@ -31,7 +30,7 @@ def compare_all(
             raise UsageError(f"{name} is {share}; expected a share of 0 or more, such as 0.05 for 5 %")
     if fleet is None:
         # A gate asks about a library: with several machines it is refused by the comparison itself.
-        fleet = fail_slower_than is None and len({hardware(result.machine) for _, result in runs}) > 1
+        fleet = fail_slower_than is None and len({result.machine.hardware for _, result in runs}) > 1
     if fleet:
         if fail_slower_than is not None:
             raise UsageError("a table of machines has no gate: leave --fail-slower-than or --fleet out")

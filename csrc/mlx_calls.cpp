@@ -1,4 +1,4 @@
-#include "mlx_products.h"
+#include "mlx_calls.h"
 
 #include <algorithm>
 #include <bit>
@@ -42,7 +42,7 @@ mx::array copied(const Operand& operand, const char* argument) {
 
 }  // namespace
 
-MlxProducts::MlxProducts(std::span<const std::pair<Operand, Operand>> pairs, const std::string& device)
+MlxCalls::MlxCalls(std::span<const std::pair<Operand, Operand>> pairs, const std::string& device)
     : device_(device_named(device)) {
   if (!mx::is_available(device_)) {
     throw std::invalid_argument("device: MLX has no " + device + " here");
@@ -60,27 +60,27 @@ MlxProducts::MlxProducts(std::span<const std::pair<Operand, Operand>> pairs, con
   }
 }
 
-double MlxProducts::latency(std::size_t loops, std::size_t first) const {
+double MlxCalls::latency(std::size_t loops, std::size_t first) const {
   return time_rotation(pairs_.size(), loops, first, [this](std::size_t i) {
     const auto& [a, b] = pairs_[i];
     mx::eval(mx::matmul(a, b, device_));
   });
 }
 
-double MlxProducts::throughput(std::size_t loops, std::size_t first) const {
-  std::vector<mx::array> products;
-  products.reserve(loops);
+double MlxCalls::throughput(std::size_t loops, std::size_t first) const {
+  std::vector<mx::array> results;
+  results.reserve(loops);
   const auto start = std::chrono::steady_clock::now();
   for (std::size_t loop = 0; loop < loops; ++loop) {
     const auto& [a, b] = pairs_[(first + loop) % pairs_.size()];
-    products.push_back(mx::matmul(a, b, device_));
+    results.push_back(mx::matmul(a, b, device_));
   }
-  mx::eval(products);
+  mx::eval(results);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return elapsed.count();
 }
 
-double MlxProducts::chain(std::size_t length, std::size_t first, float factor) const {
+double MlxCalls::chain(std::size_t length, std::size_t first, float factor) const {
   const auto& [a, b] = pairs_[first % pairs_.size()];
   if (b.shape(0) != b.shape(1)) {
     throw std::invalid_argument("pairs: a chain needs a square b");
@@ -97,7 +97,7 @@ double MlxProducts::chain(std::size_t length, std::size_t first, float factor) c
   return elapsed.count();
 }
 
-void MlxProducts::product(std::size_t pair, std::span<float> out) const {
+void MlxCalls::product(std::size_t pair, std::span<float> out) const {
   const auto& [a, b] = pairs_.at(pair);
   if (out.size() != product_size()) {
     throw std::invalid_argument("out: expected " + std::to_string(product_size()) + " elements, got " +
@@ -111,17 +111,17 @@ void MlxProducts::product(std::size_t pair, std::span<float> out) const {
     mx::eval(product);
     std::copy_n(product.data<float>(), out.size(), out.begin());
   }
-  // On CUDA data() moves the buffer to managed memory for good. Without this, the next product could be given that
+  // On CUDA data() moves the buffer to managed memory for good. Without this, the next result could be given that
   // buffer out of MLX's cache, and a reading for verification would slow the timing that follows it.
   mx::clear_cache();
 }
 
-std::size_t MlxProducts::product_size() const {
+std::size_t MlxCalls::product_size() const {
   const auto& [a, b] = pairs_.front();
   return static_cast<std::size_t>(a.shape(0)) * static_cast<std::size_t>(b.shape(1));
 }
 
-std::size_t MlxProducts::alignment() const {
+std::size_t MlxCalls::alignment() const {
   if (device_ != mx::Device::cpu) {
     return 0;
   }
