@@ -111,6 +111,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def dimensions(shape: str) -> str:
+    """A shape as files have it, for a reader: ``'64×64×64'``."""
+    return line(shape).replace("x", TIMES)
+
+
 def span(seconds: float) -> str:
     """A time to wait for, to the second: ``'1 min 40 s'``, ``'2 h 3 min'``."""
     if not math.isfinite(seconds):

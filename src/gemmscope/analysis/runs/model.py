@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gemmscope.records.base import Interval, Mode, Record
+from gemmscope.records.base import CellRecord, Interval, Mode, Record
 from gemmscope.records.model import Machine
 
 # "machine" is a cell that moved as the machine did, so that nothing can be said of its library.
@@ -45,7 +45,7 @@ class MachineChange(Record, frozen=True, kw_only=True):
     text: str
 
 
-class Change(Record, frozen=True, kw_only=True):
+class Change(CellRecord, frozen=True, kw_only=True):
     """The time of one cell in the later run relative to the earlier one: a ``ratio`` above 1 is slower.
 
     The interval is over sets and holds what runs of one machine differ by. ``relative`` is the ratio once each time is
@@ -55,11 +55,6 @@ class Change(Record, frozen=True, kw_only=True):
     of one product.
     """
 
-    backend: str
-    m: int
-    n: int
-    k: int
-    mode: Mode
     library: str
     worker: str
     library_changed: bool
@@ -102,16 +97,11 @@ class RunsComparison(Record, frozen=True, kw_only=True):
     gate: Gate | None = None
 
 
-class FleetCell(Record, frozen=True, kw_only=True):
+class FleetCell(CellRecord, frozen=True, kw_only=True):
     """A cell's time on one machine; ``run`` is the index of its run."""
 
     run: int
-    backend: str
     library: str
-    m: int
-    n: int
-    k: int
-    mode: Mode
     seconds: Interval
     gflops: float | None
 
