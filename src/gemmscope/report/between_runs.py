@@ -55,7 +55,8 @@ def gate_sentence(gate: Gate) -> str:
 
 def _slowdown(one: Slowdown) -> str:
     shape = Shape.parse(one.shape)
-    return f"{CellKey(one.backend, shape, one.mode).label} at {shape.full_title}, {words.ratio(one.ratio)} times the time"
+    label = CellKey(one.backend, shape, one.mode).label
+    return f"{label} at {shape.full_title}, {words.ratio(one.ratio)} times the time"
 
 
 def fleet_page(fleet: Fleet) -> list[Block]:

@@ -40,7 +40,8 @@ def to_pandas(result: Result) -> pd.DataFrame:
         import pandas as pd  # nobody else needs it
     except ImportError as missing:
         raise UsageError("to_pandas needs pandas, which is not installed: pip install pandas") from missing
-    return pd.DataFrame([msgspec.structs.astuple(row) for row in cell_rows(View(result))], columns=list(CellRow.__struct_fields__))
+    rows = cell_rows(View(result))
+    return pd.DataFrame(list(map(msgspec.structs.astuple, rows)), columns=list(CellRow.__struct_fields__))
 
 
 def to_pyperf(result: Result) -> str:

@@ -82,7 +82,7 @@ def ceilings_table(found: Ceilings | None) -> list[Fact]:
 def reached_table(result: Result) -> list[Fact]:
     """What every backend reached of the processor's peak; nothing where that was not measured."""
     return _facts({
-        one.backend: f"{words.rate(one.gflops)} at {one.shape.full_title}, {words.percent(one.peak_share)} of the peak"  # noqa: E501
+        one.backend: f"{words.rate(one.gflops)} at {one.shape.full_title}, {words.percent(one.peak_share)} of the peak"
         for one in best_rates(result)
         if one.peak_share is not None
     })  # fmt: skip

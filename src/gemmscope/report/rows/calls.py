@@ -133,5 +133,4 @@ def _share(overhead: Overhead) -> str:
 
 
 def _share_bounds(overhead: Overhead) -> str:
-    low, high = overhead.share.low, overhead.share.high
-    return "" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]"
+    return words.percent_bounds(overhead.share)

@@ -1,10 +1,12 @@
-"""What a table is: columns that turn a row's value into text, and rows in groups. How it looks is for printers to say."""
+"""What a table is: columns that turn a row's value into text, and rows in groups. How it looks, printers say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 # What a value means, for printers that have colours: emphasis, a verdict, a doubt, or what stands back.
 Tone = Literal["", "strong", "good", "bad", "open", "quiet"]
