@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 TITLE = "Where the time goes"
 NOTE = (
     "Overhead is 1 \N{MINUS SIGN} kernel / call. The kernel is timed by itself: on a processor in a loop around the "
-    "same routine, on a GPU by the device. Every other part is a difference of two timings in one process. On a GPU, "
-    "Python call overhead is a share of the launch."
+    "same routine, on a GPU by the device. Every other part is a difference of two timings in one process, with noise "
+    "of its own, so that the parts need not add up exactly. On a GPU, Python call overhead is a share of the launch."
 )
 
 # The innermost part of a call: its kernel, by whichever name.
 _INNERMOST = (cpu.KERNEL, gpu.DEVICE)
+# In files Python call overhead is called binding.
 _HEADINGS = {"binding": "Python call\noverhead"}
 _INTERVALS = "intervals of parts"
 # Intervals are the first to be left out. A call's own figures never are, and of its parts the kernel goes last.
@@ -63,11 +64,6 @@ class CallRow:
         return next((self.parts[name] for name in _INNERMOST if name in self.parts), None)
 
 
-def part_name(part: str) -> str:
-    """A part as a reader knows it; in files Python call overhead is called ``binding``."""
-    return _HEADINGS.get(part, part).replace("\n", " ")
-
-
 def calls_table(view: View) -> Table[CallRow] | None:
     """The outermost call of each library by shape; None where nothing was taken apart."""
     rows = [
@@ -91,10 +87,10 @@ def _columns() -> list[Column[CallRow]]:
         Column("call", "call", lambda row: row.backend),
         Column("shape", "shape", lambda row: row.key.shape.full_title, right=True),
         Column("time", "time", lambda row: row.seconds, words.duration, right=True),
-        *_columns_of("kernel", lambda row: row.kernel, _FIRST_DROP + len(others)),
-        *itertools.chain.from_iterable(parts),
         Column("overhead", "overhead", lambda row: row.overhead, _share, right=True),
         Column("overhead-interval", INTERVAL, lambda row: row.overhead, _share_bounds, drop=1, name=_INTERVALS),
+        *_columns_of("kernel", lambda row: row.kernel, _FIRST_DROP + len(others)),
+        *itertools.chain.from_iterable(parts),
     ]
 
 

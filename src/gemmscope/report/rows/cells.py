@@ -201,11 +201,11 @@ def _columns(baseline: str) -> list[Column[CellRow]]:
         Column("backend", "backend", lambda row: row.key.label),
         Column("time", "time", lambda row: row.time, _estimate, right=True),
         Column("time-interval", INTERVAL, lambda row: row.time, words.time_bounds, drop=5, name="intervals of times"),
-        Column("rate", "GFLOP/s", lambda row: row.gflops, words.rate_number, right=True, drop=3),
+        Column("rate", "GFLOP/s", lambda row: row.gflops, words.rate_number, right=True, drop=4),
         Column("ratio", f"time /\n{baseline}", relative, words.ratio_median, right=True),
         Column("ratio-interval", INTERVAL, relative, words.ratio_bounds, drop=6, name="intervals of ratios"),
         Column("verdict", "verdict", verdict, tone=lambda row: _TONES.get(verdict(row) or "", "")),
-        Column("speed-up", "speed-up", lambda row: row.speedup, words.speedup, right=True, drop=4),
+        Column("speed-up", "speed-up", lambda row: row.speedup, words.speedup, right=True, drop=3),
         # Shown where something is reduced, and then never left out: such a time is no answer to the same question.
         Column("precision", "precision", _reduced, tone=lambda _: "open"),
         Column("error", "error", lambda row: row.relative_error, words.error, right=True, drop=2),
