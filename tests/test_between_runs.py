@@ -95,7 +95,7 @@ def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
 
 
 def test_a_reference_that_drifts_by_itself_makes_no_library_slower():
-    """Where one library alone was measured, nothing tells its own drift between runs from the canary's."""
+    """Where one library alone was measured, nothing tells its own drift between runs from the reference workload's."""
     counts = collections.Counter()
     for i in range(30):
         world = World({"numpy-cpu": 1e-6}, weather=0.15, drift=0.02, sets=10)
