@@ -285,7 +285,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
     """
     from gemmscope.api import load
-    from gemmscope.report.explain import selected, told
+    from gemmscope.report.explain import document_of, selected
     from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 
@@ -301,7 +301,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
         _print_json(found)
         return
     if found:
-        _print_document(told(found))
+        _print_document(document_of(found))
     else:
         _say("Nothing was found about that in this run.\n")
 

@@ -57,13 +57,13 @@ def selected(findings: Sequence[Finding], backend: str | None, shape: str | None
 
 def summary(findings: Sequence[Finding]) -> list[Block]:
     """The findings of a report: without claims that could not be tested here, and of doubts those that were found."""
-    return told([
+    return document_of([
         one for one in findings
         if one.verdict != "not testable" and not (one.verdict == "not found" and _heading(one) == _TRUST)
     ])  # fmt: skip
 
 
-def told(findings: Sequence[Finding]) -> list[Block]:
+def document_of(findings: Sequence[Finding]) -> list[Block]:
     """Findings under their headings."""
     blocks: list[Block] = []
     for heading, found in grouped(findings).items():
