@@ -31,7 +31,7 @@ NOTE = (
 # The innermost part of a call: its kernel, by whichever name.
 _INNERMOST = (cpu.KERNEL, gpu.DEVICE)
 # In files Python call overhead is called binding.
-_HEADINGS = {"binding": "Python call\noverhead"}
+_HEADINGS = {"binding": "Python call\noverhead", "launch": "launch\nand wait"}
 _INTERVALS = "intervals of parts"
 # Intervals are the first to be left out. A call's own figures never are, and of its parts the kernel goes last.
 _FIRST_DROP = 2
