@@ -85,7 +85,7 @@ def _columns() -> list[Column[CallRow]]:
     parts = (_part_columns(name, drop) for name, drop in zip(others, drops, strict=True))
     return [
         Column("call", "call", lambda row: row.backend),
-        Column("shape", "shape", lambda row: row.key.shape.full_title, right=True),
+        Column("shape", "shape", lambda row: row.key.shape.title, right=True),
         Column("time", "time", lambda row: row.seconds, words.duration, right=True),
         Column("overhead", "overhead", lambda row: row.overhead, _share, right=True),
         Column("overhead-interval", INTERVAL, lambda row: row.overhead, _share_bounds, drop=1, name=_INTERVALS),
