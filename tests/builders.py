@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from gemmscope.analysis.derive import measure
 from gemmscope.api import Run
 from gemmscope.records.base import Interval
 from gemmscope.records.model import (
@@ -14,6 +16,7 @@ from gemmscope.records.model import (
     Finding,
     Machine,
     Part,
+    Sample,
     Settings,
     TimeSpent,
     WorkerRecord,
@@ -59,6 +62,20 @@ def make_cell(
         fields |= {"seconds": make_interval(seconds, spread), "relative_error": 3.1e-7, "precision": "float32",
                    "gflops": 2 * size**3 / seconds / 1e9, "threads": 1.98}  # fmt: skip
     return Cell(**fields | changes)
+
+
+def make_samples(set_seconds: Sequence[float], rounds: int = 3, loops: int = 10) -> list[Sample]:
+    """Samples of several sets: in each all calls take as long as ``set_seconds`` says, in every round alike."""
+    return [
+        Sample(set=set_, round=round_, turn=0, start=10.0 * set_ + round_, first_pair=0, loops=loops,
+               seconds=loops * seconds)
+        for set_, seconds in enumerate(set_seconds) for round_ in range(rounds)
+    ]  # fmt: skip
+
+
+def make_sampled_cell(backend: str, set_seconds: Sequence[float], size: int = 64, **changes: Any) -> Cell:
+    """A cell with samples, and with the figures that follow from them."""
+    return measure(make_cell(backend, None, size, **{"samples": make_samples(set_seconds)} | changes), None)
 
 
 def make_comparison(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import collections
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from gemmscope.analysis.runs.changes import compare_runs
 from gemmscope.analysis.runs.model import Fleet
 from gemmscope.api import compare
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.records.words import ratio
-from gemmscope.report import document
 from gemmscope.report.between_runs import comparison_page, fleet_page
+from gemmscope.report.document import Figures
+from gemmscope.report.terminal import print_document
 from gemmscope.storage.store import save
 
 from .runs import World
@@ -29,7 +32,9 @@ def verdicts(comparison, backend=None):
 
 
 def text_of(comparison):
-    return document.plain(comparison_page(comparison))
+    file = io.StringIO()
+    print_document(comparison_page(comparison), Console(file=file, width=80, _environ={}))
+    return file.getvalue()
 
 
 # --- What is called a change ------------------------------------------------------------------------------------------
@@ -90,7 +95,7 @@ def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
 
 
 def test_a_reference_that_drifts_by_itself_makes_no_library_slower():
-    """Where one library alone was measured, nothing tells its own drift between runs from the canary's."""
+    """Where one library alone was measured, nothing tells its own drift between runs from the reference workload's."""
     counts = collections.Counter()
     for i in range(30):
         world = World({"numpy-cpu": 1e-6}, weather=0.15, drift=0.02, sets=10)
@@ -105,9 +110,9 @@ def test_what_rests_on_the_reference_is_said():
     comparison = against(weather.run(1), World(weather=0.15, sets=10, slower={"torch-cpu": 1.3}).run(1))
     assert all(change.rests_on_reference for change in comparison.changes)
     said = text_of(comparison)
-    assert "relative to canary" in said
+    assert "reference workload" in said
     change = next(change for change in comparison.changes if change.verdict == "slower")
-    assert f"{ratio(change.relative)}, relative to the canary" in said
+    assert f"{ratio(change.relative)}, relative to the reference workload" in said
     quiet = against(World().run(1), World().run(2))
     assert not all(change.rests_on_reference for change in quiet.changes)
 
@@ -142,7 +147,7 @@ def test_a_machine_that_changed_is_not_a_library_that_changed(machine):
             assert change.relative.low < 1 < change.relative.high or 0.97 < change.relative.estimate < 1.03
     text = text_of(comparison)
     assert f"The machine became {'slower' if machine > 1 else 'faster'} between the runs" in text
-    assert "relative to canary" in text
+    assert "reference workload" in text
     assert "moved with the machine" in text
 
 
@@ -320,11 +325,14 @@ def test_three_runs_are_compared_with_the_first(files):
 def test_machines_stand_side_by_side(files, tmp_path):
     found = compare([files / "before", files / "far"])
     assert isinstance(found, Fleet)
-    tables = [block for block in fleet_page(found) if isinstance(block, document.Table)]
+    tables = [block.table for block in fleet_page(found) if isinstance(block, Figures)]
     assert len(tables) == 3
-    assert tables[0].headers == ["run", "numpy-cpu", "torch-cpu", "mlx-cpu", "cblas", "least time"]
-    assert [row[0] for row in tables[0].rows] == [str(files / "before"), str(files / "far")]
-    assert "3.0" in tables[0].rows[1][1]
+    columns = tables[0].shown()
+    assert [column.heading for column in columns] == ["run", "numpy-cpu", "torch-cpu", "mlx-cpu", "cblas", "fastest"]
+    first, second = ([column.of(row) for column in columns] for row in tables[0].rows)
+    assert [first[0], second[0]] == [str(files / "before"), str(files / "far")]
+    assert "3.0" in second[1]
+    assert second[-1] in ("numpy-cpu", "cblas")
     for suffix, begins in (("svg", b"<?xml"), ("png", b"\x89PNG")):
         path = tmp_path / f"fleet.{suffix}"
         assert gemmscope_("compare", files / "before", files / "far", "--figure", path).returncode == 0

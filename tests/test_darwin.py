@@ -19,8 +19,8 @@ from gemmscope import _kernels, load
 from gemmscope.analysis.assemble import assemble
 from gemmscope.records.events import BackendProbed, CellPrepared, RunFinished, RunStarted, SamplesTaken, WorkerReady
 from gemmscope.records.model import SCHEMA, Sample, TimeSpent, WorkerRecord
-from gemmscope.report.explain import print_findings
-from gemmscope.report.terminal import print_result
+from gemmscope.report.explain import document_of
+from gemmscope.report.terminal import print_document, print_result
 from gemmscope.storage.store import save
 from tests.bounds import error_bound, matrices
 from tests.builders import make_backend, make_machine, make_settings
@@ -145,7 +145,7 @@ def said(result):
     file = io.StringIO()
     console = Console(file=file, width=400, color_system=None, _environ={})
     print_result(result, console)
-    print_findings(result.findings, console)
+    print_document(document_of(result.findings), console)
     return file.getvalue()
 
 

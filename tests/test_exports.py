@@ -15,9 +15,15 @@ import pytest
 
 import gemmscope
 from gemmscope.analysis.statistics import per_call
+from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
-from gemmscope.report import document, exports
-from gemmscope.report.run_page import result_page
+from gemmscope.report import exports
+from gemmscope.report.document import Figures
+from gemmscope.report.markdown import markdown
+from gemmscope.report.model import Report
+from gemmscope.report.rows.cells import CellRow, cell_rows
+from gemmscope.report.rows.model import Column, Group, Table
+from gemmscope.report.sections import for_file
 from gemmscope.storage.store import save
 
 from .builders import make_backend, make_ceilings, make_cell, make_result
@@ -68,17 +74,17 @@ class TestRows:
             make_cell("numpy-cpu", size=6, gflops=42.0),
             make_cell("torch-gpu"),
         ]
-        square, small, gpu = exports.rows(make_result(cells, ceilings=make_ceilings()))
+        square, small, gpu = cell_rows(View(make_result(cells, ceilings=make_ceilings())))
         assert (square.peak_share, square.roof_share) == (0.5, 0.5)
         # Of intensity 1: the memory allows 21 GFLOP/s, and caches more.
         assert (small.peak_share, small.roof_share) == pytest.approx((42 / 212, 2.0))
         assert (gpu.peak_share, gpu.roof_share) == (None, None)
-        assert exports.rows(make_result(cells))[0].peak_share is None
+        assert cell_rows(View(make_result(cells)))[0].peak_share is None
 
     def test_a_data_frame_has_the_same(self, result):
         pytest.importorskip("pandas")
         frame = result.to_pandas()
-        assert list(frame.columns) == list(exports.CellRow.__struct_fields__)
+        assert list(frame.columns) == list(CellRow.__struct_fields__)
         assert frame.seconds.tolist() == [cell.seconds.estimate for cell in result.cells]
         assert set(frame[frame.m == 64].backend) == set(World().backends)
 
@@ -127,38 +133,54 @@ class TestPyperf:
             exports.to_pyperf(make_result([make_cell("numpy-cpu", None, status="failed")]))
 
 
+def in_markdown(result):
+    return markdown(for_file(Report(result)))
+
+
 class TestPages:
     def test_markdown_has_a_row_for_every_cell(self, result):
-        text = document.markdown(result_page(result))
+        text = in_markdown(result)
         rows = [line for line in text.splitlines() if line.startswith("|")]
-        assert len(rows) == len(result.cells) + 2 * 2
-        assert "## 64×64×64" in text
-        assert "relative to numpy-cpu" in text
+        assert len([row for row in rows if row.startswith(("| backend", "| ---"))]) == 4
+        shapes = text[text.index("## 64×64×64") : text.index("## Missing")]
+        assert len([line for line in shapes.splitlines() if line.startswith("|")]) == len(result.cells) + 2 * 2
+        assert "time / numpy-cpu" in shapes
+        assert [cell.backend for cell in result.cells if f"| {cell.backend} " not in shapes] == []
+
+    def test_the_answer_comes_first(self, result):
+        text = in_markdown(result)
+        assert text.index("## The answer") < text.index("## 64×64×64") < text.index("## How steady")
 
     def test_tables_are_rectangular_whatever_stands_in_them(self):
-        table = document.Table(["a", "b|c"], [["x|y\nz", EVIL], ["[l](u)", "`c` & _e_ \\"]], frozenset({1}))
-        lines = document.markdown([table]).splitlines()
+        columns = [Column("a", "a", lambda row: row[0]), Column("b", "b|c", lambda row: row[1], right=True)]
+        groups = [Group("g", [("x|y\nz", EVIL)]), Group("|h|", [("[l](u)", "`c` & _e_ \\")])]
+        text = markdown([Figures(Table("t", "t", columns, groups))])
+        lines = text.splitlines()
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3}
-        assert "<script" not in document.markdown([table]).replace("\\<", "")
-        assert "](" not in document.markdown([table])
-        header, rule, *rows = document.plain([table]).splitlines()
-        assert header == "a".ljust(len("[l](u)")) + "  " + "b|c".rjust(len(EVIL))
-        assert rule.split() == ["-" * len("[l](u)"), "-" * len(EVIL)]
-        assert rows == [f"x|y z   {EVIL}", "[l](u)  " + "`c` & _e_ \\".rjust(len(EVIL))]
+        assert {len(line) for line in lines} == {len(lines[0])}
+        assert lines[1].endswith("-: |")
+        assert "<script" not in text.replace("\\<", "")
+        assert "](" not in text
+
+    def test_titles_of_groups_are_there_where_there_are_several(self, result):
+        assert "**" not in in_markdown(result)
+        cells = [make_cell("mlx-gpu"), make_cell("mlx-gpu", mode="device")]
+        assert "| **device: the GPU's own time** |" in in_markdown(make_result(cells))
 
     def test_what_is_missing_and_in_doubt_is_said(self):
         gone = make_backend("torch-gpu", status="unavailable", reason="no accelerator", remedy="buy one")
-        text = document.markdown(
-            result_page(make_result([make_cell("numpy-cpu")], backends=[gone], warnings=["it was hot"]))
-        )
+        text = in_markdown(make_result([make_cell("numpy-cpu")], backends=[gone], warnings=["it was hot"]))
         assert "- torch-gpu: unavailable: no accelerator; buy one" in text
-        assert "- it was hot" in text
+        assert "- Warning: it was hot" in text
 
     def test_a_notebook_shows_tables_and_no_markup_of_others(self):
-        shown = make_result([make_cell("numpy-cpu"), make_cell(EVIL)], warnings=[EVIL])._repr_html_()
-        assert shown.count("<tr>") == 3
+        cells = [make_cell("numpy-cpu"), make_cell(EVIL), make_cell("mlx-gpu", mode="device")]
+        shown = make_result(cells, warnings=[EVIL], backends=[make_backend(EVIL, remedy=EVIL)])._repr_html_()
+        assert shown.count("<tr>") == 4
         assert "<script" not in shown
-        assert shown.count("&lt;script&gt;") == 2
+        assert shown.count("&lt;script&gt;") >= 2
+        assert 'style="padding:.1em .7em;white-space:nowrap;text-align:right"' in shown
+        assert 'scope="rowgroup"' in shown
 
     def test_a_table_and_a_figure_of_a_result(self, result):
         assert "numpy-cpu" in result.table()
@@ -190,7 +212,7 @@ class TestCommand:
         done = gemmscope_("report", folder, option, "-")
         assert done.returncode == 0
         assert done.stdout.startswith(begins)
-        assert "Wall" not in done.stdout
+        assert "\n-----" not in done.stdout, "the rule of a table for people"
 
     def test_only_one_can_be_printed(self, folder):
         done = gemmscope_("report", folder, "--csv", "-", "--json")

@@ -15,6 +15,7 @@ from gemmscope.errors import UsageError
 from gemmscope.records import words
 from gemmscope.records.model import ReferenceWorkload, Sample
 from gemmscope.report.html import page, write_page
+from gemmscope.report.model import Report
 from gemmscope.storage.store import save
 from tests.builders import (
     make_backend,
@@ -61,7 +62,7 @@ def a_run(**changes):
         "ceilings": make_ceilings(),
         "findings": [
             make_finding("numpy-cpu is fastest.", backends=["numpy-cpu"], shapes=["16x16x16", "64x64x64"]),
-            make_finding("Little is around the kernel.", id="overhead", backends=["numpy-cpu"], shapes=["64x64x64"]),
+            make_finding("Little is overhead.", id="overhead", backends=["numpy-cpu"], shapes=["64x64x64"]),
             make_finding("The gpu is ahead.", id="claim-mlx-gpu", verdict="not testable", backends=["mlx-gpu"]),
             make_finding("The machine drifted.", id="drift"),
         ],
@@ -102,12 +103,12 @@ class TestText:
 
     def test_a_finding_about_a_call_leads_to_its_bars(self):
         html = page(a_run())
-        said = html[html.index("Little is around the kernel.") :]
+        said = html[html.index("Little is overhead.") :]
         (target,) = re.findall(r'href="#(call-[^"]+)"', said[: said.index("</li>")])
         call = html[html.index(f'id="{target}"') :]
         assert "numpy-cpu" in call[: call.index("</caption>")]
 
-    def test_without_findings_the_least_time_is_said(self):
+    def test_without_findings_the_ranking_is_said(self):
         html = page(a_run(findings=[]))
         answer = html[html.index('id="answer"') : html.index('id="figures"')]
         assert "16×16×16: Fastest: mlx-cpu:tf32" in answer
@@ -119,10 +120,10 @@ class TestText:
         assert "one product would take 9 s" in html
         assert "only 3 of 5 sets fitted" in html
 
-    def test_provenance_names_the_sets_that_differ(self):
+    def test_provenance_names_the_batches_that_differ(self):
         html = page(a_run())
         assert "libblas.so<br>libm.so" in html
-        assert "set 1: 2.4.6<br>set 2: 2.5" in html
+        assert "batch 1: 2.4.6<br>batch 2: 2.5" in html
 
     def test_the_command_keeps_its_quotes_and_blanks(self):
         assert "<code>gemmscope run --out &#39;a  b&#39;</code>" in page(a_run())
@@ -284,7 +285,7 @@ def test_all_figures_are_there_and_nothing_overflows(show, size, scheme):
 @pytest.mark.parametrize("result", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_runs_have_a_page_too(show, result):
     opened = show(result, PHONE)
-    assert opened.locator("h1").inner_text().startswith("float32 matrix products")
+    assert opened.locator("h1").inner_text().startswith("float32 matrix multiplication")
     assert opened.evaluate("document.documentElement.scrollWidth") == PHONE[0]
     assert "NaN" not in opened.content()
     assert "Infinity" not in opened.content()
@@ -308,32 +309,49 @@ def test_nothing_in_a_name_is_run(show):
 def test_values_are_those_of_the_results(show):
     result = a_run()
     opened = show(result)
-    rows = {}
-    for table in opened.locator("#tables .shape").all():
-        for row in table.locator("tbody tr:not(.mode)").all():
-            mode = row.evaluate("row => row.parentNode.querySelector('.mode') ? 'throughput' : 'latency'")
-            rows[table.locator("h3").inner_text(), row.locator("th").inner_text().strip(), mode] = (
-                row.inner_text().split("\t")
-            )
     times = opened.locator("#speed svg.chart.wide.is-log .dot").evaluate_all("dots => dots.map(dot => dot.ariaLabel)")
     measured = [cell for cell in result.cells if cell.seconds and cell.backend != "null-python"]
-    assert len(rows) == len(measured) == 12
     for cell in measured:
         shape = words.TIMES.join([str(cell.n)] * 3)
-        texts = rows[shape, cell.backend, cell.mode]
-        assert texts[1:3] == [words.duration(cell.seconds.estimate), words.time_bounds(cell.seconds)]
-        assert texts[3] == words.rate_number(cell.gflops)
         label = cell.backend if cell.mode == "latency" else f"{cell.backend}, throughput"
         assert f"{label}, {shape}: {words.interval(cell.seconds)}" in times
         assert any(text.startswith(f"{label}, {shape}: {words.rate(cell.gflops)} [") for text in times)
-    for one in result.comparisons:
-        texts = rows[words.TIMES.join([str(one.n)] * 3), one.backend, one.mode]
-        assert texts[4:6] == [words.ratio_median(one.ratio), words.ratio_bounds(one.ratio)]
-        assert texts[6:8] == [one.verdict, words.speedup(one.speedup)]
     points = opened.locator("#speedup svg.chart.wide.is-log .dot").evaluate_all(
         "dots => dots.map(dot => dot.ariaLabel)"
     )
     assert "mlx-cpu, 64×64×64: 0.33× [0.33×, 0.34×]" in points
+
+
+def table_texts(located):
+    """The texts of a table in the page: its headings, and its rows without the titles of groups."""
+    head = [heading.strip() for heading in located.locator("thead th").all_inner_texts()]
+    rows = located.locator("tbody tr:not(.group)").all()
+    return head, [[text.strip() for text in row.locator("th, td").all_inner_texts()] for row in rows]
+
+
+def test_tables_are_those_of_the_one_model(show):
+    result = a_run()
+    opened = show(result)
+    report = Report(result)
+    shapes = {f"shape-{shape.shape}": shape for shape in report.shapes}
+    assert [place.get_attribute("id") for place in opened.locator("#tables .shape").all()] == [*shapes, "calls"]
+    for place, table in {**{place: shape.table for place, shape in shapes.items()}, "calls": report.calls}.items():
+        columns = table.shown()
+        head, rows = table_texts(opened.locator(f"#{place} table"))
+        assert head == [column.heading for column in columns]
+        assert rows == [[column.of(row) for column in columns] for row in table.rows]
+    for place, shape in shapes.items():
+        assert opened.locator(f"#{place} .ranking").inner_text() == shape.ranking
+        titles = opened.locator(f"#{place} tr.group").all_inner_texts()
+        assert titles == [group.title for group in shape.table.groups]
+        assert "throughput: one wait for many calls" in titles
+
+
+def test_what_columns_and_tones_are_is_in_classes(show):
+    opened = show(a_run())
+    assert opened.locator("#tables td.number.quiet").first.inner_text() == "< 20.0 ns"
+    assert set(opened.locator("#tables td.bad").all_inner_texts()) == {"slower"}
+    assert opened.locator("#tables th[scope=row] .swatch").count() > 12
 
 
 def test_parts_are_those_of_the_results(show):

@@ -128,6 +128,18 @@ def test_percent(share: float, signed: bool, expected: str) -> None:
     assert words.percent(share, signed=signed) == expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.2, 0.364, "[20, 36]"), (-0.001, 0.004, "[0, 0]"), (None, None, ""), (math.nan, 0.5, ""), (0.1, math.inf, "")],
+)
+def test_percent_bounds(low: float | None, high: float | None, expected: str) -> None:
+    assert words.percent_bounds(Interval(estimate=0.3, low=low, high=high)) == expected
+
+
+def test_dimensions_are_a_shape_for_a_reader() -> None:
+    assert words.dimensions("64x32\nx16") == f"64{TIMES}32 {TIMES}16"
+
+
 def test_listed_names_a_few_and_counts_the_rest() -> None:
     assert words.listed(["a"]) == "a"
     assert words.listed(["a", "b"]) == "a and b"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gemmscope.analysis.assemble import assemble
 from gemmscope.cli import main
-from gemmscope.storage.store import save
+from gemmscope.errors import ResultsError
+from gemmscope.storage.store import load, save
 
 from .test_results import a_run
 
@@ -123,6 +124,29 @@ def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
         assert done.exit_code in (0, 1)
         assert done.exit_code == 0 or "gemmscope: " in done.output
         assert "\x1b" not in done.output
+
+
+@pytest.mark.parametrize(("field", "value"), [("seconds", 0.0), ("seconds", -1.0), ("seconds", 5e-324), ("seconds", 1e308), ("loops", 0)])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("place", ["cells", "canary"])
+def test_a_sample_that_cannot_be_is_refused(folder, place, field, value):
+    """All figures are made from samples, by logarithms and quotients."""
+    document = json.loads(json.dumps(WHOLE))
+    samples = document["canary"]["samples"] if place == "canary" else document["cells"][0]["samples"]
+    samples[0][field] = value
+    path = folder / "results.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ResultsError, match=r"it is damaged: .* has a sample of"):
+        load(path)
+
+
+@pytest.mark.parametrize("margin", [-1, 1, 1e308])
+def test_a_margin_that_cannot_be_is_refused(folder, margin):
+    document = json.loads(json.dumps(WHOLE))
+    document["settings"]["margin"] = margin
+    path = folder / "results.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ResultsError, match="its margin is"):
+        load(path)
 
 
 def test_saving_what_was_loaded_changes_nothing(folder):

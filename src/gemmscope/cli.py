@@ -12,7 +12,10 @@ import click
 from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmscope.records.model import Result
+    from gemmscope.report.document import Block
 
 # Exit statuses, as the README promises them.
 EXIT_OK = 0
@@ -230,8 +233,8 @@ def report(
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
-    from gemmscope.report import document, exports, run_page
-    from gemmscope.storage.store import load
+    from gemmscope.api import load
+    from gemmscope.report import exports
 
     if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
@@ -241,7 +244,11 @@ def report(
     if csv is not None:
         _write(csv, exports.to_csv(result))
     if markdown is not None:
-        _write(markdown, document.markdown(run_page.result_page(result)))
+        from gemmscope.report.markdown import markdown as in_markdown
+        from gemmscope.report.model import Report
+        from gemmscope.report.sections import for_file
+
+        _write(markdown, in_markdown(for_file(Report(result))))
     if pyperf is not None:
         _write(pyperf, exports.to_pyperf(result))
     if html is not None:
@@ -278,8 +285,9 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
       gemmscope explain
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
     """
-    from gemmscope.report.explain import print_findings, selected
-    from gemmscope.storage.store import load, newest
+    from gemmscope.api import load
+    from gemmscope.report.explain import document_of, selected
+    from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 
     result = load(results if results is not None else newest())
@@ -293,12 +301,10 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     if as_json:
         _print_json(found)
         return
-    from gemmscope.report.output import Console, printing
-
-    with printing():
-        if not found:
-            click.echo("Nothing was found about that in this run.")
-        print_findings(found, Console())
+    if found:
+        _print_document(document_of(found))
+    else:
+        _say("Nothing was found about that in this run.\n")
 
 
 @main.command("blas-shim")
@@ -357,7 +363,7 @@ def compare(
     from gemmscope.analysis.runs.model import Fleet
     from gemmscope.api import compare as compare_files
     from gemmscope.report import between_runs as pages
-    from gemmscope.report import document
+    from gemmscope.report.markdown import markdown as in_markdown
 
     found = compare_files(results, margin=margin, fail_slower_than=limit, fleet=fleet)
     if isinstance(found, Fleet):
@@ -376,9 +382,9 @@ def compare(
     if as_json:
         _print_json(found)
     elif markdown != "-":
-        _say(document.plain(page))
+        _print_document(page)
     if markdown is not None:
-        _write(markdown, document.markdown(page))
+        _write(markdown, in_markdown(page))
     for gate in gates:
         _tell(f"gemmscope: {pages.gate_sentence(gate)}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
@@ -427,6 +433,14 @@ def _print(result: Result, *, as_json: bool) -> None:
 
     with printing():
         print_result(result, Console())
+
+
+def _print_document(blocks: Sequence[Block]) -> None:
+    from gemmscope.report.output import Console, printing
+    from gemmscope.report.terminal import print_document
+
+    with printing():
+        print_document(blocks, Console())
 
 
 def _tell(text: str) -> None:

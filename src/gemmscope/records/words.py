@@ -110,9 +110,22 @@ def percent(share: float, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{decimals}f} %"
 
 
+def percent_bounds(share: Interval) -> str:
+    """The interval of a share in percent, to stand behind its ``percent``: ``'[20, 36]'``, or nothing."""
+    bounds = (share.low, share.high)
+    if any(bound is None or not math.isfinite(bound) for bound in bounds):
+        return ""
+    return f"[{', '.join(str(round(100 * bound)) for bound in bounds if bound is not None)}]"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """``'1 set'``, ``'5 sets'``."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def dimensions(shape: str) -> str:
+    """A shape as files have it, for a reader: ``'64×64×64'``."""
+    return line(shape).replace("x", TIMES)
 
 
 def span(seconds: float) -> str:

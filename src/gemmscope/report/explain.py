@@ -1,18 +1,17 @@
-"""What a run found, in words: the findings under headings, for a terminal."""
+"""What a run found, in words: the findings under headings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.records import words
-from gemmscope.report.page import Page
+from gemmscope.report.document import Heading, Item, Items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from gemmscope.records.model import Finding
+    from gemmscope.report.document import Block
+    from gemmscope.report.rows.model import Tone
 
 # Which rules stand under which heading; what is under none of these is about how far the figures can be trusted.
 _HEADINGS = {
@@ -29,15 +28,14 @@ _HEADINGS = {
 }
 _TRUST = "How far to trust it"
 _CLAIMS = "The claims that gemmscope began with"
-_STYLES = {"supported": "green", "refuted": "red", "not testable": "dim"}
+_TONES: dict[str, Tone] = {"supported": "good", "refuted": "bad", "not testable": "quiet"}
 
 
 def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     """Findings under their headings, in the order in which a reader wants them; no heading without any."""
     groups: dict[str, list[Finding]] = {heading: [] for heading in (*_HEADINGS, _TRUST, _CLAIMS)}
     for finding in findings:
-        heading = next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)
-        groups[_CLAIMS if finding.id.startswith("claim-") else heading].append(finding)
+        groups[_heading(finding)].append(finding)
     return {heading: found for heading, found in groups.items() if found}
 
 
@@ -57,23 +55,26 @@ def selected(findings: Sequence[Finding], backend: str | None, shape: str | None
     ]
 
 
-def print_findings(findings: Sequence[Finding], console: Console, *, short: bool = False) -> None:
-    """Prints findings under their headings, folded on a terminal.
+def summary(findings: Sequence[Finding]) -> list[Block]:
+    """The findings of a report: without claims that could not be tested here, and of doubts those that were found."""
+    return document_of([
+        one for one in findings
+        if one.verdict != "not testable" and not (one.verdict == "not found" and _heading(one) == _TRUST)
+    ])  # fmt: skip
 
-    Args:
-        findings: What to print.
-        console: Where to.
-        short: Leave out claims that could not be tested here, and what the warnings of a run say already.
-    """
-    page = Page(console)
-    shown = [finding for finding in findings if not short or finding.verdict != "not testable"]
-    for heading, found in grouped(shown).items():
-        if short and heading == _TRUST:
-            continue
-        page.say()
-        page.say(heading, "bold")
-        for finding in found:
-            page.say(f"- {words.line(finding.text)}", _STYLES.get(finding.verdict, ""), indent=2)
+
+def document_of(findings: Sequence[Finding]) -> list[Block]:
+    """Findings under their headings."""
+    blocks: list[Block] = []
+    for heading, found in grouped(findings).items():
+        blocks += [Heading(heading), Items([Item(one.text, _TONES.get(one.verdict, "")) for one in found])]
+    return blocks
+
+
+def _heading(finding: Finding) -> str:
+    if finding.id.startswith("claim-"):
+        return _CLAIMS
+    return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)
 
 
 def _is(name: str, wanted: str) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from gemmscope.report import document
-from gemmscope.report.run_page import result_page
+from gemmscope.report.model import Report
+from gemmscope.report.sections import for_file
 
 if TYPE_CHECKING:
     from gemmscope.records.model import Result
 
 
 def html(result: Result) -> str:
-    """The tables of a run as a fragment of HTML. What comes from the file is escaped; there is no script in it."""
-    return document.html(result_page(result))
+    """A run as a fragment of HTML, without a script or a style sheet. What comes from the file is escaped."""
+    from gemmscope.report.html.environment import environment  # with jinja2, which a text does without
+
+    blocks = [(type(block).__name__, block) for block in for_file(Report(result))]
+    return environment().get_template("notebook.html").render(blocks=blocks)
 
 
 def table(result: Result) -> str:

@@ -1,81 +1,58 @@
-"""Which backend is the fastest at a shape, in words, as far as that is settled."""
+"""The ranking of a shape as a sentence: the same in terminal, page, Markdown and notebook."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gemmscope.records import words
-from gemmscope.report.shapes import label, median
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from gemmscope.records.model import Cell, Comparison
-    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.analysis.ranking import Ranking
+    from gemmscope.analysis.view import View
 
 
-def ranking(shape: ShapeCells, margin: float) -> str:
-    """Which backend is the fastest in latency, as far as that is settled. Reduced precision is not ranked."""
-    latency = [cell for cell in shape.timed if cell.mode == "latency"]
-    full = [cell for cell in latency if cell.precision in (None, "float32")]
-    reduced = [f"{label(cell)} ({cell.precision})" for cell in latency if cell.precision not in (None, "float32")]
-    ranked = [cell for cell in full if 0 < median(cell) < math.inf]
-    impossible = [label(cell) for cell in full if not 0 < median(cell) < math.inf]
-    said = [_first_of(ranked, shape.comparisons, margin)]
-    if reduced:
-        said.append(f"Not ranked, because of its precision: {words.listed(reduced)}.")
-    if impossible:
-        said.append(f"Not ranked, because no product can take that time: {words.listed(impossible)}.")
+def sentence(ranking: Ranking | None, view: View) -> str:
+    """Which call is the fastest at a shape, as far as that is settled, and what is not ranked.
+
+    Args:
+        ranking: The shape's, or None where no cell of it is in the run.
+        view: The run.
+    """
+    if ranking is None:
+        return "Nothing can be ranked here."
+    said = [_fastest(ranking, view)]
+    if ranking.reduced:
+        cells = [(name, view.cell(name, ranking.shape)) for name in ranking.reduced]
+        named = [f"{name} ({cell.precision})" for name, cell in cells if cell is not None]
+        said.append(f"Not ranked, because of reduced precision: {words.listed(named)}.")
+    if ranking.impossible:
+        said.append(f"Not ranked, because no call can take that time: {words.listed(ranking.impossible)}.")
     return " ".join(said)
 
 
-def _first_of(ranked: Sequence[Cell], comparisons: Mapping[tuple[str, str], Comparison], margin: float) -> str:
-    if not ranked:
+def _fastest(ranking: Ranking, view: View) -> str:
+    if not ranking.ranked:
         return "Nothing can be ranked here."
-    first, *others = ranked
-    took = f"{label(first)}, {words.duration(median(first))}"
+    first, *others = ranking.ranked
+    named = f"{first}, {words.duration(view.seconds(first, ranking.shape) or 0.0)}"
     if not others:
-        return f"Only one to rank: {took}."
-    duels = [_duel(first, other, comparisons) for other in others]
-    ahead, outcome = duels[0]
-    second = label(others[0])
-    if outcome == "no interval":
+        return f"Only one to rank: {named}."
+    ahead = f"{words.speedup(_ahead(ranking, view))} as fast as the second, {others[0]}"
+    if ranking.comparisons and not ranking.has_intervals:
         return (
-            f"Least time: {took}; {words.speedup(ahead)} as fast as the second, {second}. "
-            f"Fewer than two sets: no interval, so the order is not settled."
-        )
-    said = []
-    for found, sentence in (
-        ("unclear", "cannot be told apart from {}: the intervals overlap"),
-        ("same", f"the same as {{}} within {words.percent(margin)}"),
-        ("no interval", "not settled against {}: no interval"),
-    ):
-        names = [label(other) for other, (_, result) in zip(others, duels, strict=True) if result == found]
-        if names:
-            said.append(sentence.format(words.listed(names)))
-    if not said:
-        return f"Fastest: {took}; {words.speedup(ahead)} as fast as the second, {second}."
-    clear = f", {words.speedup(ahead)} as fast as the second, {second}" if outcome == "faster" else ""
-    return f"Least time: {took}{clear}; {'; '.join(said)}."
+            f"Fastest: {named}; {ahead}. "
+            "One batch of fresh processes has no interval, so the order is not settled."
+        )  # fmt: skip
+    said = [] if others[0] in ranking.tied else [ahead]
+    if ranking.tied:
+        said.append(f"tied with {words.listed(ranking.tied)}")
+    return f"Fastest: {named}; {'; '.join(said)}."
 
 
-def _duel(first: Cell, other: Cell, comparisons: Mapping[tuple[str, str], Comparison]) -> tuple[float, str]:
-    """How many times as fast the first is, and whether that is settled: faster, same, unclear or no interval.
-
-    If one of the two is the baseline, their paired ratio says so more sharply than two intervals of times.
-    """
-    mine, others = (comparisons.get((cell.backend, "latency")) for cell in (first, other))
-    if mine is not None and mine.baseline == other.backend:
-        found: str = mine.verdict if mine.verdict != "slower" else "unclear"
-        ahead = 1 / mine.ratio.estimate if mine.ratio.estimate else math.inf
-        return ahead, found if mine.ratio.low is not None else "no interval"
-    if others is not None and others.baseline == first.backend:
-        found = {"slower": "faster", "same": "same"}.get(others.verdict, "unclear")
-        return others.ratio.estimate, found if others.ratio.low is not None else "no interval"
-    ahead = median(other) / median(first)
-    high = first.seconds.high if first.seconds else None
-    low = other.seconds.low if other.seconds else None
-    if high is None or low is None:
-        return ahead, "no interval"
-    return ahead, "faster" if high < low else "unclear"
+def _ahead(ranking: Ranking, view: View) -> float:
+    """How many times as fast the first is as the second: by their paired ratio where there is one."""
+    first, second = ranking.ranked[:2]
+    comparison = ranking.comparisons.get(second)
+    if comparison is not None and comparison.ratio.estimate:
+        return 1 / comparison.ratio.estimate
+    return (view.seconds(second, ranking.shape) or 0.0) / (view.seconds(first, ranking.shape) or 1.0)

@@ -1,160 +1,157 @@
-"""The table at the end of a run: what was measured, how sure that is, and why the rest is missing."""
+"""Prints a document: on a terminal folded, coloured and as wide as fits; elsewhere everything, in lines as they are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from gemmscope.records import words
-from gemmscope.report.explain import print_findings
-from gemmscope.report.page import Column, Page, Table, aligned
-from gemmscope.report.parts import print_parts
-from gemmscope.report.ranking import ranking
-from gemmscope.report.shapes import error_words, label, lost_word, median, shapes_of, verdict_of
-from gemmscope.report.trust import account_words, cut_off_words, machine_facts, missing_of, reference_words
+from gemmscope.report.document import Figures, Heading, Items, Paragraph
+from gemmscope.report.model import Report
+from gemmscope.report.sections import for_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
     from gemmscope.records.model import Result
-    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.report.document import Block
+    from gemmscope.report.rows.model import Table, Tone
 
-# What a narrow terminal leaves out, the least important first. A name or a figure is never cut or folded.
-_CUTS = ("threads", "error", "GFLOP/s", "speed-up", "the intervals of times", "the intervals of ratios")
-_TIME_BOUNDS, _RATIO_BOUNDS = _CUTS[-2:]
-
-_VERDICT_STYLES = {"faster": "green", "slower": "red", "unclear": "yellow", "same": "dim", "baseline": "dim"}
+_STYLES: dict[Tone, str] = {"strong": "bold", "good": "green", "bad": "red", "open": "yellow", "quiet": "dim"}
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+# What must stay on one line: a figure and its unit, the two ends of an interval, and what follows an interval.
+_GLUED = re.compile(r"(?<=\d) (?=\S)|(?<=\]) (?=\S)|(?<=,) (?=[-\d.e+]+\])")
+# rich's simple head, in characters that every encoding has.
+_ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+# Wider than any table: rich would cut texts to make one fit, and we leave whole columns out instead.
+_ANY_WIDTH = 1_000_000
 
 
 def print_result(result: Result, console: Console) -> None:
-    """Prints a whole run: a table for each shape, what is missing and why, and how far the figures can be trusted.
+    """Prints a whole run: a table for each shape, where the time goes, what is missing, and what was found."""
+    print_document(for_terminal(Report(result)), console)
 
-    On a terminal text is folded between words and tables leave columns out until they fit. Elsewhere nothing is left
-    out, and lines are as long as they are.
+
+def print_document(blocks: Sequence[Block], console: Console) -> None:
+    """Prints a document.
+
+    On a terminal text is folded between words, and tables leave out whole columns until they fit: no name and no figure
+    is ever cut or folded. Elsewhere nothing is left out, and lines are as long as they are.
     """
-    page = Page(console)
-    _print_heading(result, page)
-    shapes = shapes_of(result)
-    # All tables leave out the same columns, so that they can be read one under the other.
-    cut = max((_needed_cut(shape, page) for shape in shapes), default=0)
-    for shape in shapes:
-        _print_shape(shape, result.settings.margin, cut, page)
-    if cut:
-        page.say()
-        page.say(f"This terminal is too narrow for all columns. Left out: {', '.join(_CUTS[:cut])}.", "dim")
-    print_parts(result, page)
-    _print_missing(result, page)
-    _print_trust(result, page)
-    print_findings(result.findings, console, short=True)
+    printer = _Printer(console)
+    tables = [block.table for block in blocks if isinstance(block, Figures)]
+    limits = printer.limits(tables)
+    named: set[str] = set()
+    for number, block in enumerate(blocks):
+        match block:
+            case Heading(text):
+                if number:
+                    printer.say()
+                printer.say(text, "bold")
+            case Paragraph(text, tone):
+                printer.say(text, _STYLES.get(tone, ""))
+            case Items(items):
+                for item in items:
+                    printer.say(item.text, _STYLES.get(item.tone, ""), bullet="- ")
+                    if item.remedy:
+                        printer.say(item.remedy, "cyan", bullet="    ")
+            case Figures(table):
+                printer.show(table, limits[table.kind])
+                if table.kind not in named:
+                    named.add(table.kind)
+                    printer.say_dropped([one for one in tables if one.kind == table.kind], limits[table.kind])
 
 
-# --- The heading ------------------------------------------------------------------------------------------------------
+class _Printer:
+    """A console, and what it can show."""
 
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._is_ascii = not console.encoding.startswith("utf")
+        self._is_terminal = console.is_terminal
 
-def _print_heading(result: Result, page: Page) -> None:
-    machine, settings = result.machine, result.settings
-    page.say(f"gemmscope {words.line(result.gemmscope)}: float32 products on {words.line(machine.name)}", "bold")
-    page.say(", ".join(machine_facts(machine)), indent=2)
-    threads = "as many threads as each library takes"
-    if settings.threads is not None:
-        threads = f"{words.count(settings.threads, 'thread')} asked for"
-    sets, pairs = words.count(settings.sets, "set"), words.count(settings.pairs, "pair")
-    page.say(
-        f"{sets} {words.TIMES} {pairs} of operands; {threads}; "
-        f"margin {words.percent(settings.margin)}, seed {settings.seed}",
-        indent=2,
-    )
-    if cut_off := cut_off_words(result):
-        page.say(f"PARTIAL: {cut_off}", "bold yellow", indent=2)
+    def say(self, text: str = "", style: str = "", bullet: str = "") -> None:
+        """Prints a text behind a bullet; lines after the first are indented by as much."""
+        lines = [bullet + self._clean(text)]
+        if self._is_terminal:
+            # rich would fold between a figure and its unit.
+            folded = textwrap.wrap(
+                _GLUED.sub(_NO_BREAK, self._clean(text)), self._console.width, initial_indent=bullet,
+                subsequent_indent=" " * len(bullet), break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+            lines = [line.replace(_NO_BREAK, " ") for line in folded] or [""]
+        for line in lines:
+            self._print(self._styled(line, style))
 
+    def limits(self, tables: Sequence[Table[Any]]) -> dict[str, int]:
+        """For every kind of table the ``drop`` up to which columns are left out, so that all of that kind fit."""
+        limits: dict[str, int] = {}
+        for table in tables:
+            limit = limits.get(table.kind, 0)
+            while limit < table.last_drop and not self._fits(table, limit):
+                limit += 1
+            limits[table.kind] = limit
+        return limits
 
-# --- A shape ----------------------------------------------------------------------------------------------------------
+    def show(self, table: Table[Any], limit: int) -> None:
+        """Prints a table, without the columns up to that ``drop``."""
+        head, *groups = self._lines(table, limit)
+        for line in head:
+            self._print(line)
+        for number, (group, lines) in enumerate(zip(table.groups, groups, strict=True)):
+            if number:
+                self.say()
+            if group.title and len(groups) > 1:
+                self.say(group.title, "italic")
+            for line in lines:
+                self._print(line)
 
+    def say_dropped(self, tables: Sequence[Table[Any]], limit: int) -> None:
+        """Names the columns that tables of one kind leave out."""
+        if names := dict.fromkeys(name for table in tables for name in table.dropped(limit)):
+            self.say(f"Left out, because this terminal is too narrow: {', '.join(names)}.", "dim")
 
-def _needed_cut(shape: ShapeCells, page: Page) -> int:
-    """How many columns, as ``_CUTS`` orders them, have to be left out for a shape's table to fit."""
-    cuts = range(len(_CUTS))
-    return next((cut for cut in cuts if page.fits(_table(shape, cut))), len(_CUTS)) if shape.timed else 0
+    def _fits(self, table: Table[Any], limit: int) -> bool:
+        lines = (line for lines in self._lines(table, limit) for line in lines)
+        return not self._is_terminal or all(line.cell_len <= self._console.width for line in lines)
 
+    def _lines(self, table: Table[Any], limit: int) -> list[list[Text]]:
+        """The lines of a table: those of its head, then those of each group."""
+        laid_out = RichTable(
+            box=box.SIMPLE_HEAD if self._is_terminal and not self._is_ascii else _ASCII_HEAD,
+            show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold" if self._is_terminal else "",
+        )  # fmt: skip
+        columns = table.shown(limit)
+        for column in columns:
+            heading = Text("\n".join(map(self._clean, column.heading.split("\n"))))
+            laid_out.add_column(heading, justify="right" if column.right else "left", no_wrap=True, vertical="bottom")
+        for row in table.rows:
+            texts = ((self._clean(column.of(row)), _STYLES.get(column.tone(row), "")) for column in columns)
+            laid_out.add_row(*(self._styled(*text) for text in texts))
+        options = self._console.options.update(width=_ANY_WIDTH)
+        lines = [
+            Text.assemble(*((segment.text, segment.style or "") for segment in line))
+            for line in self._console.render_lines(laid_out, options, pad=False)
+        ]
+        for line in lines:
+            line.rstrip()
+        ends = itertools.accumulate((len(group.rows) for group in table.groups), initial=len(lines) - len(table.rows))
+        return [lines[start:end] for start, end in itertools.pairwise([0, *ends])]
 
-def _print_shape(shape: ShapeCells, margin: float, cut: int, page: Page) -> None:
-    page.say()
-    page.say(shape.title, "bold")
-    if shape.timed:
-        page.show(_table(shape, cut))
-    width = max((len(label(cell)) for cell in shape.lost), default=0)
-    for cell in shape.lost:
-        before = f" ({words.duration(median(cell))} before that)" if cell.seconds is not None else ""
-        style = "red" if cell.status == "failed" else "yellow"
-        reason = words.line(cell.reason) or "no reason is known"
-        page.say(f"{label(cell):{width}}  {lost_word(cell)}: {reason}{before}", style, indent=4)
-    page.say(ranking(shape, margin), "bold", indent=2)
-    if shape.floor:
-        cells = sorted(shape.floor, key=median)
-        floor = ", ".join(f"{label(cell)} {words.duration(median(cell))}" for cell in cells)
-        page.say(f"Floor of the harness: {floor}.", "dim", indent=2)
+    def _clean(self, text: str) -> str:
+        """A text as one line, in characters that can be shown here. It is never read as markup."""
+        return words.in_ascii(words.line(text)) if self._is_ascii else words.line(text)
 
+    def _styled(self, text: str, style: str) -> Text:
+        return Text(text, style if self._is_terminal else "")
 
-def _table(shape: ShapeCells, cut: int) -> Table:
-    left_out = _CUTS[:cut]
-    cells = shape.timed
-    compared = [shape.comparisons.get((cell.backend, cell.mode)) for cell in cells]
-    verdicts = [verdict_of(cell, comparison, shape.baseline) for cell, comparison in zip(cells, compared, strict=True)]
-    table = Table()
-
-    def add(
-        header: str, texts: Sequence[str], *, right: bool = True, style: Callable[[int], str] = lambda _: ""
-    ) -> None:
-        if header not in left_out and any(texts):
-            table.columns.append(Column(header, list(texts), [style(i) for i in range(len(texts))], right))
-
-    bounds = [
-        "" if _TIME_BOUNDS in left_out or cell.seconds is None else words.time_bounds(cell.seconds) for cell in cells
-    ]
-    times = [(words.duration(median(cell)), bound) for cell, bound in zip(cells, bounds, strict=True)]
-    ratios = [
-        ("1" if verdict == "baseline" else "", "", verdict) if comparison is None else
-        (words.ratio_median(comparison.ratio),
-         "" if _RATIO_BOUNDS in left_out else words.ratio_bounds(comparison.ratio), verdict)
-        for comparison, verdict in zip(compared, verdicts, strict=True)
-    ]  # fmt: skip
-    add("backend", [label(cell) for cell in cells], right=False)
-    add("time [95 %]" if any(bounds) else "time", aligned(times), right=False)
-    add("GFLOP/s", ["" if cell.gflops is None else words.rate_number(cell.gflops) for cell in cells])
-    add(
-        f"time / {shape.baseline}" + (" [95 %]" if any(bound for _, bound, _ in ratios) else ""),
-        aligned(ratios),
-        right=False,
-        style=lambda i: _VERDICT_STYLES.get(verdicts[i], ""),
-    )
-    add("speed-up", ["" if comparison is None else words.speedup(comparison.speedup) for comparison in compared])
-    add("error", [error_words(cell) for cell in cells], right=False)
-    add("threads", ["" if cell.threads is None else f"{cell.threads:.1f}" for cell in cells])
-    table.gaps.update(i for i in range(1, len(cells)) if cells[i].mode != cells[i - 1].mode)
-    return table
-
-
-# --- What is missing, and what can be trusted -------------------------------------------------------------------------
-
-
-def _print_missing(result: Result, page: Page) -> None:
-    missing = missing_of(result)
-    if not missing:
-        return
-    width = max(len(name) for name, _, _ in missing)
-    page.say()
-    page.say("Missing", "bold")
-    for name, reason, remedy in missing:
-        page.say(f"{name:{width}}  {reason}", indent=4)
-        if remedy:
-            page.say(f"    {remedy}", "cyan", indent=4)
-
-
-def _print_trust(result: Result, page: Page) -> None:
-    page.say()
-    for warning in result.warnings:
-        page.say(f"Warning: {words.line(warning)}", "yellow", indent=2)
-    if reference := reference_words(result):
-        page.say(reference, "dim", indent=2)
-    page.say(account_words(result), "dim", indent=2)
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)

@@ -9,6 +9,7 @@ import msgspec
 
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.files import write_whole
+from gemmscope.records import words
 from gemmscope.records.model import SCHEMA, Result
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 # Where runs go that no folder is named for.
 DEFAULT_FOLDER = "gemmscope-results"
+
+# A sample outside of these seconds was never taken: no arithmetic on it is to be trusted.
+_LEAST_SECONDS, _MOST_SECONDS = 1e-12, 1e9
 
 
 class _Header(msgspec.Struct):
@@ -29,7 +33,8 @@ def load(file: str | os.PathLike[str]) -> Result:
     """Reads and validates a results file; a folder stands for the ``results.json`` in it.
 
     Raises:
-        ResultsError: If it cannot be read, is no JSON, does not fit the schema, or is of a newer one.
+        ResultsError: If it cannot be read, is no JSON, does not fit the schema, is of a newer one, or holds a sample
+            or a margin that no run can have had.
     """
     path = Path(file)
     if path.is_dir():
@@ -45,9 +50,12 @@ def load(file: str | os.PathLike[str]) -> Result:
                 f"{path}: it is of schema {header.schema}, and this gemmscope knows up to {SCHEMA}; "
                 "pip install --upgrade gemmscope"
             )
-        return msgspec.json.decode(data, type=Result)
+        result = msgspec.json.decode(data, type=Result)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"{path}: it is no results file of gemmscope, or it is damaged: {error}") from error
+    if impossible := _impossible(result):
+        raise ResultsError(f"{path}: it is damaged: {impossible}")
+    return result
 
 
 def newest(folder: Path = Path(DEFAULT_FOLDER)) -> Path:
@@ -69,3 +77,17 @@ def save(result: Result, path: Path) -> None:
         UsageError: If it cannot be written.
     """
     write_whole(path, lambda: msgspec.json.encode(result) + b"\n")
+
+
+def _impossible(result: Result) -> str:
+    """What no run can have written, of that from which all figures are made; empty where nothing is wrong with it."""
+    if not 0 <= result.settings.margin < 1:
+        return f"its margin is {result.settings.margin:g}"
+    sampled = [(cell.key.label, cell.samples) for cell in result.cells]
+    if result.reference is not None:
+        sampled.append(("the reference workload", result.reference.samples))
+    for name, samples in sampled:
+        for sample in samples:
+            if sample.loops < 1 or not _LEAST_SECONDS <= sample.seconds <= _MOST_SECONDS:
+                return f"{words.line(name)} has a sample of {sample.loops} calls in {sample.seconds:g} s"
+    return ""

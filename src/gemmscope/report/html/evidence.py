@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
 from gemmscope.report.explain import grouped
-from gemmscope.report.ranking import ranking
-from gemmscope.report.shapes import with_times
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from gemmscope.records.model import Finding, Result
+    from gemmscope.records.model import Finding
     from gemmscope.report.figures.stacks import Call
-    from gemmscope.report.shapes import ShapeCells
+    from gemmscope.report.model import Report
 
 # The chart in which a rule's figures can be seen; the tables alone where it is none of these.
 _CHARTS = {
@@ -50,7 +48,7 @@ class Said:
     links: list[Link]
 
 
-def table_id(shape: str) -> str:
+def table_id(shape: object) -> str:
     """The ``id`` of a shape's table."""
     return f"shape-{shape}"
 
@@ -60,23 +58,20 @@ def call_id(number: int) -> str:
     return f"call-{number}"
 
 
-def answer(
-    result: Result, shapes: Sequence[ShapeCells], charts: Container[str], calls: Sequence[Call]
-) -> dict[str, list[Said]]:
-    """The findings under their headings; without any, the least time at each shape.
+def answer(report: Report, charts: Container[str], calls: Sequence[Call]) -> dict[str, list[Said]]:
+    """The findings under their headings; without any, the ranking of each shape.
 
     Args:
-        result: The run.
-        shapes: All of its shapes; each has a table.
+        report: The run; each of its shapes has a table.
         charts: The kinds of charts that the page has.
         calls: Those whose parts it shows.
     """
-    tables = {shape.shape for shape in shapes}
+    result = report.result
+    tables = {str(shape.shape) for shape in report.shapes}
     if not result.findings:
-        margin = result.settings.margin
         said = [
-            Said(f"{shape.title}: {ranking(shape, margin)}", "", [Link(table_id(shape.shape), "table")])
-            for shape in shapes
+            Said(f"{one.shape.full_title}: {one.ranking}", "", [Link(table_id(one.shape), "table")])
+            for one in report.shapes
         ]
         return {"The answer": said} if said else {}
     missing = {record.name for record in result.backends if record.status != "ok"}
@@ -98,9 +93,9 @@ def _links(
     subject = finding.backends[0] if finding.backends else ""
     links = [Link(places[kind].get(subject, places[kind][""]), _NAMES[kind]) for kind in kinds if kind in places]
     shapes = [shape for shape in finding.shapes if shape in tables]
-    links += [Link(table_id(shape), with_times(shape)) for shape in shapes[:_MOST_SHAPES]]
+    links += [Link(table_id(shape), words.dimensions(shape)) for shape in shapes[:_MOST_SHAPES]]
     if len(shapes) > _MOST_SHAPES:
         links.append(Link("tables", words.count(len(shapes) - _MOST_SHAPES, "other shape")))
     if any(name in missing for name in finding.backends):
         links.append(Link("missing", "what is missing"))
-    return links or [Link("trust", "canary and warnings")]
+    return links or [Link("trust", "reference workload and warnings")]

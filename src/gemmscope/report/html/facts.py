@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from gemmscope.analysis.roofline import best_rates
 from gemmscope.records import words
 from gemmscope.records.model import REFERENCE
-from gemmscope.report.shapes import with_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +82,7 @@ def ceilings_table(found: Ceilings | None) -> list[Fact]:
 def reached_table(result: Result) -> list[Fact]:
     """What every backend reached of the processor's peak; nothing where that was not measured."""
     return _facts({
-        one.backend: f"{words.rate(one.gflops)} at {with_times(str(one.shape))}, {words.percent(one.peak_share)} of the peak"  # noqa: E501
+        one.backend: f"{words.rate(one.gflops)} at {one.shape.full_title}, {words.percent(one.peak_share)} of the peak"
         for one in best_rates(result)
         if one.peak_share is not None
     })  # fmt: skip
@@ -92,12 +91,12 @@ def reached_table(result: Result) -> list[Fact]:
 def settings_table(settings: Settings) -> list[Fact]:
     """What was asked for."""
     return _facts({
-        "shapes": words.listed([with_times(shape) for shape in settings.shapes], 40),
+        "shapes": words.listed([words.dimensions(shape) for shape in settings.shapes], 40),
         "backends": words.listed(settings.backends, 100),
         "backend files": settings.backend_files,
         "threads": "as many as each library takes" if settings.threads is None else settings.threads,
         "operand pairs": settings.pairs,
-        "sets of processes": settings.sets,
+        "batches of fresh processes": settings.sets,
         "time budget": words.span(settings.seconds),
         "margin": words.percent(settings.margin),
         "interval narrow enough": f"\N{PLUS-MINUS SIGN}{words.percent(settings.width)}",
@@ -165,8 +164,8 @@ def _agreed(sets: Sequence[tuple[int, dict[str, _Value]]]) -> list[Fact]:
 
 
 def _sets(numbers: Iterable[int]) -> str:
-    # Sets are counted from 1 wherever a reader sees them.
-    return "set " + words.listed([str(number + 1) for number in numbers], 20)
+    # Counted from 1 wherever a reader sees them.
+    return "batch " + words.listed([str(number + 1) for number in numbers], 20)
 
 
 def _facts(values: dict[str, _Value | None]) -> list[Fact]:

@@ -1,0 +1,1 @@
+"""The rows of all tables. A table is declared here once; terminal, Markdown, page, notebook and CSV only print it."""
