@@ -254,10 +254,10 @@ def report(
         from pathlib import Path
 
         from gemmscope.files import writing
-        from gemmscope.report.figures import draw
+        from gemmscope.report.charts import write_figures
 
         with writing(Path(figures)):
-            drawn = draw(result, Path(figures))
+            drawn = write_figures(result, Path(figures))
         for path in drawn:
             _tell(f"Drawn: {path}")
 
@@ -368,7 +368,7 @@ def compare(
     if figure is not None:
         if not isinstance(found, Fleet):
             raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
-        from gemmscope.report.fleet import draw_fleet
+        from gemmscope.report.charts.fleet import draw_fleet
 
         draw_fleet(found, Path(figure))
         _tell(f"Drawn: {figure}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from gemmscope.records.model import Finding, Result
-    from gemmscope.report.figures.stacks import Call
+    from gemmscope.report.charts.picture import Remark
     from gemmscope.report.shapes import ShapeCells
 
 # The chart in which a rule's figures can be seen; the tables alone where it is none of these.
@@ -56,12 +56,12 @@ def table_id(shape: str) -> str:
 
 
 def call_id(number: int) -> str:
-    """The ``id`` of the bars of a call, counted from 0."""
+    """The ``id`` of what is said of a call, counted from 0."""
     return f"call-{number}"
 
 
 def answer(
-    result: Result, shapes: Sequence[ShapeCells], charts: Container[str], calls: Sequence[Call]
+    result: Result, shapes: Sequence[ShapeCells], charts: Container[str], calls: Sequence[Remark]
 ) -> dict[str, list[Said]]:
     """The findings under their headings; without any, the least time at each shape.
 
@@ -69,7 +69,7 @@ def answer(
         result: The run.
         shapes: All of its shapes; each has a table.
         charts: The kinds of charts that the page has.
-        calls: Those whose parts it shows.
+        calls: What is said of the calls whose parts it shows.
     """
     tables = {shape.shape for shape in shapes}
     if not result.findings:

@@ -8,67 +8,49 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from gemmscope.records import words
-from gemmscope.report.figures import roof, series, stacks
+from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import facts
-from gemmscope.report.html.chart import chart_of, told_rate, told_speedup, told_time
 from gemmscope.report.html.evidence import answer
+from gemmscope.report.html.figures import figures_of
 from gemmscope.report.html.keys import by_library, colours, keys_of
-from gemmscope.report.html.roofchart import roofline_chart
-from gemmscope.report.html.tables import call_tables, shape_table
+from gemmscope.report.html.tables import shape_table
 from gemmscope.report.shapes import shapes_of
 from gemmscope.report.trust import account_words, cut_off_words, machine_facts, missing_of, reference_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     import jinja2
 
     from gemmscope.records.model import Result
-    from gemmscope.report.figures.series import Panel, Point
-    from gemmscope.report.html.axes import Kind
-    from gemmscope.report.html.chart import Chart, Width
-    from gemmscope.report.html.keys import Key
-
-_WIDTHS: tuple[Width, ...] = ("wide", "narrow")
-_KINDS: tuple[Kind, ...] = ("log", "linear")
-_NOTHING = "Nothing was measured: the tables say why."
 
 
-def page(result: Result) -> str:
-    """The page as HTML. All that comes from the result is escaped, and made one line; its samples are left out."""
+def page(result: Result, script: ChartScript | None = None) -> str:
+    """The page as HTML. All that comes from the result is escaped, and made one line; its samples are left out.
+
+    Args:
+        result: The run.
+        script: Draws the charts; it is made here unless someone has begun to make it.
+    """
+    if script is None:
+        with ChartScript() as script:
+            return page(result, script)
     keys = keys_of(result)
     shapes = shapes_of(result)
-    speed, speedup = series.speed(result), series.speedup(result)
-    calls = stacks.calls_of(result)
-    roofline = roof.roofline_of(result)
-    charts = ["speed", "speedup", *(["parts"] if calls else []), *(["roofline"] if roofline else [])]
+    figures = figures_of(result, keys)
     environment = _environment()
     style = _source(environment, "page.css") + colours(keys.values())
-    script = _source(environment, "page.js")
+    scripts = [script.text(), _source(environment, "page.js")] if figures.drawn else []
     return environment.get_template("page.html").render(
         result=result,
         style=_trusted(style),
-        script=_trusted(script),
-        policy=(
-            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        ),
-        answer=answer(result, shapes, charts, calls),
+        scripts=[_trusted(text) for text in scripts],
+        policy=_policy(style, scripts),
+        answer=answer(result, shapes, figures.names, figures.calls),
         cut_off=cut_off_words(result),
         machine_facts=machine_facts(result.machine),
         libraries=by_library(keys.values()),
-        speed=_charts(speed, (told_time, told_rate), keys),
-        speed_title=series.SPEED_TITLE,
-        speed_note=series.reading_note(speed),
-        why_no_speed=_NOTHING,
-        speedup=_charts(speedup, (told_speedup,), keys),
-        speedup_title=series.speedup_title(result),
-        why_no_speedup=series.why_no_speedup(result) if speed[0].series else _NOTHING,
-        calls=call_tables(calls, result, keys),
-        parts_title=stacks.TITLE,
-        roofline=[roofline_chart(roofline, keys, width) for width in _WIDTHS] if roofline else [],
-        roofline_title=roof.TITLE,
-        roofline_note=roofline.note if roofline else "",
+        figures=figures,
         tables=[shape_table(shape, keys, result.settings.margin) for shape in shapes],
         missing=missing_of(result),
         trust=[text for text in (reference_words(result), account_words(result)) if text],
@@ -81,15 +63,16 @@ def page(result: Result) -> str:
     )
 
 
-def _charts(
-    panels: Sequence[Panel], told: Sequence[Callable[[Point], str]], keys: Mapping[str, Key]
-) -> list[list[Chart]]:
-    """For each panel that has lines its charts, in both widths and with both kinds of axes."""
-    return [
-        [chart_of(panel, keys, says, width, kind) for kind in _KINDS for width in _WIDTHS]
-        for panel, says in zip(panels, told, strict=True)
-        if panel.series
-    ]
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """What the browser may load and run: this style sheet and these scripts alone, and pictures that are in the page.
+
+    Nothing is allowed to evaluate text as a program: Vega's expressions are interpreted.
+    """
+    allowed = " ".join(f"'{_hash(script)}'" for script in scripts) or "'none'"
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {allowed}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 @functools.cache
