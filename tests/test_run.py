@@ -16,7 +16,7 @@ import pytest
 
 import gemmscope
 from gemmscope.records.events import SamplesTaken, SetFinished
-from gemmscope.report.figures import kinds
+from gemmscope.report.charts import NothingToShow, pictures
 from gemmscope.storage.journal import read_journal
 
 GEMMSCOPE = [sys.executable, "-m", "gemmscope"]
@@ -91,7 +91,12 @@ def test_a_run_ends_well(finished):
     assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl", "report.html", "figures"}
     drawn = {path.name for path in (folder / "figures").iterdir()}
     assert drawn >= {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
-    assert drawn == {f"{kind}.{suffix}" for kind in kinds(result) for suffix in ("svg", "png")}
+    assert drawn == {
+        f"{name}.{suffix}"
+        for name, made in pictures(result).items()
+        if not isinstance(made, NothingToShow)
+        for suffix in ("svg", "png")
+    }
     assert f"Results: {folder / 'results.json'}" in done.stderr
     assert f"Page: {folder / 'report.html'}" in done.stderr
 

@@ -107,7 +107,7 @@ def test_a_run_of_many_sets_holds_no_descriptors_children_or_memory(tmp_path):
             gc.collect()
             seen.append((me.num_fds(), len(me.children()), me.memory_info().rss))
 
-    # But for the fonts that matplotlib keeps open, no file is a regular one.
+    # But for what libraries that draw keep open, no file is a regular one.
     pipes = lambda: me.num_fds() - len(me.open_files())  # noqa: E731
     before = pipes(), len(me.children())
     gemmscope.run(sizes=[8], backends=["null-python", "cblas"], pairs=2, sets=8, seconds=8, out=tmp_path / "out",

@@ -185,12 +185,11 @@ def shapes_in(series: Iterable[Series]) -> list[Shape]:
 
 
 def extremes(series: Iterable[Series], shape: Shape) -> tuple[Series, Series] | None:
-    """The lines with the least and the greatest value at a shape, the harness's floor left out; None without any."""
-    there = [line for line in series if shape in line.points and not line.floor]
-    if not there:
-        return None
-    values = sorted(there, key=lambda line: line.points[shape].value)
-    return values[0], values[-1]
+    """The lines with the least and the greatest value at a shape, of latency where there is any; None without a value."""
+    there = [line for line in series if shape in line.points]
+    latency = [line for line in there if not line.thin]
+    values = sorted(latency or there, key=lambda line: line.points[shape].value)
+    return (values[0], values[-1]) if values else None
 
 
 def _points_of(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:

@@ -49,7 +49,10 @@ def fleet_chart(fleet: Fleet) -> alt.TopLevelMixin:
     import altair as alt
 
     cells = [cell for cell in fleet.cells if cell.mode == "latency" and cell.gflops and math.isfinite(cell.gflops)]
-    styles = {words.line(name): style for name, style in palette.styles((cell.backend, cell.library) for cell in cells).items()}
+    styles = {
+        words.line(name): style
+        for name, style in palette.styles((cell.backend, cell.library) for cell in cells).items()
+    }
     names = list(styles)
     shapes = sorted({_shape(cell) for cell in cells}, key=lambda shape: (shape.flops, shape))
     rows = {str(shape): [_row(fleet, cell) for cell in cells if _shape(cell) == shape] for shape in shapes}

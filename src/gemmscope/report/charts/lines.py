@@ -68,14 +68,14 @@ def tidy(panel: Panel) -> list[dict[str, Any]]:
     return rows
 
 
-def style_scales(series: Sequence[Series]) -> dict[str, Any]:
-    """The encodings that tell lines apart, with one legend: its names are ordered as the lines end."""
+def style_scales(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
+    """The encodings that tell lines apart, with one legend if they are ``named``: it is ordered as the lines end."""
     import altair as alt
 
     ordered = sorted(series, key=lambda line: (line.thin, -list(line.points.values())[-1].value))
     styles = {line.name: line.style for line in ordered}
     names = list(styles)
-    legend = alt.Legend(title=None, symbolOpacity=1)
+    legend = alt.Legend(title=None, symbolOpacity=1) if named else None
 
     def scale(values: list[Any]) -> alt.Scale:
         return alt.Scale(domain=names, range=values)
@@ -84,7 +84,9 @@ def style_scales(series: Sequence[Series]) -> dict[str, Any]:
     return {
         "color": alt.Color("name:N", scale=scale([style.colour for style in styles.values()]), legend=legend),
         "shape": alt.Shape("name:N", scale=scale([style.marker for style in styles.values()]), legend=legend),
-        "strokeDash": alt.condition("datum.thin", alt.value([2, 3]), alt.StrokeDash("name:N", scale=dashes, legend=legend)),
+        "strokeDash": alt.condition(
+            "datum.thin", alt.value([2, 3]), alt.StrokeDash("name:N", scale=dashes, legend=legend)
+        ),
     }
 
 
@@ -158,19 +160,16 @@ def _by_backend(panel: Panel, shape: Shape) -> alt.LayerChart:
     along: Mapping[str, Any] = {
         "scale": value_scale(points), "axis": value_axis(points, panel.labels, title=f"{panel.unit}, {shape.full_title}", grid=True),
     }  # fmt: skip  # noqa: E501
-    styles = style_scales(panel.series)
+    styles = style_scales(panel.series, named=False)
     base = alt.Chart().encode(
         y=alt.Y("label:N", sort=[line.label for line in order], title=None, axis=alt.Axis(labelColor=palette.INK)),
-        color=styles["color"].copy(deep=False),
+        color=styles["color"],
     )
-    base.encoding.color.legend = None
     value = alt.X("value:Q", **along)
     bar = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, aria=False).encode(
         x=alt.X("low:Q", **along), x2="high:Q"
     )  # fmt: skip
-    marks = _points(
-        base, panel, x=value, shape=alt.Shape("name:N", scale=styles["shape"].scale, legend=None), size=alt.value(70)
-    )
+    marks = _points(base, panel, x=value, shape=styles["shape"], size=alt.value(70))
     return _whole(panel, [bar, marks], height=alt.Step(20), along="x")
 
 
@@ -178,7 +177,7 @@ def _whole(panel: Panel, layers: list[Any], height: Any, along: str = "y") -> al
     import altair as alt
 
     if panel.level is not None:
-        level: Any = alt.Chart(alt.Data(values=[{}])).mark_rule(color=palette.FAINT, strokeDash=[2, 3])
+        level: Any = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color=palette.FAINT, strokeDash=[2, 3])
         layers.insert(0, level.encode(**{along: alt.datum(panel.level)}))
     chart = shown(alt.layer(*layers, data=alt.NamedData(panel.name))).properties(width=WIDTH, height=height)
     if panel.title:

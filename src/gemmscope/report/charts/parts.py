@@ -108,5 +108,5 @@ def _remark(part: Part) -> str:
     if part.status == "below resolution":
         return f"{name} below {words.duration(part.resolution)}" if part.resolution else f"{name} below resolution"
     if part.status == "inconsistent":
-        return f"{name} inconsistent (negative)"
+        return f"{name} negative"
     return f"{name} unknown"

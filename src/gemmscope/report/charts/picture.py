@@ -75,7 +75,9 @@ class ChartKind:
 @functools.cache
 def chart_kinds() -> dict[str, ChartKind]:
     """All charts by name, in the order in which they are shown."""
-    modules = (importlib.import_module(f"{kinds.__name__}.{found.name}") for found in pkgutil.iter_modules(kinds.__path__))
+    modules = (
+        importlib.import_module(f"{kinds.__name__}.{found.name}") for found in pkgutil.iter_modules(kinds.__path__)
+    )
     found: list[ChartKind] = sorted((module.CHART for module in modules), key=lambda kind: (kind.place, kind.name))
     return {kind.name: kind for kind in found}
 

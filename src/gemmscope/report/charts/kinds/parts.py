@@ -26,7 +26,7 @@ _DATA = "parts"
 _NOTE = "shares of a call, from the isolated kernel outwards; what was not resolved has no bar and is named beside it"
 _BAR, _STEP = 15, 22
 _WIDTH = 480
-_REMARKS = 300
+_REMARKS = 340
 
 
 def _make(data: RunData) -> Picture:
@@ -53,10 +53,10 @@ def _chart(calls: Sequence[Call]) -> Any:
         names, colours = [*names, NOT_KNOWN], [*colours, palette.UNKNOWN]
     across = alt.X(
         "start:Q", title="share of the call", scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], grid=True),
+        axis=alt.Axis(labelExpr="format(datum.value * 100, '~r') + ' %'", values=[0, 0.25, 0.5, 0.75, 1], grid=True),
     )  # fmt: skip
     base = alt.Chart().encode(
-        y=alt.Y("shape:N", sort=None, title=None, axis=alt.Axis(labelColor=palette.INK)),
+        y=alt.Y("shape:N", sort=_shapes(calls), title=None, axis=alt.Axis(labelColor=palette.INK)),
     )
     bars = base.mark_bar(height=_BAR, stroke=palette.PAGE, invalid=None).encode(
         x=across,
@@ -83,9 +83,13 @@ def _chart(calls: Sequence[Call]) -> Any:
             columns=1,
             spacing=14,
         )
-        .resolve_scale(y="independent")
         .add_params(lines.hidden())
     )  # fmt: skip
+
+
+def _shapes(calls: Sequence[Call]) -> list[str]:
+    shapes = {stack.shape for call in calls for stack in call.stacks}
+    return [shape.title for shape in sorted(shapes, key=lambda shape: (shape.flops, shape))]
 
 
 def _rows(call: Call) -> list[dict[str, Any]]:
@@ -134,7 +138,9 @@ def _remark(call: Call) -> Remark:
     for stack in call.stacks:
         for name, part in stack.parts.items():
             if name not in stack.seconds:
-                status = f"unknown, {words.line(part.reason)}," if part.status == "unknown" and part.reason else part.status
+                status = (
+                    f"unknown, {words.line(part.reason)}," if part.status == "unknown" and part.reason else part.status
+                )
                 missing[f"{words.line(name)} is {status}"].append(stack.shape.title)
     said += [f"{what} at {words.listed(shapes, 6)}" for what, shapes in missing.items()]
     return Remark(call.backend, "; ".join(said))
@@ -146,12 +152,19 @@ def _computing(stack: Stack) -> float | None:
 
 
 def _finding(calls: Sequence[Call]) -> str:
-    told = [(share, call.label, stack.shape.title) for call in calls for stack in call.stacks if (share := _computing(stack)) is not None]
+    told = [
+        (share, call.label, stack.shape.title)
+        for call in calls
+        for stack in call.stacks
+        if (share := _computing(stack)) is not None
+    ]
     if not told:
         return "No kernel's share of a call is resolved."
-    (least, slow, at_least), (most, fast, at_most) = min(told), max(told)
-    reach = f"The kernel's share of a call reaches from {words.percent(least)} ({slow} at {at_least})"
-    return f"{reach} to {words.percent(most)} ({fast} at {at_most})."
+    (least, first, at_least), (most, last, at_most) = min(told), max(told)
+    if least == most:
+        return f"The kernel takes {words.percent(most)} of a call."
+    reach = f"The kernel's share of a call reaches from {words.percent(least)} ({first} at {at_least})"
+    return f"{reach} to {words.percent(most)} ({last} at {at_most})."
 
 
 CHART = ChartKind("parts", 3, TITLE, _make)

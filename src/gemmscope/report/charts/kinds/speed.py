@@ -45,7 +45,11 @@ def _finding(data: RunData) -> str:
     assert ends is not None  # noqa: S101  (the last shape is one of a line)
     told = [f"{say_time(line.points[last])} ({line.label})" for line in ends]
     where = f"At {last.title}, the largest shape drawn,"
-    spread = f"{where} a call takes from {told[0]} to {told[1]}." if ends[0] is not ends[1] else f"{where} a call takes {told[0]}."
+    spread = (
+        f"{where} a call takes from {told[0]} to {told[1]}."
+        if ends[0] is not ends[1]
+        else f"{where} a call takes {told[0]}."
+    )
     return found(data.result, ("fastest",), spread)
 
 

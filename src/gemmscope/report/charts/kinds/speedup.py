@@ -55,7 +55,9 @@ def _finding(data: RunData) -> str:
 
 def _why_not(data: RunData) -> str:
     measured = [words.line(name) for name in data.styles]
-    return f"nothing to compare: only {words.listed(measured)} was measured" if measured else NOTHING_MEASURED
+    if len(measured) == 1:
+        return f"nothing to compare: only {measured[0]} was measured"
+    return "nothing was compared with a baseline" if measured else NOTHING_MEASURED
 
 
 CHART = ChartKind("speedup", 2, TITLE, _make)
