@@ -18,7 +18,7 @@ from gemmscope.errors import UsageError
 from gemmscope.records.base import Interval
 from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report import palette
-from gemmscope.report.charts import NothingToShow, picture, pictures, write_figures
+from gemmscope.report.charts import NoDataError, picture, pictures, write_figures
 from gemmscope.report.charts.data import Point, RunData
 from gemmscope.report.charts.fleet import draw_fleet, fleet_chart
 from gemmscope.report.charts.parts import calls_of
@@ -100,7 +100,8 @@ def odd_parts() -> Result:
 
 def rows(result: Result, name: str, data: str) -> list[dict[str, Any]]:
     """The rows of a chart, by the name that its specification has for them."""
-    return json.loads(specification(picture(result, name).chart))["datasets"][data]
+    found: list[dict[str, Any]] = json.loads(specification(picture(result, name).chart))["datasets"][data]
+    return found
 
 
 def values(result: Result, name: str, data: str, label: str) -> list[float | None]:
@@ -158,7 +159,7 @@ class TestAll:
     )
     def test_nothing_measured_is_said_and_nothing_written(self, cells, tmp_path):
         for reason in pictures(make_result(cells)).values():
-            assert isinstance(reason, NothingToShow)
+            assert isinstance(reason, NoDataError)
         with pytest.raises(UsageError, match="nothing was measured"):
             make_result(cells).figure("speed")
         assert write_figures(make_result(cells), tmp_path / "new") == []
@@ -207,7 +208,8 @@ class TestFiles:
             assert data == path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
     @pytest.mark.parametrize(
-        "name", ["$x_{", "<script>alert(1)</script>&", "a\x1b[2J\nb", "矩阵🚀", "'); datum", "\ud800", "n" * 400]
+        "name",
+        ["$x_{", "<script>alert(1)</script>&", "a\x1b[2J\nb", "矩阵🚀", "'); datum", "\ud800", "n" * 400, "🚀" * 200],
     )
     def test_text_from_a_file_is_only_text(self, name, tmp_path):
         parts = [make_part(name, "kernel", 1e-6), make_part(name, name, None, status="unknown", reason=name)]
@@ -216,7 +218,7 @@ class TestFiles:
             backends=[make_backend(name, library=name), make_backend("cblas")],
             ceilings=make_ceilings(instructions=name, note=name),
         )  # fmt: skip
-        shown = name.replace("\x1b[2J\n", " [2J ").replace("\ud800", "")
+        shown = name.replace("\x1b[2J\n", " [2J ").replace("\ud800", "").replace("🚀", "\ufffd")
         for path in write_figures(result, tmp_path):
             if path.suffix == ".svg":
                 assert "<script" not in path.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ import pytest
 
 import gemmscope
 from gemmscope.records.events import SamplesTaken, SetFinished
-from gemmscope.report.charts import NothingToShow, pictures
+from gemmscope.report.charts import NoDataError, pictures
 from gemmscope.storage.journal import read_journal
 
 GEMMSCOPE = [sys.executable, "-m", "gemmscope"]
@@ -94,7 +94,7 @@ def test_a_run_ends_well(finished):
     assert drawn == {
         f"{name}.{suffix}"
         for name, made in pictures(result).items()
-        if not isinstance(made, NothingToShow)
+        if not isinstance(made, NoDataError)
         for suffix in ("svg", "png")
     }
     assert f"Results: {folder / 'results.json'}" in done.stderr

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.report.charts.picture import NothingToShow, Picture, picture, pictures
+from gemmscope.report.charts.picture import NoDataError, Picture, picture, pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.records.model import Result
 
-__all__ = ["NothingToShow", "Picture", "picture", "pictures", "write_figures"]
+__all__ = ["NoDataError", "Picture", "picture", "pictures", "write_figures"]
 
 
 def write_figures(result: Result, folder: Path) -> list[Path]:
@@ -35,7 +35,7 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for drawn in pictures(result).values():
-        if isinstance(drawn, NothingToShow):
+        if isinstance(drawn, NoDataError):
             continue
         for suffix in (".svg", ".png"):
             path = folder / f"{drawn.name}{suffix}"

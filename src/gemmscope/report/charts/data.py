@@ -95,7 +95,7 @@ class RunData:
 
     @functools.cached_property
     def styles(self) -> dict[str, Style]:
-        """A style for every backend that was measured and multiplies, in the order of the run: the same in all charts."""
+        """A style for every backend that was measured and multiplies, in the order of the run; all charts have it."""
         order = {record.name: place for place, record in enumerate(self.result.backends)}
         names = sorted({key.backend: None for key in self.times}, key=lambda name: order.get(name, len(order)))
         return palette.styles((name, self.libraries[name]) for name in names if name in self.libraries)
@@ -185,7 +185,7 @@ def shapes_in(series: Iterable[Series]) -> list[Shape]:
 
 
 def extremes(series: Iterable[Series], shape: Shape) -> tuple[Series, Series] | None:
-    """The lines with the least and the greatest value at a shape, of latency where there is any; None without a value."""
+    """The lines with the least and the greatest value at a shape, of latency if there is any; None without one."""
     there = [line for line in series if shape in line.points]
     latency = [line for line in there if not line.thin]
     values = sorted(latency or there, key=lambda line: line.points[shape].value)

@@ -69,7 +69,7 @@ def tidy(panel: Panel) -> list[dict[str, Any]]:
 
 
 def style_scales(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
-    """The encodings that tell lines apart, with one legend if they are ``named``: it is ordered as the lines end."""
+    """The encodings that tell lines apart; if they are ``named``, with a legend in the order in which lines end."""
     import altair as alt
 
     ordered = sorted(series, key=lambda line: (line.thin, -list(line.points.values())[-1].value))
@@ -112,8 +112,8 @@ def picked_in_legend(name: str) -> tuple[alt.Parameter, Any]:
 
 def _row(panel: Panel, line: Series, shape: Shape) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "backend": words.line(line.backend), "name": line.name, "label": line.label, "shape": shape.title, "size": shape.n,
-        "value": None, "thin": line.thin or line.floor,
+        "backend": words.line(line.backend), "name": line.name, "label": line.label, "thin": line.thin or line.floor,
+        "shape": shape.title, "size": shape.n, "value": None,
     }  # fmt: skip
     if point := line.points.get(shape):
         row |= {"value": rounded(point.value), "said": panel.say(point)}
@@ -158,8 +158,9 @@ def _by_backend(panel: Panel, shape: Shape) -> alt.LayerChart:
     points = [point for line in panel.series for point in line.points.values()]
     order = sorted(panel.series, key=lambda line: line.points[shape].value, reverse=panel.labels != "time")
     along: Mapping[str, Any] = {
-        "scale": value_scale(points), "axis": value_axis(points, panel.labels, title=f"{panel.unit}, {shape.full_title}", grid=True),
-    }  # fmt: skip  # noqa: E501
+        "scale": value_scale(points),
+        "axis": value_axis(points, panel.labels, title=f"{panel.unit}, {shape.full_title}", grid=True),
+    }
     styles = style_scales(panel.series, named=False)
     base = alt.Chart().encode(
         y=alt.Y("label:N", sort=[line.label for line in order], title=None, axis=alt.Axis(labelColor=palette.INK)),

@@ -37,7 +37,8 @@ class Picture:
     """A chart of one run, as it is shown everywhere.
 
     ``finding`` is the text alternative: it states what the chart shows, not what it is. ``columns`` and ``rows`` are
-    its data as a table, in words. ``remarks`` say what the chart itself cannot show. ``switched`` says that its values can also be drawn along a linear axis. All text is on one line, and comes unescaped.
+    its data as a table, in words. ``remarks`` say what the chart itself cannot show. ``switched`` says that its values
+    can also be drawn along a linear axis. All text is on one line, and not escaped.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Picture:
     switched: bool = False
 
 
-class NothingToShow(UsageError):
+class NoDataError(UsageError):
     """The run has no data for this chart; the message says which is missing, and what measures it."""
 
 
@@ -63,7 +64,7 @@ class ChartKind:
         name: The chart's name for ``Run.figure``, its file and its place in the page: lower-case letters.
         place: Where it stands among the others, ascending.
         title: What the chart is called where there is nothing to show.
-        make: Draws it; raises :class:`NothingToShow` where the run has no data for it.
+        make: Draws it; raises :class:`NoDataError` where the run has no data for it.
     """
 
     name: str
@@ -93,14 +94,14 @@ def picture(result: Result, name: str) -> Picture:
     return _made(chart_kinds()[name], RunData(result))
 
 
-def pictures(result: Result) -> dict[str, Picture | NothingToShow]:
+def pictures(result: Result) -> dict[str, Picture | NoDataError]:
     """All charts of a run by name, or why there is nothing to show in one."""
     data = RunData(result)
-    drawn: dict[str, Picture | NothingToShow] = {}
+    drawn: dict[str, Picture | NoDataError] = {}
     for name, kind in chart_kinds().items():
         try:
             drawn[name] = _made(kind, data)
-        except NothingToShow as reason:
+        except NoDataError as reason:
             drawn[name] = reason
     return drawn
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import altair as alt
 
 _PNG_SCALE = 2
+# Characters that JavaScript holds as two units.
+_TWO_UNITS = re.compile("[\U00010000-\U0010ffff]")
 
 
 def specification(chart: alt.TopLevelMixin) -> str:
@@ -23,6 +26,8 @@ def svg(specification: str) -> str:
     """A chart as SVG, in which text stays text."""
     import vl_convert
 
+    # Where Vega cuts a text that is too long it would cut these in halves, which vl-convert takes for no text.
+    specification = _TWO_UNITS.sub("\N{REPLACEMENT CHARACTER}", specification)
     # Nothing is read from anywhere: a chart's data are in it.
     return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gemmscope.report import palette
-from gemmscope.report.charts.picture import NothingToShow, chart_kinds, pictures
+from gemmscope.report.charts.picture import NoDataError, chart_kinds, pictures
 from gemmscope.report.charts.render import specification, svg
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def figures_of(result: Result, keys: Mapping[str, Key]) -> Figures:
     """The figures of a run; ``keys`` are of all backends in them."""
     figures = [
         Figure(name, chart_kinds()[name].title, reason=_sentence(str(drawn)))
-        if isinstance(drawn, NothingToShow)
+        if isinstance(drawn, NoDataError)
         else _figure(drawn)
         for name, drawn in pictures(result).items()
     ]

@@ -33,8 +33,8 @@ def page(result: Result, script: ChartScript | None = None) -> str:
         script: Draws the charts; it is made here unless someone has begun to make it.
     """
     if script is None:
-        with ChartScript() as script:
-            return page(result, script)
+        with ChartScript() as made_here:
+            return page(result, made_here)
     keys = keys_of(result)
     shapes = shapes_of(result)
     figures = figures_of(result, keys)

@@ -10,7 +10,7 @@ from gemmscope.report import palette
 from gemmscope.report.charts import lines
 from gemmscope.report.charts.lines import rounded
 from gemmscope.report.charts.parts import calls_of, depth
-from gemmscope.report.charts.picture import ChartKind, NothingToShow, Picture, Remark
+from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture, Remark
 from gemmscope.report.charts.theme import finished
 from gemmscope.report.charts.told import found
 
@@ -32,14 +32,18 @@ _REMARKS = 340
 def _make(data: RunData) -> Picture:
     calls = calls_of(data.result)
     if not calls:
-        raise NothingToShow("this run has no parts of calls: gemmscope run measures them beside the kernels")
+        raise NoDataError("this run has no parts of calls: gemmscope run measures them beside the kernels")
     finding = found(data.result, ("overhead",), _finding(calls))
     rows = {_DATA: [row for call in calls for row in _rows(call)]}
     return Picture(
         name="parts", title=TITLE, note=_NOTE, finding=finding,
         chart=finished(_chart(calls), TITLE, (data.machine, _NOTE), finding, rows),
         columns=("call", "shape", "time", "parts"),
-        rows=[(call.label, stack.shape.title, words.duration(stack.whole), _parts(stack)) for call in calls for stack in call.stacks],
+        rows=[
+            (call.label, stack.shape.title, words.duration(stack.whole), _parts(stack))
+            for call in calls
+            for stack in call.stacks
+        ],
         remarks=[_remark(call) for call in calls],
     )  # fmt: skip
 

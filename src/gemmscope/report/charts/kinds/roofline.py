@@ -8,7 +8,7 @@ from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
 from gemmscope.report.charts.lines import rounded
-from gemmscope.report.charts.picture import ChartKind, NothingToShow, Picture
+from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 from gemmscope.report.charts.roofline import name_of, roofline_of
 from gemmscope.report.charts.scales import round_ticks
 from gemmscope.report.charts.theme import LABELS, WIDTH, finished
@@ -27,7 +27,7 @@ _UNITS = ("arithmetic intensity, FLOP/byte", "GFLOP/s")
 def _make(data: RunData) -> Picture:
     roofline = roofline_of(data)
     if roofline is None:
-        raise NothingToShow("this run has no ceilings to draw a roofline with, or nothing measured under them")
+        raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
     finding = found(data.result, ("ceilings",), _finding(roofline))
     return Picture(
         name="roofline", title=TITLE, note=roofline.note, finding=finding,

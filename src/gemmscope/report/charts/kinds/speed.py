@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.records import words
 from gemmscope.report.charts import lines
 from gemmscope.report.charts.data import NOTHING_MEASURED, extremes, shapes_in
-from gemmscope.report.charts.picture import ChartKind, NothingToShow, Picture
+from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 from gemmscope.report.charts.theme import finished
-from gemmscope.report.charts.told import found, say_rate, say_time, how_to_read
+from gemmscope.report.charts.told import found, how_to_read, say_rate, say_time
 
 if TYPE_CHECKING:
     from gemmscope.report.charts.data import RunData
@@ -21,7 +20,7 @@ def _make(data: RunData) -> Picture:
     import altair as alt
 
     if not data.lines:
-        raise NothingToShow(NOTHING_MEASURED)
+        raise NoDataError(NOTHING_MEASURED)
     panels = [
         lines.Panel("time", "Time: lower is better", "time of one call", "time", [*data.lines, *data.floors], say_time)
     ]
@@ -54,12 +53,12 @@ def _finding(data: RunData) -> str:
 
 
 def _rows(data: RunData) -> list[tuple[str, ...]]:
-    rates = {line.label: line.points for line in data.rates}
+    rates = {(line.label, shape): say_rate(point) for line in data.rates for shape, point in line.points.items()}
     return [
-        (line.label, shape.title, say_time(point), say_rate(rates[line.label][shape]) if shape in rates.get(line.label, {}) else "")
+        (line.label, shape.title, say_time(point), rates.get((line.label, shape), ""))
         for line in [*data.lines, *data.floors]
         for shape, point in line.points.items()
-    ]  # fmt: skip
+    ]
 
 
 CHART = ChartKind("speed", 1, TITLE, _make)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemmscope.records import words
 from gemmscope.report.charts import lines
 from gemmscope.report.charts.data import NOTHING_MEASURED, extremes, shapes_in
-from gemmscope.report.charts.picture import ChartKind, NothingToShow, Picture
+from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 from gemmscope.report.charts.theme import finished
 from gemmscope.report.charts.told import found, how_to_read, say_speedup
 
@@ -19,7 +19,7 @@ TITLE = "Speed-up in float32 matrix multiplication"
 
 def _make(data: RunData) -> Picture:
     if not data.speedups:
-        raise NothingToShow(_why_not(data))
+        raise NoDataError(_why_not(data))
     title = f"Speed-up over {data.baseline} in float32 matrix multiplication"
     note, finding = how_to_read(data.speedups), _finding(data)
     panel = lines.Panel(
@@ -43,7 +43,7 @@ def _make(data: RunData) -> Picture:
 
 
 def _finding(data: RunData) -> str:
-    others = [line for line in data.speedups if words.line(line.backend) != data.baseline]
+    others = [line for line in data.speedups if words.line(line.backend) != data.baseline] or data.speedups
     last = shapes_in(others)[-1]
     ends = extremes(others, last)
     assert ends is not None  # noqa: S101  (the last shape is one of a line)
