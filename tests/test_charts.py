@@ -234,6 +234,12 @@ class TestFiles:
         assert "</script" not in text
         assert len(text) < 1_000_000
 
+    def test_where_no_process_can_be_started_the_script_is_made_here(self, monkeypatch):
+        monkeypatch.setattr("gemmscope.report.charts.script._made", [])
+        monkeypatch.setattr("sys.executable", "/nowhere/python")
+        with ChartScript() as script:
+            assert "vegaEmbed" in script.text()
+
     def test_without_a_helper_the_script_is_made_here(self, monkeypatch):
         monkeypatch.setattr("gemmscope.report.charts.script._made", [])
         monkeypatch.setattr("gemmscope.report.charts.script._PROGRAM", "raise SystemExit(3)")

@@ -155,7 +155,7 @@ class TestText:
             )
         )  # fmt: skip
         assert "<script>alert" not in html
-        assert re.findall("<img [^>]*src=x", html) == []
+        assert "<img src=x" not in html
         specifications = html.count('<script type="application/json"')
         assert html.count("<script>") == 2
         assert html.count("</script>") == html.count("<script") == 2 + specifications

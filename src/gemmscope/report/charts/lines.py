@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The backends that a reader has hidden: the page's script fills it.
 HIDDEN = "hidden"
 _SHOWN = f"indexof({HIDDEN}, datum.backend) < 0"
-_BAND = 0.13
+_BAND = 0.08
 _FADED = 0.12
 # A name of the legend is so high.
 _NAME = 18

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -25,11 +26,13 @@ class ChartScript:
 
     def __enter__(self) -> Self:
         if not _made:
-            # In a session of its own: Ctrl-C is for the run, which has what it needs and goes on to its end.
-            self._helper = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+            # In a session of its own: Ctrl-C is for the run, which has what it needs and goes on to its end. Where no
+            # process can be started, the script is made in this one.
+            with contextlib.suppress(OSError):
+                self._helper = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _PROGRAM], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
         return self
 
     def __exit__(
