@@ -17,7 +17,12 @@
     spec.params.find((param) => param.name === "hidden").value = hidden();
     if ("switched" in figure.dataset && scale() === "linear") makeLinear(spec);
     const narrow = figure.clientWidth < NARROW;
-    if (narrow) spec.config.legend = { ...spec.config.legend, orient: "bottom", columns: 2, labelLimit: 130, offset: 12 };
+    if (narrow) {
+      // Names that would be cut to the same beginning have a line each.
+      const long = Object.values(spec.datasets).flat().some((row) => row.name?.length > 20);
+      const room = long ? { columns: 1, labelLimit: 300 } : { columns: 2, labelLimit: 130 };
+      spec.config.legend = { ...spec.config.legend, ...room, orient: "bottom", offset: 12 };
+    }
     for (const view of spec.vconcat ?? [spec.spec ?? spec]) {
       view.width = width;
       if (narrow) view.layer = view.layer.filter((layer) => layer.name !== "beside");
