@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -325,7 +326,7 @@ def test_the_scheme_is_followed_while_the_page_is_open(show):
     assert names.get_attribute("fill") == palette.GREY
     opened.emulate_media(color_scheme="dark")
     dark = palette.on_dark([])[palette.GREY]
-    opened.wait_for_function(f"document.querySelector('#speed .plot text[fill=\"{dark}\"]')")
+    opened.locator(f"#speed .plot text[fill='{dark}']").first.wait_for()
 
 
 @pytest.mark.parametrize("result", UNUSUAL.values(), ids=UNUSUAL)
@@ -415,11 +416,16 @@ def test_lines_are_hidden_and_shown_by_backend_and_by_library(show):
 
 
 def wait_for_lines(opened, wanted):
-    for _ in range(50):
-        if lines(opened) == wanted:
-            break
-        opened.wait_for_timeout(50)
+    until(lambda: lines(opened), wanted)
     assert lines(opened) == wanted
+
+
+def until(seen, wanted):
+    """Waits until something is seen. Playwright's own wait evaluates text, which the page forbids."""
+    end = time.monotonic() + 10
+    while seen() != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    return seen() == wanted
 
 
 def test_a_line_is_singled_out_by_the_legend(show):
@@ -429,9 +435,9 @@ def test_a_line_is_singled_out_by_the_legend(show):
     name = chart(opened, "speedup").locator("text", has_text=re.compile("^mlx-cpu$")).first
     name.scroll_into_view_if_needed()
     name.click()
-    opened.wait_for_function(f"{faded} === 6")  # mlx-cpu:tf32 and the baseline, at three sizes
+    assert until(lambda: opened.evaluate(faded), 6)  # mlx-cpu:tf32 and the baseline, at three sizes
     name.click(modifiers=["Shift"])
-    opened.wait_for_function(f"{faded} === 0")
+    assert until(lambda: opened.evaluate(faded), 0)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
