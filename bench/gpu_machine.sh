@@ -37,7 +37,7 @@ environment() {
   cmake --version | head -n 1
   c++ --version | head -n 1
   python3 -m pip list 2>/dev/null |
-    grep -iE '^(click|cmake|hypothesis|jsonschema|matplotlib|mlx|msgspec|nanobind|ninja|numpy|nvidia|psutil|pytest|rich|scikit|scipy|torch|triton)'
+    grep -iE '^(altair|click|cmake|hypothesis|jsonschema|mlx|msgspec|nanobind|ninja|numpy|nvidia|psutil|pytest|rich|scikit|scipy|torch|triton|vl-convert)'
   python3 -c 'import mlx.core as mx; print("mlx", mx.__version__, mx.default_device(), mx.device_info(mx.gpu))'
   python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda, torch.cuda.get_device_name())'
 }

@@ -185,8 +185,8 @@ class TestPages:
     def test_a_table_and_a_figure_of_a_result(self, result):
         assert "numpy-cpu" in result.table()
         assert "\x1b" not in result.table()
-        drawn = result.figure("speedup")
-        assert drawn.axes
+        shown = result.figure("speedup")._repr_mimebundle_()
+        assert "speed-up over numpy-cpu" in str(shown)
 
     def test_a_result_needs_no_framework_to_be_looked_at(self, folder):
         code = (

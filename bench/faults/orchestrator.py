@@ -60,9 +60,9 @@ def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int,
     result = resume(folder, out, before)
     finished = {event.set for event in events_in(out) if isinstance(event, SetFinished)}
     # A machine that is slow for its budget measures two, and says so.
-    require(len(finished) >= 2, f"only {len(finished)} set was finished")  # noqa: PLR2004  (see above)
+    require(len(finished) >= 2, f"only {len(finished)} set was finished")
     require({(cell.backend, cell.m, cell.mode) for cell in result.cells}
-            == {("numpy-cpu", 16, "latency"), ("cblas", 16, "latency")}, "not the cells of a run in one piece")  # fmt: skip  # noqa: E501
+            == {("numpy-cpu", 16, "latency"), ("cblas", 16, "latency")}, "not the cells of a run in one piece")  # fmt: skip
     return killed, result
 
 

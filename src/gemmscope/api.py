@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    import altair as alt
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from gemmscope.analysis.runs.model import Fleet, RunsComparison
     from gemmscope.records.events import Observer
-    from gemmscope.report.figures import Kind
     from gemmscope.workload.shapes import Shape
 
 
@@ -37,15 +36,18 @@ class Run(Result, frozen=True, kw_only=True):
 
         return table(self)
 
-    def figure(self, kind: Kind = "speed") -> Figure:
-        """A picture of the run, which a notebook shows.
+    def figure(self, name: str = "speed") -> alt.TopLevelMixin:
+        """A chart of the run, which a notebook shows and ``.save(file)`` writes: an Altair chart.
+
+        Args:
+            name: ``"speed"``, ``"speedup"``, ``"parts"`` or ``"roofline"``.
 
         Raises:
-            UsageError: If the run has no parts or no ceilings to draw.
+            UsageError: If there is no chart of that name, or the run has no data for it; the message says which.
         """
-        from gemmscope.report.figures import figure
+        from gemmscope.report.charts import picture
 
-        return figure(self, kind)
+        return picture(self, name).chart
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for every cell, with the columns of ``gemmscope report --csv``.

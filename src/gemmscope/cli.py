@@ -72,11 +72,11 @@ def main() -> None:
 
 @main.command()
 @click.option("--sizes", metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
-@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip  # noqa: E501
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
 @click.option(
     "--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]"
 )
-@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip  # noqa: E501
+@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option(
     "--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape."
@@ -84,7 +84,7 @@ def main() -> None:
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
 @click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
-@click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip  # noqa: E501
+@click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=2**63 - 1),
@@ -92,8 +92,8 @@ def main() -> None:
     show_default=True,
     help="Of operands and of the order.",
 )
-@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip  # noqa: E501
-@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip  # noqa: E501
+@click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
+@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(
     sizes: str | None,
@@ -156,7 +156,7 @@ def run(
 
 
 @main.command()
-@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip  # noqa: E501
+@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
 def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     r"""List the backends: what each one times, its options, and whether it can run here.
@@ -211,9 +211,9 @@ def shapes(as_json: bool) -> None:
 @click.option(
     "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write the page: one file that needs no other."
 )
-@click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip  # noqa: E501
-@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip  # noqa: E501
-@click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip  # noqa: E501
+@click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
+@click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def report(
     results: str,
@@ -262,10 +262,10 @@ def report(
         from pathlib import Path
 
         from gemmscope.files import writing
-        from gemmscope.report.figures import draw
+        from gemmscope.report.charts import write_figures
 
         with writing(Path(figures)):
-            drawn = draw(result, Path(figures))
+            drawn = write_figures(result, Path(figures))
         for path in drawn:
             _tell(f"Drawn: {path}")
 
@@ -329,11 +329,11 @@ def blas_shim() -> None:
 
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip  # noqa: E501
+@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
 @click.option("--margin", type=_Percent(), default=0.02, help="Smallest difference worth naming.  [default: 2%]")
-@click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip  # noqa: E501
-@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip  # noqa: E501
-@click.option("--figure", type=click.Path(dir_okay=False), metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip  # noqa: E501
+@click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
+@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
+@click.option("--figure", type=click.Path(dir_okay=False), metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
 def compare(
     results: tuple[str, ...],
@@ -375,7 +375,7 @@ def compare(
     if figure is not None:
         if not isinstance(found, Fleet):
             raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
-        from gemmscope.report.fleet import draw_fleet
+        from gemmscope.report.charts.fleet import draw_fleet
 
         draw_fleet(found, Path(figure))
         _tell(f"Drawn: {figure}")

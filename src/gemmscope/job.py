@@ -30,7 +30,8 @@ from gemmscope.measure.session import Session
 from gemmscope.measure.settings import check_memory
 from gemmscope.records.events import RunStarted, Warned
 from gemmscope.records.model import REFERENCE, SCHEMA, BackendRecord
-from gemmscope.report.figures import draw
+from gemmscope.report.charts import write_figures
+from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import write_page
 from gemmscope.signals import Interruption
 from gemmscope.storage.journal import JOURNAL, Journal, holds_run, read_journal
@@ -140,16 +141,17 @@ class Job:
                 # It came before the first set, or after the last: what was measured is written all the same.
                 if not events:
                     raise
-            result = assemble(events)
-            save(result, self.folder / RESULTS)
-            with writing(self.folder / FIGURES):
-                draw(result, self.folder / FIGURES)
-            write_page(result, self.folder / PAGE)
+            with ChartScript() as script:
+                result = assemble(events)
+                save(result, self.folder / RESULTS)
+                with writing(self.folder / FIGURES):
+                    write_figures(result, self.folder / FIGURES)
+                write_page(result, self.folder / PAGE, script)
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
         start = self.earlier[0] if self.earlier else self._start()
-        assert isinstance(start, RunStarted)  # noqa: S101  (a resumed job was checked for it)
+        assert isinstance(start, RunStarted)
         if not self.earlier:
             observe(start)
         else:

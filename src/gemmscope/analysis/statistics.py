@@ -37,7 +37,7 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple
     if not values:
         raise ValueError("an interval needs at least one value")
     mean = math.fsum(values) / len(values)
-    if len(values) < 2:  # noqa: PLR2004  (one value has no spread)
+    if len(values) < 2:
         return mean, None, None
     # Imported where it is needed: scipy.special takes a third of a second.
     from scipy.special import stdtrit
@@ -154,7 +154,7 @@ def verdict_probability(log_ratios: Sequence[float], margin: float) -> float:
         log_ratios: The logarithm of the ratio in each set.
         margin: The smallest relative difference worth naming.
     """
-    if len(log_ratios) < 2:  # noqa: PLR2004  (one process proves nothing)
+    if len(log_ratios) < 2:
         return 1.0
     mean = math.fsum(log_ratios) / len(log_ratios)
     error = statistics.stdev(log_ratios) / math.sqrt(len(log_ratios))
@@ -231,7 +231,7 @@ def spread_within(samples: Sequence[Sample]) -> float | None:
 
 def spread_between(medians: Mapping[int, float]) -> float | None:
     """The relative standard deviation of the sets' medians: what a fresh process changes."""
-    if len(medians) < 2:  # noqa: PLR2004  (one process differs from none)
+    if len(medians) < 2:
         return None
     return statistics.stdev(math.log(value) for value in medians.values())
 

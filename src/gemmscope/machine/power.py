@@ -24,7 +24,7 @@ def source() -> Literal["battery", "mains"] | None:
     """
     try:
         battery = psutil.sensors_battery()
-    except Exception:  # noqa: BLE001  (AttributeError, OSError, ValueError, NotImplementedError, ...)
+    except Exception:
         return None
     if battery is None or battery.power_plugged is None:
         return None

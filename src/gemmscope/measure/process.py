@@ -125,7 +125,7 @@ class WorkerProcess:
             for descriptor in inherited[:3]:
                 os.close(descriptor)
         self.pid = self._process.pid
-        assert self._process.stderr is not None  # noqa: S101  (PIPE was asked for)
+        assert self._process.stderr is not None
         self._errors = self._process.stderr.fileno()
         for descriptor in (self._requests, self._replies, self._errors):
             os.set_blocking(descriptor, False)
@@ -247,7 +247,7 @@ def open_standard_descriptors() -> None:
     """Fills descriptors 0 to 2 where the caller closed them, as daemons do: ours would land there, and be replaced."""
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:  # noqa: PLR2004  (standard error)
+        if descriptor > 2:
             os.close(descriptor)
             return
 

@@ -4,8 +4,6 @@ A role says which GEMM a worker multiplies, under which key its samples are reco
 cell or the worker is lost.
 """
 
-# ruff: noqa: ARG002  (the reference workload needs only some of the arguments that a role is given)
-
 from __future__ import annotations
 
 import abc

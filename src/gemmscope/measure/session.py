@@ -135,5 +135,5 @@ class Session:
 
     def _open_cells(self) -> OpenCells:
         """What is open according to the judge, without what cannot be measured any more."""
-        assert self._judge is not None  # noqa: S101  (asked only then)
+        assert self._judge is not None
         return {shape: names - self._knowledge.absent for shape, names in self._judge().items()}

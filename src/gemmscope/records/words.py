@@ -69,7 +69,7 @@ def speedup(value: float) -> str:
     """How many times as fast, with the sign for it: 3.2, 83 or 0.52; hundredths from 1 to 2, where they matter."""
     if not math.isfinite(value):
         return UNKNOWN
-    digits = _DIGITS if 0.995 <= value < 1.995 else 2  # noqa: PLR2004  (rounds to 1 and to 2)
+    digits = _DIGITS if 0.995 <= value < 1.995 else 2
     return f"{_significant(value, digits)}{TIMES}"
 
 
@@ -86,7 +86,7 @@ def rate_number(gflops: float) -> str:
     """A rate for a column of GFLOP/s: two digits below 10, three up to 1000, whole numbers above."""
     if not math.isfinite(gflops):
         return UNKNOWN
-    return _significant(gflops, 2 if gflops < 9.95 else _DIGITS)  # noqa: PLR2004  (rounds to 10 from here on)
+    return _significant(gflops, 2 if gflops < 9.95 else _DIGITS)
 
 
 def bandwidth(bytes_per_second: float) -> str:
@@ -106,7 +106,7 @@ def percent(share: float, *, signed: bool = False) -> str:
     if not math.isfinite(share):
         return UNKNOWN
     value = 100 * share
-    decimals = 0 if abs(value) >= 9.95 or value == round(value) else 1  # noqa: PLR2004  (rounds to 10 from here on)
+    decimals = 0 if abs(value) >= 9.95 or value == round(value) else 1
     return f"{value:{'+' if signed else ''}.{decimals}f} %"
 
 

@@ -121,7 +121,7 @@ class LiveTable:
 
     # --- Events -------------------------------------------------------------------------------------------------------
 
-    def note(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
+    def note(self, event: Event) -> None:
         """Takes note of an event, without computing anything."""
         match event:
             case RunStarted():
@@ -305,16 +305,16 @@ def _half_width(medians: dict[int, float], running: int | None) -> str:
     if interval is None:
         return ""
     half = statistics.half_width(interval)
-    if half < 0.0005:  # noqa: PLR2004  (rounds to 0)
+    if half < 0.0005:
         return "±<0.1 %"
-    return f"±{words.percent(half)}" if half < 9.995 else "±>999 %"  # noqa: PLR2004  (rounds to 1000 %)
+    return f"±{words.percent(half)}" if half < 9.995 else "±>999 %"
 
 
 def _ratio(value: float) -> str:
     """A ratio in five characters."""
-    if value < 0.0095:  # noqa: PLR2004  (rounds to 0.01 from here on)
+    if value < 0.0095:
         return "<0.01"
-    return words.ratio_median(Interval(estimate=value)) if value < 99999.5 else f"{value:.0e}"  # noqa: PLR2004
+    return words.ratio_median(Interval(estimate=value)) if value < 99999.5 else f"{value:.0e}"
 
 
 def _one_line(text: str) -> Text:

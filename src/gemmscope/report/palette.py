@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What is no library's: text, what stands back, and the lines of a card.
-INK = "#1f2328"
-GREY = "#59636e"
-FAINT = "#8b949e"
-GRID = "#eaedf0"
-FRAME = "#d1d9e0"
-
-# Text in these colours is read on white, and lines on a dark page: WCAG 2.2, contrast (minimum).
-_READABLE = 4.5
-_WHITE = "#ffffff"
+# What is no library's: the page, text, what stands back, and the lines of a chart; and the same on a dark page.
+PAGE, INK, GREY, FAINT = "#ffffff", "#1f2328", "#59636e", "#8b949e"
+GRID, FRAME, UNKNOWN = "#eaedf0", "#d1d9e0", "#c9d1d9"
 _DARK_PAGE = "#10151c"
+_NEUTRAL_ON_DARK = {
+    PAGE: _DARK_PAGE, INK: "#e6ebf1", GREY: "#9aa6b3", FAINT: "#8c96a1", GRID: "#232c37", FRAME: "#303a46",
+    UNKNOWN: "#3d4855",
+}  # fmt: skip
+
+# Lines on a dark page: WCAG 2.2, contrast (minimum).
+_READABLE = 4.5
 
 _LIBRARIES = {
     "numpy": "#0072b2",
@@ -37,24 +37,34 @@ _LIBRARIES = {
 _OTHERS = ("#3d9bd4", "#000000", "#8a7f00", "#6a51a3")
 
 _SHADES = (0.0, 0.36, -0.3, 0.6)
-# Parts of a call, from the innermost: the darker the nearer to the arithmetic.
-_TINTS = (0.18, -0.28, -0.56, -0.78)
-_DASHES: tuple[tuple[float, ...], ...] = ((), (6, 1.6), (8, 1.6, 1.6, 1.6), (3.2, 1.4), (8, 1.6, 1.6, 1.6, 1.6, 1.6))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# In pixels; no dashes is a solid line.
+_DASHES: tuple[tuple[float, ...], ...] = ((), (10, 3), (12, 3, 3, 3), (5, 3), (12, 3, 3, 3, 3, 3))
+# By Vega's names.
+MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+
+# The parts of a call: what computes is blue, what is around it is warm, from the innermost outwards.
+_PARTS = {
+    "kernel": "#3b6d99",
+    "device": "#74a3c7",
+    "runtime": "#e0a21b",
+    "binding": "#d5703a",
+    "allocation": "#b8568f",
+    "launch": "#8a70b5",
+    "copies": "#5f9e86",
+}
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a backend's line is drawn. ``ink`` is the line's colour, dark enough for text; no dashes is a solid line.
+    """How a backend's line is drawn: ``dashes`` in pixels, none for a solid line; ``marker`` by Vega's name.
 
-    ``on_dark`` is the colour of line and text on a dark page.
+    ``on_dark`` is the colour on a dark page.
     """
 
     colour: str
-    ink: str
     dashes: tuple[float, ...]
     marker: str
-    on_dark: str = FAINT
+    on_dark: str
 
 
 def colour(library: str) -> str:
@@ -78,31 +88,26 @@ def styles(backends: Iterable[tuple[str, str]]) -> dict[str, Style]:
         shade = _shaded(hue, amount)
         chosen[name] = Style(
             colour=shade,
-            ink=readable(shade),
             dashes=_DASHES[position % len(_DASHES)],
-            marker=_MARKERS[position % len(_MARKERS)],
+            marker=MARKERS[position % len(MARKERS)],
             # What is darker on white is lighter on a dark page.
             on_dark=_readable_on_dark(_shaded(_readable_on_dark(hue), -amount)),
         )
     return chosen
 
 
-def tint(library: str, position: int) -> str:
-    """The colour of a part of a library's call, counted from the innermost: of the library's hue, lighter outwards."""
-    return _shaded(colour(library), _TINTS[min(position, len(_TINTS) - 1)])
+def part(name: str) -> str:
+    """The colour of a part of a call, the same in every call; grey for one that is not known."""
+    return _PARTS.get(name, UNKNOWN)
 
 
-def readable(colour: str) -> str:
-    """The colour, darkened until text in it can be read on white."""
-    darker = colour
-    for percent in range(0, 100, 5):
-        darker = _shaded(colour, percent / 100)
-        if contrast(darker) >= _READABLE:
-            break
-    return darker
+def on_dark(styles: Iterable[Style]) -> dict[str, str]:
+    """What stands in for each colour of a chart on a dark page."""
+    parts = {colour: _readable_on_dark(colour) for colour in _PARTS.values()}
+    return {**_NEUTRAL_ON_DARK, **parts, **{style.colour: style.on_dark for style in styles}}
 
 
-def contrast(colour: str, ground: str = _WHITE) -> float:
+def contrast(colour: str, ground: str = PAGE) -> float:
     """The contrast of a colour with what it stands on, white unless told, from 1 to 21, as WCAG 2.2 defines it."""
     low, high = sorted((_luminance(colour), _luminance(ground)))
     return (high + 0.05) / (low + 0.05)
@@ -110,12 +115,12 @@ def contrast(colour: str, ground: str = _WHITE) -> float:
 
 def _readable_on_dark(colour: str) -> str:
     lighter = (_shaded(colour, -percent / 100) for percent in range(0, 100, 5))
-    return next((shade for shade in lighter if contrast(shade, _DARK_PAGE) >= _READABLE), _WHITE)
+    return next((shade for shade in lighter if contrast(shade, _DARK_PAGE) >= _READABLE), PAGE)
 
 
 def _luminance(colour: str) -> float:
     red, green, blue = (
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4  # noqa: PLR2004  (the curve of sRGB)
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
         for value in (channel / 255 for channel in _channels(colour))
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -116,7 +116,7 @@ class Block(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> list[int]:
         """The rows of a product that are compared, spread evenly from the first to the last."""
-        if self.reference_rows < 2:  # noqa: PLR2004  (one row, or none: there is nothing to spread)
+        if self.reference_rows < 2:
             return list(range(self.reference_rows))
         last = self.shape.m - 1
         return [row * last // (self.reference_rows - 1) for row in range(self.reference_rows)]

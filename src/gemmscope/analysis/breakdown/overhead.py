@@ -79,9 +79,9 @@ def _share(call: Cell, kernel: Cell | None, seconds: Interval) -> Interval:
     outer = statistics.set_medians(call.samples)
     inner = statistics.set_medians(kernel.samples) if kernel is not None else {}
     ratios = [inner[set_] / outer[set_] for set_ in outer if set_ in inner]
-    if len(ratios) < 2:  # noqa: PLR2004  (one process says nothing about the next)
+    if len(ratios) < 2:
         whole = call.seconds.estimate if call.seconds is not None else 0.0
         return Interval(estimate=1 - seconds.estimate / whole if whole else 0.0)
     ratio = statistics.ratio_interval(ratios)
-    assert ratio.low is not None and ratio.high is not None  # noqa: S101, PT018  (two sets or more)
+    assert ratio.low is not None and ratio.high is not None
     return Interval(estimate=1 - ratio.estimate, low=1 - ratio.high, high=1 - ratio.low)

@@ -53,7 +53,7 @@ def unequal_threads(view: View) -> list[Finding]:
             for record in view.result.backends
             if record.device == "cpu" and record.multiplies and (cell := view.cell(record.name, shape)) and cell.threads
         ]
-        if len(cells) < 2:  # noqa: PLR2004  (one cell is equal to itself)
+        if len(cells) < 2:
             continue
         most = max(cell.threads or 0.0 for cell in cells)
         fewer = [cell for cell in cells if most > _AS_MANY_THREADS * (cell.threads or most)]

@@ -23,7 +23,7 @@ def compare_all(
     Raises:
         UsageError: If the runs cannot be compared; the message says why.
     """
-    if len(runs) < 2:  # noqa: PLR2004  (a run is compared with another)
+    if len(runs) < 2:
         raise UsageError("compare takes two results files or more, the earlier first")
     for name, share in (("margin", margin), ("fail_slower_than", fail_slower_than or 0.0)):
         if not 0 <= share < float("inf"):

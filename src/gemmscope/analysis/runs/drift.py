@@ -32,7 +32,7 @@ def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
     if not before or not after:
         raise ValueError("a change needs at least one set in each run")
     mean = statistics.fmean(after) - statistics.fmean(before)
-    if min(len(before), len(after)) < 2:  # noqa: PLR2004  (one value has no spread)
+    if min(len(before), len(after)) < 2:
         return Estimate(mean, math.inf, 0)
     parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
     squared = math.fsum(part for part, _ in parts)

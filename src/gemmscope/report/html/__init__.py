@@ -1,6 +1,6 @@
 """A run as one page: a file that needs no network, no server and no other file.
 
-The modules here settle what stands on the page, in words and in pixels; ``templates`` holds how it looks.
+The modules here settle what stands on the page, in words; ``templates`` holds how it looks.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.records.model import Result
+    from gemmscope.report.charts.script import ChartScript
 
 __all__ = ["page", "write_page"]
 
 
-def write_page(result: Result, path: Path) -> None:
+def write_page(result: Result, path: Path, script: ChartScript | None = None) -> None:
     """Writes a run's page. Whoever reads it sees the old one or the new one, and never a half of it.
+
+    ``script`` is what draws the charts, where someone has begun to make it.
 
     Raises:
         UsageError: If it cannot be written.
     """
-    write_whole(path, page(result).encode)
+    write_whole(path, page(result, script).encode)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from gemmscope.records.model import Finding
-    from gemmscope.report.figures.stacks import Call
+    from gemmscope.report.charts.picture import Remark
     from gemmscope.report.model import Report
 
 # The chart in which a rule's figures can be seen; the tables alone where it is none of these.
@@ -54,17 +54,17 @@ def table_id(shape: object) -> str:
 
 
 def call_id(number: int) -> str:
-    """The ``id`` of the bars of a call, counted from 0."""
+    """The ``id`` of what is said of a call, counted from 0."""
     return f"call-{number}"
 
 
-def answer(report: Report, charts: Container[str], calls: Sequence[Call]) -> dict[str, list[Said]]:
+def answer(report: Report, charts: Container[str], calls: Sequence[Remark]) -> dict[str, list[Said]]:
     """The findings under their headings; without any, the ranking of each shape.
 
     Args:
         report: The run; each of its shapes has a table.
         charts: The kinds of charts that the page has.
-        calls: Those whose parts it shows.
+        calls: What is said of the calls whose parts it shows.
     """
     result = report.result
     tables = {str(shape.shape) for shape in report.shapes}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmscope.report import palette
-from gemmscope.report.figures.series import multiplying, speed, styles_of
+from gemmscope.report.charts.data import RunData
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """A backend in the key. Its ``number`` names its lines in the page's style sheet and script."""
+    """A backend in the key. Its ``number`` names its colours in the page's style sheet."""
 
     number: int
     backend: str
@@ -27,18 +26,15 @@ class Key:
     @property
     def dashes(self) -> str:
         """The dashes of its line, as SVG writes them; a solid line has none."""
-        return " ".join(f"{2 * length:g}" for length in self.style.dashes)
+        return " ".join(f"{length:g}" for length in self.style.dashes)
 
 
 def keys_of(result: Result) -> dict[str, Key]:
-    """A key for every backend that is drawn, in the order of the run."""
-    libraries = multiplying(result)
-    drawn: dict[str, Style] = dict(styles_of(result))
-    for panel in speed(result):
-        for line in panel.series:
-            drawn.setdefault(line.backend, line.style)
+    """A key for every backend that is drawn, in the order of the run, and then for the harness's floor."""
+    data = RunData(result)
+    drawn = {**data.styles, **{line.backend: line.style for line in data.floors}}
     return {
-        name: Key(number, name, libraries.get(name, "harness"), style)
+        name: Key(number, name, data.libraries.get(name, "harness"), style)
         for number, (name, style) in enumerate(drawn.items())
     }
 
@@ -58,8 +54,7 @@ def colours(keys: Iterable[Key]) -> str:
     """
     light, dark = [], []
     for key in keys:
-        light.append(f".k{key.number}{{--line:{key.style.colour};--ink:{key.style.ink}}}")
-        on_dark = palette.FAINT if key.library == "harness" else key.style.on_dark
-        dark.append(f".k{key.number}{{--line:{on_dark};--ink:{on_dark}}}")
+        light.append(f".k{key.number}{{--line:{key.style.colour}}}")
+        dark.append(f".k{key.number}{{--line:{key.style.on_dark}}}")
     # On paper the page is light.
     return "\n".join([*light, "@media screen and (prefers-color-scheme:dark){", *dark, "}"])

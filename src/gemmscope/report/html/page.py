@@ -6,66 +6,47 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from gemmscope.report.figures import roof, series, stacks
+from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import facts
-from gemmscope.report.html.chart import chart_of, told_rate, told_speedup, told_time
 from gemmscope.report.html.environment import environment, source
 from gemmscope.report.html.evidence import answer
+from gemmscope.report.html.figures import figures_of
 from gemmscope.report.html.keys import by_library, colours, keys_of
-from gemmscope.report.html.roofchart import roofline_chart
-from gemmscope.report.html.tables import call_tables
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from gemmscope.records.model import Result
-    from gemmscope.report.figures.series import Panel, Point
-    from gemmscope.report.html.axes import Kind
-    from gemmscope.report.html.chart import Chart, Width
-    from gemmscope.report.html.keys import Key
-
-_WIDTHS: tuple[Width, ...] = ("wide", "narrow")
-_KINDS: tuple[Kind, ...] = ("log", "linear")
-_NOTHING = "Nothing was measured: the tables say why."
 
 
-def page(result: Result) -> str:
-    """The page as HTML. All that comes from the result is escaped, and made one line; its samples are left out."""
+def page(result: Result, script: ChartScript | None = None) -> str:
+    """The page as HTML. All that comes from the result is escaped, and made one line; its samples are left out.
+
+    Args:
+        result: The run.
+        script: Draws the charts; it is made here unless someone has begun to make it.
+    """
+    if script is None:
+        with ChartScript() as made_here:
+            return page(result, made_here)
     report = Report(result)
     keys = keys_of(result)
-    speed, speedup = series.speed(result), series.speedup(result)
-    calls = stacks.calls_of(result)
-    roofline = roof.roofline_of(result)
-    charts = ["speed", "speedup", *(["parts"] if calls else []), *(["roofline"] if roofline else [])]
+    figures = figures_of(result, keys)
     templates = environment()
     style = source(templates, "page.css") + colours(keys.values())
-    script = source(templates, "page.js")
+    scripts = [script.text(), source(templates, "page.js")] if figures.drawn else []
     return templates.get_template("page.html").render(
         result=result,
         style=_trusted(style),
-        script=_trusted(script),
-        policy=(
-            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+        scripts=[_trusted(text) for text in scripts],
+        policy=_policy(style, scripts),
         report=report,
         keys=keys,
-        answer=answer(report, charts, calls),
+        answer=answer(report, figures.names, figures.calls),
         libraries=by_library(keys.values()),
-        speed=_charts(speed, (told_time, told_rate), keys),
-        speed_title=series.SPEED_TITLE,
-        speed_note=series.reading_note(speed),
-        why_no_speed=_NOTHING,
-        speedup=_charts(speedup, (told_speedup,), keys),
-        speedup_title=series.speedup_title(result),
-        why_no_speedup=series.why_no_speedup(result) if speed[0].series else _NOTHING,
-        calls=call_tables(calls, result, keys),
-        parts_title=stacks.TITLE,
-        roofline=[roofline_chart(roofline, keys, width) for width in _WIDTHS] if roofline else [],
-        roofline_title=roof.TITLE,
-        roofline_note=roofline.note if roofline else "",
+        figures=figures,
         calls_title=breakdown.TITLE,
         calls_note=breakdown.NOTE,
         machine=facts.machine_table(result.machine),
@@ -77,21 +58,22 @@ def page(result: Result) -> str:
     )
 
 
-def _charts(
-    panels: Sequence[Panel], told: Sequence[Callable[[Point], str]], keys: Mapping[str, Key]
-) -> list[list[Chart]]:
-    """For each panel that has lines its charts, in both widths and with both kinds of axes."""
-    return [
-        [chart_of(panel, keys, says, width, kind) for kind in _KINDS for width in _WIDTHS]
-        for panel, says in zip(panels, told, strict=True)
-        if panel.series
-    ]
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """What the browser may load and run: this style sheet and these scripts alone, and pictures that are in the page.
+
+    Nothing is allowed to evaluate text as a program: Vega's expressions are interpreted.
+    """
+    allowed = " ".join(f"'{_hash(script)}'" for script in scripts) or "'none'"
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {allowed}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _trusted(text: str) -> Any:
     import markupsafe  # as in environment
 
-    return markupsafe.Markup(text)  # noqa: S704  (our own files, and colours of the palette)
+    return markupsafe.Markup(text)
 
 
 def _hash(text: str) -> str:

@@ -1,113 +1,131 @@
 "use strict";
 (() => {
-  const figures = document.getElementById("figures");
+  const NARROW = 620;
   const tip = document.getElementById("tip");
   const boxes = [...document.querySelectorAll("[data-shows]")];
+  const figures = [...document.querySelectorAll("[data-chart]")];
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const onDark = JSON.parse(document.getElementById("on-dark").textContent);
+  const views = new Map();
+
+  // The charts: each is declared once, and fitted here to the room, the colour scheme and the scale that was chosen.
+  function specificationOf(figure, width) {
+    const text = figure.querySelector(".specification").textContent;
+    const spec = JSON.parse(text, (key, value) => (dark.matches && typeof value === "string" && onDark[value]) || value);
+    delete spec.title;
+    Object.assign(spec, { background: null, padding: 0 });
+    spec.params.find((param) => param.name === "hidden").value = hidden();
+    if ("switched" in figure.dataset && scale() === "linear") makeLinear(spec);
+    const narrow = figure.clientWidth < NARROW;
+    if (narrow) {
+      // Names that would be cut to the same beginning have a line each.
+      const long = Object.values(spec.datasets).flat().some((row) => row.name?.length > 20);
+      const room = long ? { columns: 1, labelLimit: 300 } : { columns: 2, labelLimit: 130 };
+      spec.config.legend = { ...spec.config.legend, ...room, orient: "bottom", offset: 12 };
+    }
+    for (const view of spec.vconcat ?? [spec.spec ?? spec]) {
+      view.width = width;
+      if (narrow) view.layer = view.layer.filter((layer) => layer.name !== "beside");
+    }
+    return spec;
+  }
+  const scale = () => document.querySelector("[name=scale]:checked").value;
+  const hidden = () => boxes.filter((box) => !box.checked).map((box) => box.dataset.shows);
+
+  // Sizes stay logarithmic, to the base of two: they are asked for that way.
+  function makeLinear(part) {
+    if (part === null || typeof part !== "object") return;
+    if (part.scale?.type === "log" && !part.scale.base) {
+      part.scale = { ...part.scale, type: "linear", domain: [0, part.scale.domain[1]] };
+      if (part.axis) delete part.axis.values;
+    }
+    Object.entries(part).forEach(([key, value]) => key !== "datasets" && makeLinear(value));
+  }
+
+  async function draw(figure) {
+    const turn = (figure.turn = (figure.turn ?? 0) + 1);
+    const room = figure.clientWidth;
+    const plot = figure.querySelector(".plot");
+    // What stands beside the plot is measured, and the chart drawn again where it does not fit.
+    for (let beside = figure.beside ?? 90, tries = 0; tries < 3; tries += 1) {
+      const fresh = document.createElement("div");
+      const { view } = await vegaEmbed(fresh, specificationOf(figure, Math.max(120, room - beside)), {
+        mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: tell,
+      });
+      if (figure.turn !== turn) { view.finalize(); return; }
+      views.get(figure)?.finalize();
+      views.set(figure, view);
+      plot.replaceChildren(fresh);
+      figure.classList.add("live");
+      const over = fresh.querySelector("svg").getBoundingClientRect().width - room;
+      if (over <= 0 && over > -24) break;
+      beside += over + 4;
+      figure.beside = beside;
+    }
+  }
+  function drawAll(which = figures) {
+    // A chart that cannot be drawn leaves its picture standing.
+    return Promise.all(which.map((figure) => draw(figure).catch((error) => console.error(error))));
+  }
 
   // Lines that are shown or not, by backend and by library.
-  function show(box) {
-    for (const drawn of document.querySelectorAll(`[data-key="${box.dataset.shows}"]`)) {
-      drawn.classList.toggle("off", !box.checked);
-    }
-    const library = box.closest(".library");
+  function mark(library) {
     const mine = [...library.querySelectorAll("[data-shows]")];
     const all = library.querySelector("[data-library]");
-    all.checked = mine.some((other) => other.checked);
-    all.indeterminate = all.checked && !mine.every((other) => other.checked);
+    all.checked = mine.some((box) => box.checked);
+    all.indeterminate = all.checked && !mine.every((box) => box.checked);
   }
-  for (const box of boxes) box.addEventListener("change", () => show(box));
+  function show() {
+    document.querySelectorAll(".library").forEach(mark);
+    for (const view of views.values()) view.signal("hidden", hidden()).runAsync();
+  }
+  for (const box of boxes) box.addEventListener("change", show);
   for (const all of document.querySelectorAll("[data-library]")) {
     all.addEventListener("change", () => {
-      const shown = all.checked;
-      for (const box of all.closest(".library").querySelectorAll("[data-shows]")) {
-        box.checked = shown;
-        show(box);
-      }
+      for (const box of all.closest(".library").querySelectorAll("[data-shows]")) box.checked = all.checked;
+      show();
     });
   }
   for (const choice of document.querySelectorAll("[name=scale]")) {
-    choice.addEventListener("change", () => { figures.dataset.scale = choice.value; });
+    choice.addEventListener("change", () => drawAll(figures.filter((figure) => "switched" in figure.dataset)));
   }
-  // A browser may restore what was chosen before the page was loaded again.
-  for (const box of boxes) show(box);
-  const chosen = document.querySelector("[name=scale]:checked");
-  if (chosen) figures.dataset.scale = chosen.value;
+  dark.addEventListener("change", () => drawAll());
+  let width = innerWidth;
+  let waiting;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { for (const figure of figures) delete figure.beside; drawAll(); }, 150);
+  });
 
-  // The value at the pointer, or at the point that the arrow keys have reached.
-  let told = null;
-  function tell(dot) {
-    if (told) mark(false);
-    told = dot;
-    tip.classList.toggle("on", Boolean(dot));
-    if (!dot) return;
-    mark(true);
-    tip.textContent = dot.getAttribute("aria-label");
-    place();
+  // The values at the pointer. They are set as text: nothing in a name is markup.
+  function tell(_handler, event, _item, values) {
+    tip.classList.toggle("on", Boolean(values));
+    if (!values) return;
+    tip.replaceChildren(...Object.entries(values).map(([name, value]) => {
+      const line = document.createElement("div");
+      const term = document.createElement("span");
+      term.textContent = `${name} `;
+      line.append(term, value);
+      return line;
+    }));
+    const left = Math.min(event.clientX + 14, document.documentElement.clientWidth - tip.offsetWidth - 8);
+    const above = event.clientY - tip.offsetHeight - 12;
+    tip.style.left = `${Math.max(8, left)}px`;
+    tip.style.top = `${above < 4 ? event.clientY + 16 : above}px`;
   }
-  // The point and its line's interval stand out.
-  function mark(on) {
-    told.classList.toggle("told", on);
-    const key = told.parentNode.dataset.key;
-    if (told.parentNode.matches(".thin, .faint")) return;
-    for (const band of told.closest(".chart").querySelectorAll(`.band[data-key="${key}"]`)) band.classList.toggle("own", on);
-  }
-  function place() {
-    if (!told) return;
-    const dot = told.getBoundingClientRect();
-    const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
-    const left = dot.left + dot.width / 2 - tip.offsetWidth / 2;
-    const above = dot.top - tip.offsetHeight - 10;
-    tip.style.left = `${Math.max(8, Math.min(left, room))}px`;
-    tip.style.top = `${above < 4 ? dot.bottom + 10 : above}px`;
-  }
-  const dotsOf = (chart) => [...chart.querySelectorAll(".line:not(.off) .dot")];
-  const REACH = 28;
-  for (const chart of document.querySelectorAll("svg.chart")) {
-    chart.addEventListener("pointermove", (event) => {
-      const away = (dot) => {
-        const place = dot.getBoundingClientRect();
-        return Math.hypot(place.left + place.width / 2 - event.clientX, place.top + place.height / 2 - event.clientY);
-      };
-      const [distance, nearest] = dotsOf(chart).map((dot) => [away(dot), dot])
-        .reduce((best, one) => (one[0] < best[0] ? one : best), [REACH, null]);
-      if (distance >= REACH) tell(null);
-      else if (nearest !== told) tell(nearest);
-    });
-    chart.addEventListener("pointerleave", () => tell(null));
-    chart.addEventListener("focusin", (event) => {
-      if (event.target.classList.contains("dot")) tell(event.target);
-    });
-    chart.addEventListener("focusout", () => tell(null));
-    chart.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") { chart.focus(); return; }
-      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: "line", ArrowUp: "-line", Home: "first", End: "last" }[event.key];
-      const dots = dotsOf(chart);
-      if (step === undefined || !dots.length) return;
-      event.preventDefault();
-      const at = dots.indexOf(document.activeElement);
-      let next = at + step;
-      if (at < 0 || step === "first") next = 0;
-      else if (step === "last") next = dots.length - 1;
-      else if (typeof step === "string") next = beside(dots, at, step === "line");
-      dots[Math.max(0, Math.min(next, dots.length - 1))].focus();
-    });
-  }
-  // The point of the next or the last line that stands nearest below or above.
-  function beside(dots, at, forward) {
-    const lines = [...new Set(dots.map((dot) => dot.parentNode))];
-    const line = lines[lines.indexOf(dots[at].parentNode) + (forward ? 1 : -1)];
-    if (!line) return at;
-    const x = (dot) => Number(dot.getAttribute("x"));
-    const mine = dots.filter((dot) => dot.parentNode === line);
-    const nearest = mine.reduce((best, dot) => (Math.abs(x(dot) - x(dots[at])) < Math.abs(x(best) - x(dots[at])) ? dot : best));
-    return dots.indexOf(nearest);
-  }
-  addEventListener("scroll", place, { passive: true });
-  // What was folded away has to be on paper.
+  addEventListener("scroll", () => tip.classList.remove("on"), { passive: true });
+
+  // What was folded away has to be on paper, but for the figures' data, which the tables have.
   addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details:not([open])")) { folded.open = true; folded.dataset.printed = ""; }
+    for (const folded of document.querySelectorAll("details:not([open], .data)")) { folded.open = true; folded.dataset.printed = ""; }
   });
   addEventListener("afterprint", () => {
     for (const folded of document.querySelectorAll("details[data-printed]")) { folded.open = false; delete folded.dataset.printed; }
   });
+
+  // A browser may restore what was chosen before the page was loaded again.
+  document.querySelectorAll(".library").forEach(mark);
+  drawAll().then(() => { document.documentElement.dataset.drawn = ""; });
 })();

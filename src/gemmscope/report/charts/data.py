@@ -1,0 +1,204 @@
+"""What the charts of a run show: lines of points, derived once from the records and handed to every chart.
+
+Nothing here knows how a line is drawn.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.records import words
+from gemmscope.records.base import CellKey
+from gemmscope.report import palette
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gemmscope.records.base import Interval
+    from gemmscope.records.model import Result
+    from gemmscope.report.palette import Style
+    from gemmscope.workload.shapes import Shape
+
+NOTHING_MEASURED = "nothing was measured: the tables say why"
+
+# Throughput is drawn where waiting once for all calls, and not for each, changes the time by this share.
+_NOTABLE = 0.05
+# The floor of the harness is drawn where it is this share of the shortest time: below that it explains nothing.
+_FLOOR = 0.1
+
+
+class Point(NamedTuple):
+    """A value and its interval, which is None where there is none or a logarithm cannot show it."""
+
+    value: float
+    bounds: tuple[float, float] | None = None
+
+    @property
+    def inverse(self) -> Point:
+        """1 / value, with the bounds swapped."""
+        return Point(1 / self.value, (1 / self.bounds[1], 1 / self.bounds[0]) if self.bounds else None)
+
+    def times(self, factor: float) -> Point:
+        """The value and its bounds, scaled by a positive factor."""
+        return Point(self.value * factor, (self.bounds[0] * factor, self.bounds[1] * factor) if self.bounds else None)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: ``thin`` for throughput, ``floor`` for what the harness itself takes.
+
+    ``name`` stands in the legend: a throughput line that goes with a line of latency looks like that one, but thin, and
+    shares its name.
+    """
+
+    backend: str
+    label: str
+    name: str
+    style: Style
+    points: Mapping[Shape, Point]
+    thin: bool = False
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run, and what all of its charts have in common."""
+
+    result: Result
+
+    @property
+    def machine(self) -> str:
+        """On which machine it was measured, and whether the run was cut off."""
+        cut_off = "; the run was cut off" if self.result.status == "partial" else ""
+        return f"on {words.line(self.result.machine.name)}{cut_off}"
+
+    @functools.cached_property
+    def libraries(self) -> dict[str, str]:
+        """The library of each backend that multiplies."""
+        records = {record.name: record for record in self.result.backends}
+        without = (cell.backend for cell in self.result.cells if cell.backend not in records)
+        libraries = {name: name.partition("-")[0] for name in without}
+        return libraries | {name: record.library for name, record in records.items() if record.multiplies}
+
+    @functools.cached_property
+    def times(self) -> dict[CellKey, Point]:
+        """The times that were measured, in seconds."""
+        return {
+            cell.key: point
+            for cell in self.result.cells
+            if cell.status == "ok" and cell.seconds is not None and (point := point_of(cell.seconds))
+        }
+
+    @functools.cached_property
+    def styles(self) -> dict[str, Style]:
+        """A style for every backend that was measured and multiplies, in the order of the run; all charts have it."""
+        order = {record.name: place for place, record in enumerate(self.result.backends)}
+        names = sorted({key.backend: None for key in self.times}, key=lambda name: order.get(name, len(order)))
+        return palette.styles((name, self.libraries[name]) for name in names if name in self.libraries)
+
+    @functools.cached_property
+    def baseline(self) -> str:
+        """What most comparisons are with, on one line; empty where there are none.
+
+        It can change from shape to shape, where the usual one could not be measured.
+        """
+        counts = collections.Counter(words.line(comparison.baseline) for comparison in self.result.comparisons)
+        return counts.most_common(1)[0][0] if counts else ""
+
+    @functools.cached_property
+    def lines(self) -> list[Series]:
+        """The time of one call of every backend that multiplies, in seconds."""
+        return self._series(self.times)
+
+    @functools.cached_property
+    def floors(self) -> list[Series]:
+        """What the harness itself takes, where that is not next to nothing."""
+        shortest = min((point.value for line in self.lines for point in line.points.values()), default=math.inf)
+        style = palette.Style(palette.FAINT, (1, 3), "circle", palette.FAINT)
+        idle = [record.name for record in self.result.backends if not record.multiplies]
+        floors = [
+            Series(name, label, label, style, _points_of(self.times, name, "latency"), floor=True)
+            for name in idle
+            if (label := f"{words.line(name)} (floor)")
+        ]
+        return [line for line in floors if any(point.value >= _FLOOR * shortest for point in line.points.values())]
+
+    @functools.cached_property
+    def rates(self) -> list[Series]:
+        """GFLOP/s of the same lines. An empty matrix has no rate."""
+        rates = [
+            replace(line, points={shape: _rate(shape, point) for shape, point in line.points.items() if shape.flops})
+            for line in self.lines
+        ]
+        return [line for line in rates if line.points]
+
+    @functools.cached_property
+    def speedups(self) -> list[Series]:
+        """How many times as fast as the baseline each backend is, and the baseline itself, at 1."""
+        speedups: dict[CellKey, Point] = {}
+        for comparison in self.result.comparisons:
+            if words.line(comparison.baseline) != self.baseline or comparison.key not in self.times:
+                continue
+            if point := point_of(comparison.ratio):
+                speedups[comparison.key] = point.inverse
+        lines = self._series(speedups)
+        for name, style in self.styles.items():
+            if lines and words.line(name) == self.baseline:
+                ones = {shape: Point(1.0) for shape in _points_of(self.times, name, "latency")}
+                lines.append(Series(name, label := f"{self.baseline} = 1", label, style, ones))
+        return lines
+
+    def _series(self, points: Mapping[CellKey, Point]) -> list[Series]:
+        """A line for every backend's latency, and for another mode where the times of the two differ."""
+        lines: list[Series] = []
+        for name, style in self.styles.items():
+            if latency := _points_of(points, name, "latency"):
+                lines.append(Series(name, words.line(name), words.line(name), style, latency))
+            # A device's own time is no time of a call, and has its place in the tables and the parts.
+            throughput = _points_of(points, name, "throughput")
+            if any(self._differs(name, shape) for shape in throughput):
+                label = words.line(CellKey(name, next(iter(throughput)), "throughput").label)
+                lines.append(Series(name, label, words.line(name) if latency else label, style, throughput, thin=True))
+        return lines
+
+    def _differs(self, name: str, shape: Shape) -> bool:
+        latency, throughput = self.times.get(CellKey(name, shape)), self.times.get(CellKey(name, shape, "throughput"))
+        return latency is None or throughput is None or abs(math.log(throughput.value / latency.value)) > _NOTABLE
+
+
+def point_of(value: Interval) -> Point | None:
+    """A measured value, unless a logarithmic axis cannot show it: zero, negative, or no number at all."""
+    if not _can_be_drawn(value.estimate):
+        return None
+    if value.low is None or value.high is None or not (_can_be_drawn(value.low) and _can_be_drawn(value.high)):
+        return Point(value.estimate)
+    return Point(value.estimate, (value.low, value.high))
+
+
+def shapes_in(series: Iterable[Series]) -> list[Shape]:
+    """All shapes that have a point, in the order of their work."""
+    return sorted({shape for line in series for shape in line.points}, key=lambda shape: (shape.flops, shape))
+
+
+def extremes(series: Iterable[Series], shape: Shape) -> tuple[Series, Series] | None:
+    """The lines with the least and the greatest value at a shape, of latency if there is any; None without one."""
+    there = [line for line in series if shape in line.points]
+    latency = [line for line in there if not line.thin]
+    values = sorted(latency or there, key=lambda line: line.points[shape].value)
+    return (values[0], values[-1]) if values else None
+
+
+def _points_of(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
+    return {key.shape: point for key, point in points.items() if (key.backend, key.mode) == (backend, mode)}
+
+
+def _rate(shape: Shape, time: Point) -> Point:
+    return time.inverse.times(shape.flops / 1e9)
+
+
+def _can_be_drawn(value: float) -> bool:
+    return math.isfinite(value) and value > 0
