@@ -58,7 +58,7 @@ TF32 = (
 # --- The original ----------------------------------------------------------------------------------------------------
 
 
-def numpy_system(*, copies: bool, sync: bool) -> System:
+def numpy_system(*, copies: bool, sync: bool) -> System:  # noqa: ARG001
     """NumPy has nothing to copy and nothing to wait for."""
     return (lambda matrix: matrix), np.matmul
 
@@ -222,10 +222,10 @@ def sizes_from(_context: click.Context, _parameter: click.Parameter, text: str) 
 @click.option("--sizes", callback=sizes_from, default="64,128,256,512,1024,2048", show_default=True, help="M = N = K.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct pairs a size.")
 @click.option("--copies/--no-copies", default=False, show_default=True, help="Time the copies from and to the host.")
-@click.option("--sync/--no-sync", default=True, show_default=True, help="Wait for every product. Without it MLX and GPUs only accept the work.")  # fmt: skip
+@click.option("--sync/--no-sync", default=True, show_default=True, help="Wait for every product. Without it MLX and GPUs only accept the work.")  # fmt: skip  # noqa: E501
 @click.option("--warm-up", type=click.IntRange(min=0), default=0, show_default=True, help="Untimed products first.")
 @click.option("--gemmscope/--no-gemmscope", "beside", default=True, show_default=True, help="Measure by gemmscope too.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=90.0, show_default=True, help="gemmscope's budget.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=90.0, show_default=True, help="gemmscope's budget.")  # fmt: skip  # noqa: E501
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def main(

@@ -358,7 +358,7 @@ def peers_from(_context: click.Context, _parameter: click.Parameter, text: str) 
 @click.option("--sizes", callback=sizes_from, default="64,256", show_default=True, help="M = N = K.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Of one measurement a tool.")
 @click.option("--threads", type=click.IntRange(min=1), help="For every tool; by default what each library takes.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="gemmscope's budget in each round.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="gemmscope's budget in each round.")  # fmt: skip  # noqa: E501
 @click.option("--peers", callback=peers_from, default=",".join(PEERS), show_default=True, help="Which tools.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option("--peer", type=click.Choice(PEERS), hidden=True)

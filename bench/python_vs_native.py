@@ -137,7 +137,7 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 @click.command(help=__doc__.partition("\n")[0])
 @click.option("--sizes", default="2,16,64,256", show_default=True, help="M = N = K.")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape. May be given again.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Time budget.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Time budget.")  # fmt: skip  # noqa: E501
 @click.option("--sets", type=click.IntRange(min=2), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--threads", type=click.IntRange(min=1), help="For every library; by default what each takes.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

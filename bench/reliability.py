@@ -96,7 +96,7 @@ def rows(times: int, kills: int, only: str, seed: int) -> Iterator[tuple[str, bo
 @click.option("--kills", default=200, show_default=True, help="How many SIGKILLs at random moments; 0 for none.")
 @click.option("--only", default="", metavar="TEXT", help="Only faults whose name has this in it.")
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
-@click.option("--write", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=f"Put the table between {BEGIN} and {END} of this file.")  # fmt: skip
+@click.option("--write", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=f"Put the table between {BEGIN} and {END} of this file.")  # fmt: skip  # noqa: E501
 def main(times: int, kills: int, only: str, seed: int, write: str | None) -> None:
     """Prints the table, or writes it into a document."""
     click.echo(HEADER)

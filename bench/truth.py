@@ -126,7 +126,7 @@ def pyperf_timeit(size: int, seed: int, per_cent: float) -> float:
         out = Path(folder) / "out.json"
         # pyperf passes no environment on unless told: without this its workers would use all threads.
         command = [sys.executable, "-m", "pyperf", "timeit", "--fast", "--processes", "5", "--min-time", "0.02",
-                   "--inherit-environ", ",".join(thread_environment("1")), "-q", "-o", str(out), "-s", setup, "call()"]  # fmt: skip
+                   "--inherit-environ", ",".join(thread_environment("1")), "-q", "-o", str(out), "-s", setup, "call()"]  # fmt: skip  # noqa: E501
         subprocess.run(command, check=True, capture_output=True)
         runs = json.loads(out.read_text())["benchmarks"][0]["runs"]
     return statistics.fmean(value for run in runs for value in run.get("values", ()))

@@ -58,4 +58,4 @@ def test_names_are_found_where_they_are_promised():
     assert callable(gemmscope.native.sgemm)
     assert gemmscope.__version__ == _build.VERSION
     with pytest.raises(AttributeError, match="has no attribute 'walk'"):
-        gemmscope.walk
+        gemmscope.walk  # noqa: B018

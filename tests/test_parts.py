@@ -60,7 +60,7 @@ def test_a_call_inside_another_has_parts_of_its_own():
 
 def test_what_all_sets_have_in_common_is_told_from_what_differs_between_processes():
     """Processes are twice as slow as others, and still the difference inside of each is the same."""
-    slow = lambda base: lambda set_: base + (set_ % 2) * 10 * MICRO
+    slow = lambda base: lambda set_: base + (set_ % 2) * 10 * MICRO  # noqa: E731
     parts = of(derive(*chain(slow(5 * MICRO), slow(4 * MICRO), slow(1 * MICRO))))
     assert parts["allocation"].seconds.low == pytest.approx(1 * MICRO, rel=1e-6)
     assert parts["allocation"].seconds.high == pytest.approx(1 * MICRO, rel=1e-6)

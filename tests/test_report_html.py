@@ -173,7 +173,7 @@ class TestText:
         assert "行列-cpu" in html
 
     def test_samples_stay_in_the_results(self, tmp_path):
-        samples = [Sample(set=i % 5, round=i, turn=0, start=0.123456789 * i, first_pair=0, loops=7, seconds=1e-3) for i in range(20000)]  # fmt: skip
+        samples = [Sample(set=i % 5, round=i, turn=0, start=0.123456789 * i, first_pair=0, loops=7, seconds=1e-3) for i in range(20000)]  # fmt: skip  # noqa: E501
         save(make_result([make_cell("numpy-cpu", samples=samples)]), tmp_path / "results.json")
         write_page(make_result([make_cell("numpy-cpu", samples=samples)]), tmp_path / "report.html")
         assert (tmp_path / "results.json").stat().st_size > 2_000_000
@@ -446,7 +446,7 @@ def until(seen, wanted):
 
 def test_a_line_is_singled_out_by_the_legend(show):
     opened = show(a_run())
-    faded = "[...document.querySelectorAll('#speedup .plot path[aria-roledescription=point]')].filter(point => point.getAttribute('fill-opacity') < 0.5).length"
+    faded = "[...document.querySelectorAll('#speedup .plot path[aria-roledescription=point]')].filter(point => point.getAttribute('fill-opacity') < 0.5).length"  # noqa: E501
     assert opened.evaluate(faded) == 0
     name = chart(opened, "speedup").locator("text", has_text=re.compile("^mlx-cpu$")).first
     name.scroll_into_view_if_needed()

@@ -95,7 +95,7 @@ def test_a_table_has_figures_to_the_right_and_titles_of_its_groups() -> None:
     ]
 
 
-@pytest.mark.parametrize(("width", "left_out"), [(34, ""), (33, "large letters"), (19, "large letters, length"), (3, "large letters, length")])  # fmt: skip
+@pytest.mark.parametrize(("width", "left_out"), [(34, ""), (33, "large letters"), (19, "large letters, length"), (3, "large letters, length")])  # fmt: skip  # noqa: E501
 def test_columns_are_left_out_in_their_order_and_no_name_is_cut(width: int, left_out: str) -> None:
     text = printed([small_table("a", "def" * 4)], width, terminal=True)
     said = squeezed(text).partition("Left out, because this terminal is too narrow: ")[2]
@@ -142,7 +142,7 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     table = [small_table("a"), Paragraph("p", "bad")]
     assert "\x1b[32mA" in printed(table, terminal=True, color_system="standard")
     assert "\x1b[31mp" in printed(table, terminal=True, color_system="standard")
-    assert "\x1b[3" not in printed(table, terminal=True, color_system="standard", environ={"NO_COLOR": "1"}).replace("\x1b[3m", "")  # fmt: skip
+    assert "\x1b[3" not in printed(table, terminal=True, color_system="standard", environ={"NO_COLOR": "1"}).replace("\x1b[3m", "")  # fmt: skip  # noqa: E501
     assert "\x1b" not in printed(table, color_system="truecolor")
 
 

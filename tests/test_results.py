@@ -296,12 +296,12 @@ class TestFile:
 
     def test_the_fields_that_were_promised_are_there(self, path):
         data = json.loads(path.read_text())
-        assert {"schema", "machine", "settings", "backends", "workers", "cells", "comparisons", "parts", "findings"} <= set(data)  # fmt: skip
+        assert {"schema", "machine", "settings", "backends", "workers", "cells", "comparisons", "parts", "findings"} <= set(data)  # fmt: skip  # noqa: E501
         assert {"name", "library", "device", "entry", "status", "reason", "remedy"} <= set(data["backends"][0])
         assert {"set", "library", "provenance"} <= set(data["workers"][0])
-        assert {"backend", "m", "n", "k", "mode", "status", "reason", "seconds", "gflops", "relative_error", "precision", "samples"} <= set(data["cells"][0])  # fmt: skip
+        assert {"backend", "m", "n", "k", "mode", "status", "reason", "seconds", "gflops", "relative_error", "precision", "samples"} <= set(data["cells"][0])  # fmt: skip  # noqa: E501
         assert {"median", "low", "high"} == set(data["cells"][0]["seconds"])
-        assert {"set", "round", "turn", "start", "first_pair", "loops", "seconds"} <= set(data["cells"][0]["samples"][0])  # fmt: skip
+        assert {"set", "round", "turn", "start", "first_pair", "loops", "seconds"} <= set(data["cells"][0]["samples"][0])  # fmt: skip  # noqa: E501
         assert {"backend", "baseline", "m", "n", "k", "mode", "ratio", "verdict"} <= set(data["comparisons"][0])
 
     def test_a_newer_schema_is_refused_in_words(self, path):

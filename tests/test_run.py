@@ -50,7 +50,7 @@ class Running:
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [*GEMMSCOPE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, env=environment(), preexec_fn=heed_all_signals,
+            start_new_session=True, env=environment(), preexec_fn=heed_all_signals,  # noqa: PLW1509
         )  # fmt: skip
 
     def workers(self):

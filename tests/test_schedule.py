@@ -72,7 +72,7 @@ def test_with_a_judge_that_is_content_a_part_of_the_budget_is_left():
 
 def test_settled_shapes_have_less_time_from_the_third_set_on():
     clock = Clock()
-    opened = lambda: {LARGE: {"a", "b"}}
+    opened = lambda: {LARGE: {"a", "b"}}  # noqa: E731
     sets = run(scheduled(clock, judge=opened), clock)[:5]
     share = [{shape.shape: shape.end - shape.begin for shape in shapes} for _, shapes in sets]
     assert [each[SMALL] / each[LARGE] for each in share] == pytest.approx([1, 1, 1, 0.3, 0.3])

@@ -301,7 +301,7 @@ def test_any_other_error_ends_the_workers_too():
 
     def observe(event):
         if isinstance(event, SamplesTaken):
-            raise RuntimeError("a defect")
+            raise RuntimeError("a defect")  # noqa: TRY004
 
     with pytest.raises(RuntimeError, match="a defect"):
         world.session(observe, THREE).run()
@@ -329,7 +329,7 @@ class TestStopping:
         world = World(start_seconds=0.1)
         begin = world.clock.now
         events = []
-        judge = lambda: opened(len(of(events, SetFinished)))
+        judge = lambda: opened(len(of(events, SetFinished)))  # noqa: E731
         world.session(events.append, THREE, judge=judge, sets=sets, seconds=seconds, shapes=list(shapes)).run()
         return events, world.clock.now - begin
 
@@ -362,7 +362,7 @@ class TestStopping:
 
     def test_a_backend_that_is_lost_does_not_keep_a_run_alive(self):
         world = World(raising={"torch-cpu"})
-        judge = lambda: {SMALL: {"torch-cpu"}}
+        judge = lambda: {SMALL: {"torch-cpu"}}  # noqa: E731
         events = []
         world.session(events.append, THREE, judge=judge, seconds=100.0).run()
         assert of(events, RunFinished)

@@ -12,7 +12,7 @@ from gemmscope.workload.operands import uniform
 
 
 def test_the_slope_leaves_out_what_is_paid_once():
-    chain = lambda length: 50e-6 + 3e-6 * length
+    chain = lambda length: 50e-6 + 3e-6 * length  # noqa: E731
     assert slope.call_seconds(chain, 100) == pytest.approx(3e-6)
 
 

@@ -123,7 +123,7 @@ def test_a_run_of_many_sets_holds_no_descriptors_children_or_memory(tmp_path, mo
             seen.append((me.num_fds(), len(me.children()), me.memory_info().rss))
 
     # But for what libraries that draw keep open, no file is a regular one.
-    pipes = lambda: me.num_fds() - len(me.open_files())
+    pipes = lambda: me.num_fds() - len(me.open_files())  # noqa: E731
     before = pipes(), len(me.children())
     # By a clock that counts its readings, all sets fit into the budget however busy the machine is.
     monkeypatch.setattr(job, "Session", functools.partial(Session, clock=Ticking(0.01)))

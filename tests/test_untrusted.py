@@ -126,7 +126,7 @@ def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
         assert "\x1b" not in done.output
 
 
-@pytest.mark.parametrize(("field", "value"), [("seconds", 0.0), ("seconds", -1.0), ("seconds", 5e-324), ("seconds", 1e308), ("loops", 0)])  # fmt: skip
+@pytest.mark.parametrize(("field", "value"), [("seconds", 0.0), ("seconds", -1.0), ("seconds", 5e-324), ("seconds", 1e308), ("loops", 0)])  # fmt: skip  # noqa: E501
 @pytest.mark.parametrize("place", ["cells", "canary"])
 def test_a_sample_that_cannot_be_is_refused(folder, place, field, value):
     """All figures are made from samples, by logarithms and quotients."""

@@ -62,7 +62,7 @@ def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int,
     # A machine that is slow for its budget measures two, and says so.
     require(len(finished) >= 2, f"only {len(finished)} set was finished")
     require({(cell.backend, cell.m, cell.mode) for cell in result.cells}
-            == {("numpy-cpu", 16, "latency"), ("cblas", 16, "latency")}, "not the cells of a run in one piece")  # fmt: skip
+            == {("numpy-cpu", 16, "latency"), ("cblas", 16, "latency")}, "not the cells of a run in one piece")  # fmt: skip  # noqa: E501
     return killed, result
 
 

@@ -88,7 +88,7 @@ class Program:
         _started.append(self)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gemmscope", *map(str, arguments)], stdout=stdout, stderr=stderr, text=True,
-            start_new_session=True, preexec_fn=lambda: _heed_signals(ignoring), cwd=folder,
+            start_new_session=True, preexec_fn=lambda: _heed_signals(ignoring), cwd=folder,  # noqa: PLW1509  (no threads here)
             env=os.environ | {TAG: self._tag, "TMPDIR": str(self.temporary)} | environment,
         )  # fmt: skip
 
@@ -131,7 +131,7 @@ class Program:
 
 def shared_memory() -> set[str]:
     """The names of shared-memory segments, where the system shows them."""
-    folder = Path("/dev/shm")
+    folder = Path("/dev/shm")  # noqa: S108  (only looked at)
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 

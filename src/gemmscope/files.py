@@ -28,11 +28,11 @@ def write_whole(path: Path, content: Callable[[], bytes]) -> None:
                 file.write(content())
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            os.chmod(temporary, 0o644)  # noqa: PTH101  (mkstemp's file is for its owner alone)
+            os.replace(temporary, path)  # noqa: PTH105
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(temporary)  # noqa: PTH108
             raise
 
 

@@ -344,7 +344,7 @@ class TorchGpu(TorchCpu):
                 pairs = list(rotation(self._pairs, count, first + done))
                 cuda.synchronize()
                 # The device is kept busy while the queue fills, so that it does not wait for Python between calls.
-                cuda._sleep(count * _CYCLES_TO_LAUNCH)
+                cuda._sleep(count * _CYCLES_TO_LAUNCH)  # noqa: SLF001  (there is no public one; torch's own tests use it)
                 begin.record()
                 for a, b in pairs:
                     mm(a, b, out=out)

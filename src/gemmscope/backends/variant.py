@@ -123,7 +123,7 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
         environment=environment,
         own_worker=own_worker,
         # Not resolved: the interpreter of a virtual environment is a link, and is told by its place what it is.
-        python=os.path.abspath(os.path.expanduser(python)) if python else "",
+        python=os.path.abspath(os.path.expanduser(python)) if python else "",  # noqa: PTH100, PTH111
     )
 
 

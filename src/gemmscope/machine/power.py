@@ -24,7 +24,7 @@ def source() -> Literal["battery", "mains"] | None:
     """
     try:
         battery = psutil.sensors_battery()
-    except Exception:
+    except Exception:  # noqa: BLE001  (AttributeError, OSError, ValueError, NotImplementedError, ...)
         return None
     if battery is None or battery.power_plugged is None:
         return None

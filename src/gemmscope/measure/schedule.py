@@ -118,7 +118,7 @@ class Schedule:
         self._first_set = point.next_set
         self._planned = max(0, settings.sets - point.finished_sets)
         self.budget = Budget(clock, settings.seconds * self._planned / settings.sets, point.elapsed)
-        self._random = random.Random(f"{settings.seed}/{point.next_set}")
+        self._random = random.Random(f"{settings.seed}/{point.next_set}")  # noqa: S311  (an order, no secret)
         self._start_seconds = 0.0
         # What a shape costs besides its rounds, in seconds, as its last set has shown.
         self._fixed: dict[Shape, float] = {}

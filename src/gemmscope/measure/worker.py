@@ -72,7 +72,7 @@ class Worker:
         self._backends: dict[str, Backend] = {}
         self._pairs = 0
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Reply:  # noqa: PLR0911  (one for each kind of request)
         """Does what a request asks for."""
         match request:
             case Open():

@@ -121,7 +121,7 @@ class LiveTable:
 
     # --- Events -------------------------------------------------------------------------------------------------------
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         """Takes note of an event, without computing anything."""
         match event:
             case RunStarted():

@@ -144,7 +144,7 @@ class Progress:
             up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
             self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up * lines))
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
             case RunStarted():
                 self._started = self._clock()

@@ -83,5 +83,5 @@ def _share(call: Cell, kernel: Cell | None, seconds: Interval) -> Interval:
         whole = call.seconds.estimate if call.seconds is not None else 0.0
         return Interval(estimate=1 - seconds.estimate / whole if whole else 0.0)
     ratio = statistics.ratio_interval(ratios)
-    assert ratio.low is not None and ratio.high is not None
+    assert ratio.low is not None and ratio.high is not None  # noqa: PT018  (two sets or more)
     return Interval(estimate=1 - ratio.estimate, low=1 - ratio.high, high=1 - ratio.low)

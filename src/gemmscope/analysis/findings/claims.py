@@ -113,7 +113,7 @@ def unified_memory(view: View) -> list[Finding]:
         return [_finding(id_, claim, "not testable", why, [], pair)]
     shape = max(both, key=lambda shape: shape.flops)
     mlx, torch = copies["mlx", shape], copies["torch", shape]
-    assert mlx.seconds is not None and torch.seconds is not None
+    assert mlx.seconds is not None and torch.seconds is not None  # noqa: PT018  (chosen so above)
     saved = mlx.status == "below resolution" or (mlx.seconds.high or math.inf) < (torch.seconds.low or 0.0)
     why = (
         f"at {shape.full_title} copies cost mlx-gpu {words.duration(mlx.seconds.estimate)} and torch-gpu "
