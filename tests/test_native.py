@@ -57,7 +57,7 @@ def test_every_layout_gives_the_product(layout_a, layout_b, layout_out):
     assert (np.abs(out - exact) <= error_bound(a, b)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     m=st.integers(0, 33),
     n=st.integers(0, 33),

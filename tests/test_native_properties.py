@@ -15,7 +15,7 @@ BEYOND = 2**31  # one more than the BLAS's integer holds
 ITEM = 4
 NAMES = ("a", "b", "out")
 
-many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

@@ -75,6 +75,17 @@ def test_on_a_gpu_the_device_is_the_kernel():
     assert [part.part for part in found.parts] == ["launch"]
 
 
+def test_on_a_gpu_the_binding_is_inside_of_the_launch():
+    cells = [
+        cell("mlx-gpu", [40e-6] * 5), cell("mlx-gpu", [10e-6] * 5, mode="device"), cell("mlx-cpp-gpu", [35e-6] * 5)
+    ]  # fmt: skip
+    records = [make_backend("mlx-gpu", part="binding", inside="mlx-cpp-gpu"), make_backend("mlx-cpp-gpu")]
+    parts = derive_gpu(cells, {record.name: record for record in records})
+    found = View(make_result(cells, parts=parts, backends=records)).overheads[CellKey("mlx-gpu", Shape(64, 64, 64))]
+    assert {part.part for part in found.parts} == {"launch", "binding"}
+    assert found.difference == pytest.approx(0.0, abs=1e-12)
+
+
 def test_the_finding_says_the_share_of_the_table():
     cells = [cell("numpy-cpu", [4e-6, 4.1e-6, 3.9e-6]), cell("kernel-numpy", [3e-6, 3.3e-6, 2.9e-6])]
     parts = derive(cells, {record.name: record for record in BACKENDS})

@@ -178,6 +178,8 @@ def test_a_silent_worker_does_not_hold_up_a_long_request(memory, monkeypatch):
     with started(worker_for("cblas"), memory) as worker:
         prepared(worker)
         os.kill(worker.pid, signal.SIGSTOP)
+        while psutil.Process(worker.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
         with pytest.raises(WorkerLost, match="it read no request within 0 s, so it was ended"):
             worker.send(MakeOperands(blocks=BLOCKS * 1000, seed=0))
         assert not psutil.pid_exists(worker.pid)

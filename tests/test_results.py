@@ -208,6 +208,19 @@ def test_figures_are_made_again_from_samples(tmp_path):
     assert load(tmp_path) == Run.of(result)
 
 
+def test_warnings_that_are_findings_now_are_said_once(tmp_path):
+    told = [
+        "the machine changed while it was measured: the canary, a fixed product of 192x192x192, became up to 8% slower",
+        "torch-cpu at 64x64x64 (latency) differs between processes by more than within them: 1 s in 2 of 5 sets",
+        "so do 3 further cells: see process_modes in the results",
+        "3 of 12 comparisons did not converge: they are unclear",
+        "numpy-cpu had 8 threads, and this run may use 2 processors: threads that wait",
+    ]
+    kept = ["only 2 of 5 sets fitted into 10 s; give more --seconds"]
+    save(msgspec.structs.replace(assemble(a_run()), warnings=[*told, *kept]), tmp_path / "results.json")
+    assert load(tmp_path).warnings == kept
+
+
 def test_figures_without_samples_are_kept():
     made_up = make_result([make_cell("numpy-cpu", 2e-6)])
     assert derive(made_up) is made_up
@@ -322,7 +335,7 @@ class TestFile:
         with pytest.raises(ResultsError, match="cannot be read"):
             load(tmp_path / "none.json")
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_damage_is_an_error_or_harmless_but_never_a_crash(self, path, data):
         whole = bytearray(path.read_bytes())

@@ -101,7 +101,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged")
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
     """JSON in the right form and with values that make no sense: no traceback, and nothing that moves a cursor."""

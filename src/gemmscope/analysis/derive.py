@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
     from gemmscope.records.model import BackendRecord, Cell, ReferenceWorkload, Result, Sample
     from gemmscope.workload.shapes import Shape
+
+
+# What was derived from samples used to be told among the warnings of a file; now a finding says it.
+_FORMER_WARNINGS = re.compile(
+    r"the machine changed while it was measured: the canary|.* differs between processes by more than within them"
+    r"|so do \d+ further cells|\d+ of \d+ comparisons did not converge|.* threads, and this run may use "
+)
 
 
 def derive(result: Result) -> Result:
@@ -33,6 +41,7 @@ def derive(result: Result) -> Result:
         comparisons=compare_with_baseline(cells, result.settings, backends),
         parts=[*cpu.derive(cells, backends), *gpu.derive(cells, backends)],
         reference=measure_reference(result.reference),
+        warnings=[warning for warning in result.warnings if not _FORMER_WARNINGS.match(warning)],
     )
     return msgspec.structs.replace(derived, findings=findings.derive(derived))
 

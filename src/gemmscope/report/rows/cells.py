@@ -195,7 +195,7 @@ def _columns(baseline: str) -> list[Column[CellRow]]:
         return Interval(estimate=1.0) if is_baseline(row) else row.relative
 
     def verdict(row: CellRow) -> str | None:
-        return "baseline" if is_baseline(row) else row.verdict
+        return "baseline" if is_baseline(row) else row.corrected
 
     return [
         Column("backend", "backend", lambda row: row.key.label),
