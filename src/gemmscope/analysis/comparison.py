@@ -115,7 +115,7 @@ def compare_with_baseline(
 def _record(cell: Cell, found: PairwiseComparison, verdict: Verdict, width: float) -> Comparison:
     converged = found.verdict != "unclear" or statistics.half_width(found.ratio) <= width
     return Comparison(
-        backend=cell.backend, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, baseline=found.other, ratio=found.ratio,
+        **cell.key.fields, baseline=found.other, ratio=found.ratio,
         speedup=1 / found.ratio.estimate, verdict=found.verdict, corrected=verdict, converged=converged,
         sets=found.sets, rounds=found.rounds,
     )  # fmt: skip

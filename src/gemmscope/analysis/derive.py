@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gemmscope.workload.shapes import Shape
 
 
-# What was derived from samples used to be told among the warnings of a file; now a finding says it.
+# What was derived from samples used to stand among the warnings of a file; now a finding says it.
 _FORMER_WARNINGS = re.compile(
     r"the machine changed while it was measured: the canary|.* differs between processes by more than within them"
     r"|so do \d+ further cells|\d+ of \d+ comparisons did not converge|.* threads, and this run may use "

@@ -59,7 +59,7 @@ class Ranking:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether anything can be told at all: one set of processes gives no interval."""
+        """Whether anything is settled at all: one batch of processes gives no interval."""
         return any(one.ratio.low is not None for one in self.comparisons.values())
 
     def _is_behind(self, name: str) -> bool:

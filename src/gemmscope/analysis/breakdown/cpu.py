@@ -55,13 +55,14 @@ def _of(
         inner_record = backends.get(record.inside)
         if inner is None or inner_record is None or inner.status != "ok" or not inner.samples:
             reason = _why_missing(record.inside, inner, inner_record)
-            yield _part(
-                call, record.part, status="unknown", reason=reason, minuend=record.name, subtrahend=record.inside
-            )
+            yield Part(
+                **call.key.fields, part=record.part, status="unknown", reason=reason, minuend=record.name,
+                subtrahend=record.inside,
+            )  # fmt: skip
             return
         yield difference(call, record.part, outer, inner)
         outer, record = inner, inner_record
-    yield _part(call, KERNEL, seconds=outer.seconds, minuend=outer.backend)
+    yield Part(**call.key.fields, part=KERNEL, seconds=outer.seconds, minuend=outer.backend)
 
 
 def difference(call: Cell, part: str, outer: Cell, inner: Cell) -> Part:
@@ -89,8 +90,8 @@ def difference(call: Cell, part: str, outer: Cell, inner: Cell) -> Part:
             status, resolution = "below resolution", max(-low, high)
     else:
         status, reason = "unknown", f"{outer.backend} and {inner.backend} were never measured in one round"
-    return _part(call, part, seconds=seconds, status=status, resolution=resolution, reason=reason,
-                 minuend=outer.backend, subtrahend=inner.backend)  # fmt: skip
+    return Part(**call.key.fields, part=part, seconds=seconds, status=status, resolution=resolution, reason=reason,
+                minuend=outer.backend, subtrahend=inner.backend)  # fmt: skip
 
 
 def _why_missing(name: str, cell: Cell | None, record: BackendRecord | None) -> str:
@@ -99,20 +100,3 @@ def _why_missing(name: str, cell: Cell | None, record: BackendRecord | None) -> 
     if cell is not None and cell.reason:
         return cell.reason
     return record.reason or f"{name} was not measured at this shape"
-
-
-def _part(
-    call: Cell,
-    part: str,
-    *,
-    seconds: Interval | None = None,
-    status: PartStatus = "ok",
-    resolution: float | None = None,
-    reason: str = "",
-    minuend: str = "",
-    subtrahend: str = "",
-) -> Part:
-    return Part(
-        backend=call.backend, m=call.m, n=call.n, k=call.k, mode=call.mode, part=part, seconds=seconds, status=status,
-        resolution=resolution, reason=reason, minuend=minuend, subtrahend=subtrahend,
-    )  # fmt: skip

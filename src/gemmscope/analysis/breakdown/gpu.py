@@ -40,7 +40,7 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
     Returns:
         For every latency cell that was measured ``"device"`` and ``"launch"``, the call's time less the device's;
         ``"binding"`` where the same work was timed from C++; ``"copies"`` for a call from host memory, its time less
-        that of the same call on operands in the device's memory. What the time on the device cannot be told for has a
+        that of the same call on operands in the device's memory. Where the time on the device is not known, it has the
         status ``"unknown"``; where it does not grow with the arithmetic its ``reason`` says that it is an upper bound.
     """
     measured = {cell.key: cell for cell in cells if cell.backend in backends and backends[cell.backend].device == "gpu"}
@@ -76,10 +76,7 @@ def _device_and_launch(call: Cell, device: Cell, best: float) -> Iterator[Part]:
     reason = ""
     if (device.gflops or 0.0) < BUSY_SHARE * best:
         reason = "an upper bound: at this shape the device's time does not grow with the arithmetic"
-    yield Part(
-        backend=call.backend, m=call.m, n=call.n, k=call.k, part=DEVICE, seconds=device.seconds, reason=reason,
-        minuend=device.backend,
-    )  # fmt: skip
+    yield Part(**call.key.fields, part=DEVICE, seconds=device.seconds, reason=reason, minuend=device.backend)
     launch = difference(call, LAUNCH, call, device)
     if reason and not launch.reason:
         launch = msgspec.structs.replace(launch, reason="a lower bound, because the device's time is an upper one")
@@ -87,10 +84,8 @@ def _device_and_launch(call: Cell, device: Cell, best: float) -> Iterator[Part]:
 
 
 def _unknown(call: Cell, part: str, reason: str, subtrahend: str = "") -> Part:
-    return Part(
-        backend=call.backend, m=call.m, n=call.n, k=call.k, part=part, status="unknown", reason=reason,
-        minuend=call.backend, subtrahend=subtrahend,
-    )  # fmt: skip
+    fields = call.key.fields
+    return Part(**fields, part=part, status="unknown", reason=reason, minuend=call.backend, subtrahend=subtrahend)
 
 
 def _resident(name: str) -> str | None:

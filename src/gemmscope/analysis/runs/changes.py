@@ -199,7 +199,7 @@ def _change(move: _Move, judged: _Judged, verdict: Outcome) -> Change:
     cell = move.after
     times = [math.exp(math.fsum(logs) / len(logs)) for logs in (_logs(move.before.samples), _logs(cell.samples))]
     return Change(
-        backend=cell.backend, m=cell.m, n=cell.n, k=cell.k, mode=cell.mode, library=move.library, worker=move.worker,
+        **cell.key.fields, library=move.library, worker=move.worker,
         library_changed=move.library_changed, before=times[0], after=times[1], ratio=judged.ratio.interval(),
         relative=None if judged.relative is None else judged.relative.interval(), verdict=verdict,
         rests_on_reference=judged.rests_on_reference,
