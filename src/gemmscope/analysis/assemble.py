@@ -122,7 +122,8 @@ class _Collected:
         before = self._cells.get(event.key)
         errors = [e for e in (event.relative_error, before.relative_error if before else None) if e is not None]
         cell = Cell(
-            **event.key.fields, status=event.status, reason=event.reason, precision=event.precision or (before.precision if before else None),
+            **event.key.fields, status=event.status, reason=event.reason,
+            precision=event.precision or (before.precision if before else None),
             relative_error=max(errors, default=None), estimate=event.estimate,
             pairs_compared=max(event.pairs_compared, before.pairs_compared if before else 0),
             routine=str(event.provenance.get("kernel routine", "")),
