@@ -71,7 +71,7 @@ def launched(*times):
 def test_small_sizes_are_bound_by_launches():
     finding = only(gpu.gpu_launch_bound(launched((64, 10.0, 2.0), (1024, 100.0, 90.0))))
     assert finding.verdict == "found"
-    assert "bound by launches at 64: launch and wait take 80 % of a call at 64, 10 % of a call at 1024" in finding.text
+    assert "bound by launches at 64: launch and wait take 80 % [80, 80] of a call at 64, 10 % [10, 10]" in finding.text
     assert finding.shapes == ["64x64x64"]
 
 

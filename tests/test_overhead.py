@@ -41,6 +41,12 @@ def test_the_share_is_that_of_the_two_times_beside_it():
     assert found.share.low < found.share.estimate < found.share.high
 
 
+def test_a_call_that_was_measured_in_further_sets_has_the_share_of_the_common_ones():
+    found = overhead([4e-6, 4e-6, 8e-6], [3e-6, 3e-6])
+    assert found.share.estimate == pytest.approx(0.25)
+    assert 1 - found.kernel.estimate / found.call.estimate == pytest.approx(found.share.estimate)
+
+
 def test_noise_that_makes_it_negative_counts_as_nothing():
     found = overhead([3e-6] * 5, [3.1e-6] * 5)
     assert found.share.estimate < 0

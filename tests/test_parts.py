@@ -124,3 +124,12 @@ def test_a_variant_has_the_same_options_inside(name, part, inside):
 def test_the_innermost_has_nothing_inside(name):
     """MLX's C++ loop takes no transposed operands, so that nothing is known to be inside of that variant."""
     assert KNOWN.layer(KNOWN.variant(name)) is None
+
+
+def test_backends_that_are_inside_of_each_other_end_somewhere():
+    """No run writes such a file, but one can be edited."""
+    cells = [make_cell(name, 1e-6, samples=samples(1e-6)) for name in ("a-cpu", "b-cpu")]
+    records = [
+        make_backend("a-cpu", part="binding", inside="b-cpu"), make_backend("b-cpu", part="runtime", inside="a-cpu")
+    ]  # fmt: skip
+    assert {part.backend for part in derive(cells, {record.name: record for record in records})} == {"a-cpu", "b-cpu"}

@@ -181,7 +181,7 @@ def test_a_silent_worker_does_not_hold_up_a_long_request(memory, monkeypatch):
         while psutil.Process(worker.pid).status() != psutil.STATUS_STOPPED:
             time.sleep(0.001)
         with pytest.raises(WorkerLost, match="it read no request within 0 s, so it was ended"):
-            worker.send(MakeOperands(blocks=BLOCKS * 1000, seed=0))
+            worker.send(MakeOperands(blocks=BLOCKS * 10_000, seed=0))
         assert not psutil.pid_exists(worker.pid)
 
 

@@ -49,6 +49,22 @@ def test_a_difference_below_the_margin_is_a_tie():
     assert not found.is_settled
 
 
+def test_a_cell_without_a_slow_set_does_not_win_by_that():
+    """In the last set the machine was slow. One backend was not measured then: its mean is lower, its ratio is not."""
+    numpy = [1e-6, 1.001e-6, 0.999e-6, 1e-6, 3e-6]
+    torch = [1.1e-6, 1.101e-6, 1.099e-6, 1.1e-6]
+    found = ranking(cell("numpy-cpu", numpy), cell("torch-cpu", torch))
+    assert sum(torch) / 4 < sum(numpy) / 5
+    assert (found.first, found.behind) == ("numpy-cpu", ["torch-cpu"])
+
+
+def test_the_order_is_that_of_the_ratios():
+    found = ranking(
+        cell("numpy-cpu", [2e-6, 2e-6, 6e-6]), cell("torch-cpu", [1e-6, 1e-6, 3e-6]), cell("mlx-cpu", [1.5e-6, 1.5e-6])
+    )
+    assert found.ranked == ["torch-cpu", "mlx-cpu", "numpy-cpu"]
+
+
 def test_the_finding_and_the_ranking_agree():
     for factor in (1.1, 1.005):
         cells = [cell("numpy-cpu", [s * 1e-6 for s in STEADY]), cell("torch-cpu", [s * factor * 1e-6 for s in STEADY])]

@@ -76,10 +76,13 @@ class Lookup:
         return compare_cells(first, second, self.result.settings.margin)
 
     def compare_all(self, pairs: Iterable[tuple[str, str]], shapes: Iterable[Shape]) -> list[PairwiseComparison]:
-        """Several comparisons, whose verdicts hold when all are taken together (Holm's method)."""
+        """Every pair at every shape; the verdicts hold when all are taken together (Holm's method)."""
         asked = list(pairs)
-        found = [one for shape in shapes for pair in asked if (one := self.compare(*pair, shape))]
-        return corrected(found)
+        return self.compare_each((*pair, shape) for shape in shapes for pair in asked)
+
+    def compare_each(self, asked: Iterable[tuple[str, str, Shape]]) -> list[PairwiseComparison]:
+        """Pairs, each at a shape of its own; the verdicts hold when all are taken together (Holm's method)."""
+        return corrected([found for one in asked if (found := self.compare(*one))])
 
     def why_absent(self, backend: str) -> str:
         """Why there is no figure of a backend."""

@@ -1,7 +1,9 @@
 """Which backend is fastest at each shape, and which are tied with it: the one ranking that every report shows.
 
-Ranked are backends that a user can choose, in full precision, by paired ratios that hold when all comparisons of the
-run are taken together. Instruments (``kernel-numpy``, ``mlx-cpp-cpu``, ``cblas``, ``null-python``) are never ranked.
+Ranked are backends that a user can choose, in full precision, by ratios that are paired inside rounds. The times alone
+would not do: some cells have been measured in more sets than others, and sets differ. Verdicts hold when all
+comparisons of the ranking are taken together. Instruments (``kernel-numpy``, ``mlx-cpp-cpu``, ``cblas``,
+``null-python``) are never ranked.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.comparison import corrected
+from gemmscope.records.model import BASELINE
 
 if TYPE_CHECKING:
     from gemmscope.analysis.comparison import PairwiseComparison
@@ -25,8 +28,8 @@ class Ranking:
 
     Args:
         shape: The shape.
-        ranked: All that were ranked, by their estimated time.
-        comparisons: The first of ``ranked`` against each of the others: the ratio of its time to theirs, below 1.
+        ranked: All that were ranked, the fastest first.
+        comparisons: The first of ``ranked`` against each of the others: the ratio of its time to theirs.
         reduced: Choices that compute in less than float32's precision, and are not ranked therefore.
         impossible: Choices whose time cannot be that of a call: zero, or not finite.
     """
@@ -39,7 +42,7 @@ class Ranking:
 
     @property
     def first(self) -> str:
-        """The backend with the smallest estimated time; empty where nothing was ranked."""
+        """The fastest, or one of those that are tied; empty where nothing was ranked."""
         return self.ranked[0] if self.ranked else ""
 
     @property
@@ -70,7 +73,10 @@ class Ranking:
 def rank(run: Lookup) -> dict[Shape, Ranking]:
     """The ranking of every shape, from the least work to the most."""
     sorted_cells = {shape: _sorted(run, shape) for shape in run.shapes}
-    ranked = {shape: [cell.backend for cell in cells if _can_be_ranked(cell)] for shape, cells in sorted_cells.items()}
+    ranked = {
+        shape: _in_order(run, shape, [cell.backend for cell in cells if _can_be_ranked(cell)])
+        for shape, cells in sorted_cells.items()
+    }
     comparisons = corrected([
         one for shape, names in ranked.items() for name in names[1:] if (one := run.compare(names[0], name, shape))
     ])  # fmt: skip
@@ -93,6 +99,28 @@ def _sorted(run: Lookup, shape: Shape) -> list[Cell]:
     """The measured cells of a shape that a user can choose, by their time; those without a number last."""
     cells = [cell for name in run.choices if (cell := run.cell(name, shape)) is not None]
     return sorted(cells, key=lambda cell: (math.isnan(_seconds(cell)), _seconds(cell)))
+
+
+def _in_order(run: Lookup, shape: Shape, names: list[str]) -> list[str]:
+    """Backends in the order of their ratios to one of them; first one that none of the others is shown to beat."""
+    if not names:
+        return []
+    common = BASELINE if BASELINE in names else names[0]
+    against = {name: run.compare(name, common, shape) for name in names}
+    ratios = {
+        name: one.ratio.estimate if one else (run.seconds(name, shape) or 0.0) / (run.seconds(common, shape) or 1.0)
+        for name, one in against.items()
+    }
+    order = sorted(names, key=lambda name: ratios[name])
+    for _ in order:
+        beaten_by = [
+            name for name in order[1:] if (one := run.compare(order[0], name, shape)) and one.verdict == "slower"
+        ]
+        if not beaten_by:
+            break
+        order.remove(beaten_by[0])
+        order.insert(0, beaten_by[0])
+    return order
 
 
 def _can_be_ranked(cell: Cell) -> bool:

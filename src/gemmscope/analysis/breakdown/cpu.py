@@ -50,7 +50,9 @@ def _of(
     backends: Mapping[str, BackendRecord],
 ) -> Iterator[Part]:
     outer = call
-    while record.inside:
+    seen: set[str] = set()  # a file may have backends that are inside of each other
+    while record.inside and record.inside not in seen:
+        seen.add(record.inside)
         inner = measured.get(CellKey(record.inside, call.shape))
         inner_record = backends.get(record.inside)
         if inner is None or inner_record is None or inner.status != "ok" or not inner.samples:

@@ -1,6 +1,8 @@
 """Overhead: the share of a call outside its kernel, 1 − kernel / call. There is this one definition.
 
-The parts of a call are differences of neighbouring layers, each paired by itself, so their sum may miss the overhead by
+The ratio is paired: it is of the sets that have measured both. A call that was measured in further sets has another
+mean than its kernel, so the kernel's seconds are scaled to the call's, and whoever divides the two gets the share. The
+parts of a call are differences of neighbouring layers, each paired by itself, so their sum may miss the overhead by
 what the noise left in each. The share is never taken from that sum.
 """
 
@@ -30,7 +32,8 @@ class Overhead:
         backend: Whose call it is.
         shape: At which shape.
         call: Seconds of the call.
-        kernel: Seconds of its kernel: on the processor that of the isolated kernel, on a GPU the device's own time.
+        kernel: Seconds of its kernel, the share of the call that is no overhead: by the isolated kernel on the
+            processor, by the device's own time on a GPU.
         share: 1 − kernel / call, with its interval over sets. Noise can make it negative.
         parts: The parts outside the kernel, from the inside out.
     """
@@ -69,21 +72,26 @@ def of(run: Lookup, backend: str, shape: Shape) -> Overhead | None:
     if call is None or call.seconds is None or innermost is None or innermost.seconds is None:
         return None
     kernel = run.cell(innermost.minuend, shape, "device" if innermost.part == gpu.DEVICE else "latency")
+    ratio = _ratio(call, kernel, innermost.seconds.estimate / call.seconds.estimate)
     return Overhead(
-        backend=backend, shape=shape, call=call.seconds, kernel=innermost.seconds,
-        share=_share(call, kernel, innermost.seconds),
-        parts=[parts[name] for name in ORDER if name in parts and parts[name] is not innermost],
+        backend=backend, shape=shape, call=call.seconds, kernel=_scaled(ratio, call.seconds.estimate),
+        share=_overhead(ratio), parts=[parts[name] for name in ORDER if name in parts and parts[name] is not innermost],
     )  # fmt: skip
 
 
-def _share(call: Cell, kernel: Cell | None, seconds: Interval) -> Interval:
-    """By the medians of the sets that have both, so that the share is that of the two times beside it."""
+def _ratio(call: Cell, kernel: Cell | None, otherwise: float) -> Interval:
+    """Kernel / call, by the medians of the sets that have both; that of the two times where there are no such sets."""
     outer = statistics.set_medians(call.samples)
     inner = statistics.set_medians(kernel.samples) if kernel is not None else {}
     ratios = [inner[set_] / outer[set_] for set_ in outer if set_ in inner]
-    if len(ratios) < 2:
-        whole = call.seconds.estimate if call.seconds is not None else 0.0
-        return Interval(estimate=1 - seconds.estimate / whole if whole else 0.0)
-    ratio = statistics.ratio_interval(ratios)
-    assert ratio.low is not None and ratio.high is not None  # noqa: PT018  (two sets or more)
-    return Interval(estimate=1 - ratio.estimate, low=1 - ratio.high, high=1 - ratio.low)
+    return statistics.ratio_interval(ratios) if ratios else Interval(estimate=otherwise)
+
+
+def _scaled(ratio: Interval, seconds: float) -> Interval:
+    low, high = (None if bound is None else bound * seconds for bound in (ratio.low, ratio.high))
+    return Interval(estimate=ratio.estimate * seconds, low=low, high=high)
+
+
+def _overhead(ratio: Interval) -> Interval:
+    low, high = (None if bound is None else 1 - bound for bound in (ratio.high, ratio.low))
+    return Interval(estimate=1 - ratio.estimate, low=low, high=high)

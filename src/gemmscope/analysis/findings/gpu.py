@@ -74,7 +74,8 @@ def gpu_threshold(view: View) -> list[Finding]:
     findings: list[Finding] = []
     for name in _python_on_gpu(view):
         ways = [name, *(other for other in view.backends if other.startswith(f"{name}:from-host="))]
-        compared = {way: _against_fastest_cpu(view, way) for way in ways}
+        together = view.compare_each(pair for way in ways for pair in _fastest_cpu(view, way))
+        compared = {way: [one for one in together if one.one == way] for way in ways}
         if not compared[name]:
             continue
         where: list[str] = []
@@ -110,10 +111,11 @@ def gpu_launch_bound(view: View) -> list[Finding]:
     """Sizes at which most of a call on a GPU is launch and wait."""
     findings: list[Finding] = []
     for name in _python_on_gpu(view):
-        measured = [one for key, one in view.overheads.items() if key.backend == name]
+        known = [one for key, one in view.overheads.items() if key.backend == name]
+        measured = [one for one in known if one.is_below(_LAUNCH_BOUND) is not None]
         if not measured:
             continue
-        bound = [one.shape for one in measured if one.fraction > _LAUNCH_BOUND]
+        bound = [one.shape for one in measured if not one.is_below(_LAUNCH_BOUND)]
         ends = [_launch_share(one) for one in measured[:1] + measured[1:][-1:]]
         shares = f"launch and wait take {', '.join(ends)}"
         text = (
@@ -177,7 +179,7 @@ def _python_on_gpu(view: View) -> list[str]:
 
 
 def _launch_share(one: Overhead) -> str:
-    return f"{words.percent(one.fraction)} of a call at {one.shape.title}"
+    return f"{words.percent(one.fraction)} {words.percent_bounds(one.share)} of a call at {one.shape.title}"
 
 
 def _mistaken(view: View, reduced: str, plain: str, shape: Shape) -> str:
@@ -195,15 +197,15 @@ def _mistaken(view: View, reduced: str, plain: str, shape: Shape) -> str:
     return ""
 
 
-def _against_fastest_cpu(view: View, name: str) -> list[PairwiseComparison]:
-    """A backend against the fastest call on the processor at each square, by size, in full precision."""
+def _fastest_cpu(view: View, name: str) -> list[tuple[str, str, Shape]]:
+    """A backend and the fastest call on the processor at each square, by size, in full precision."""
     pairs: list[tuple[str, str, Shape]] = []
     for shape in view.squares:
         rivals = [rival for rival in view.rankings[shape].ranked if view.backends[rival].device == "cpu"]
         own = view.cell(name, shape)
         if own is not None and own.precision == "float32" and rivals:
             pairs.append((name, rivals[0], shape))
-    return [c for one, other, shape in pairs for c in view.compare_all([(one, other)], [shape])]
+    return pairs
 
 
 def _from_which_on(compared: list[PairwiseComparison]) -> PairwiseComparison | None:

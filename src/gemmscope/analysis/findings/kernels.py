@@ -12,6 +12,7 @@ from gemmscope.records.model import Finding
 if TYPE_CHECKING:
     from gemmscope.analysis.comparison import PairwiseComparison
     from gemmscope.analysis.view import View
+    from gemmscope.workload.shapes import Shape
 
 # Kernels closer to each other than this explain little; the rest of a call may matter as much.
 _MUCH_SLOWER = 1.5
@@ -25,12 +26,12 @@ _REFERENCE_BLAS = re.compile(r"^lib(c)?blas(-[0-9a-f]+)?\.so")
 def kernel_as_cause(view: View) -> list[Finding]:
     """Libraries whose own kernel is much slower than another library's: at the largest shape that both have."""
     kernels = [name for name in view.backends if name.startswith("kernel-")]
-    findings: list[Finding] = []
-    for kernel in kernels:
-        slower = _much_slower(view, kernel, [other for other in kernels if other != kernel])
-        if slower is not None:
-            findings.append(_slow_kernel(view, kernel, slower))
-    return findings
+    rivals = [pair for kernel in kernels if (pair := _fastest_rival(view, kernel, kernels)) is not None]
+    return [
+        _slow_kernel(view, one.one, one)
+        for one in view.compare_each(rivals)
+        if one.verdict == "slower" and (one.ratio.low or 0.0) > _MUCH_SLOWER
+    ]
 
 
 def other_routines(view: View) -> list[Finding]:
@@ -108,16 +109,12 @@ def _call_of(view: View, kernel: str) -> str:
     return f"{call}:{variant}" if variant and f"{call}:{variant}" in view.backends else call
 
 
-def _much_slower(view: View, kernel: str, others: list[str]) -> PairwiseComparison | None:
-    """Against the fastest other kernel, at the largest shape; None where this one is not much slower."""
+def _fastest_rival(view: View, kernel: str, kernels: list[str]) -> tuple[str, str, Shape] | None:
+    """The fastest other kernel at the largest shape that both have."""
     for shape in reversed(view.shapes):
-        rivals = [name for name in others if view.cell(name, shape) is not None]
-        if view.cell(kernel, shape) is None or not rivals:
-            continue
-        best = min(rivals, key=lambda name: view.seconds(name, shape) or 0.0)
-        (found,) = view.compare_all([(kernel, best)], [shape]) or (None,)
-        if found is not None:
-            return found if found.verdict == "slower" and (found.ratio.low or 0.0) > _MUCH_SLOWER else None
+        rivals = [name for name in kernels if name != kernel and view.compare(kernel, name, shape)]
+        if rivals:
+            return kernel, min(rivals, key=lambda name: view.seconds(name, shape) or 0.0), shape
     return None
 
 

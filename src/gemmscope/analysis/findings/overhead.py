@@ -29,7 +29,7 @@ def share(view: View) -> list[Finding]:
         first = measured[0]
         small, negligible = (_below(measured, limit) for limit in (_SMALL, _NEGLIGIBLE))
         text = (
-            f"{words.percent(first.fraction)} of a call of {backend} at {first.shape.title} "
+            f"{words.percent(first.fraction)}{_bounds(first)} of a call of {backend} at {first.shape.title} "
             f"({words.duration(first.call.estimate)}) is overhead{_parts(first)}. {_fades(measured, small, _SMALL)}"
         )
         if small is not None:
@@ -121,12 +121,18 @@ def _calls(view: View) -> dict[str, list[Overhead]]:
     return found
 
 
+def _bounds(one: Overhead) -> str:
+    bounds = words.percent_bounds(one.share)
+    return f" {bounds}" if bounds else ""
+
+
 def _parts(one: Overhead) -> str:
     """``": Python call overhead 1.01 µs [0.43, 1.58], allocation below resolution (< 234 ns)"``."""
     if not one.parts:
         return ""
     listed = ": " + ", ".join(f"{words.part(part.part)} {_size(part)}" for part in one.parts)
-    if abs(one.difference) < _NOTABLE_DIFFERENCE * one.call.estimate or any(p.seconds is None for p in one.parts):
+    is_resolved = all(part.status == "ok" for part in one.parts)
+    if not is_resolved or abs(one.difference) < _NOTABLE_DIFFERENCE * one.call.estimate:
         return listed
     parts = words.percent(one.fraction - one.difference / one.call.estimate)
     return f"{listed} (measured one by one, the parts add up to {parts})"

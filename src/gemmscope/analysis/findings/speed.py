@@ -30,10 +30,11 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     shapes = [ranking.shape for ranking in rankings]
     times = [_time(view, ranking, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
     subject = leaders[0] if len(leaders) == 1 else library
+    lead = "leads, but not by enough to be called fastest," if rivals else "is fastest"
     return Finding(
         id="fastest",
         verdict="not found" if rivals else "found",
-        text=f"{subject} is fastest at {words.shapes(shapes)}: {'; '.join(times)}.",
+        text=f"{subject} {lead} at {words.shapes(shapes)}: {'; '.join(times)}.",
         evidence={
             f"{ranking.first} at {ranking.shape.title}, seconds": view.seconds(ranking.first, ranking.shape)
             for ranking in rankings

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gemmscope.analysis.runs.changes import label_run
 from gemmscope.analysis.runs.comparable import measured
 from gemmscope.analysis.runs.model import Fleet, FleetCell
+from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
 from gemmscope.records import words
+from gemmscope.records.base import CellKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +30,23 @@ def gather(runs: Sequence[tuple[str, Result]]) -> Fleet:
     cells: list[FleetCell] = []
     for i, (_, result) in enumerate(runs):
         libraries = {backend.name: backend.library for backend in result.backends}
+        standings = _standings(View(result))
         cells += [
-            FleetCell(run=i, backend=cell.backend, library=libraries.get(cell.backend, cell.backend), m=cell.m,
-                      n=cell.n, k=cell.k, mode=cell.mode, seconds=cell.seconds, gflops=cell.gflops)
-            for cell in measured(result).values() if cell.seconds is not None
+            FleetCell(**key.fields, run=i, library=libraries.get(key.backend, key.backend), seconds=cell.seconds,
+                      gflops=cell.gflops, standing=standings.get(key, ""))
+            for key, cell in measured(result).items() if cell.seconds is not None
         ]  # fmt: skip
     if not cells:
         raise UsageError("nothing was measured in any of the runs, so there is nothing to put side by side")
     return Fleet(runs=[label_run(*run) for run in runs], warnings=_doubts(runs), cells=cells)
+
+
+def _standings(view: View) -> dict[CellKey, Literal["fastest", "tied"]]:
+    standings: dict[CellKey, Literal["fastest", "tied"]] = {}
+    for shape, ranking in view.rankings.items():
+        standings |= {CellKey(name, shape): "tied" for name in ranking.tied}
+        standings |= {CellKey(name, shape): "fastest" for name in ranking.ranked[:1]}
+    return standings
 
 
 def _doubts(runs: Sequence[tuple[str, Result]]) -> list[str]:

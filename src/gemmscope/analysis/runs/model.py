@@ -99,12 +99,17 @@ class RunsComparison(Record, frozen=True, kw_only=True):
 
 
 class FleetCell(CellRecord, frozen=True, kw_only=True):
-    """A cell's time on one machine; ``run`` is the index of its run."""
+    """A cell's time on one machine; ``run`` is the index of its run.
+
+    ``standing`` is ``"fastest"`` for the first of its run's ranking at this shape, and ``"tied"`` for those that are
+    tied with it.
+    """
 
     run: int
     library: str
     seconds: Interval
     gflops: float | None
+    standing: Literal["", "fastest", "tied"] = ""
 
 
 class Fleet(Record, frozen=True, kw_only=True):

@@ -74,9 +74,11 @@ class MachineRow:
 
     @property
     def fastest(self) -> str:
-        """The call with the smallest time, among those that were waited for."""
-        called = {label: cell for label, cell in self.cells.items() if cell.mode == "latency"}
-        return min(called, key=lambda label: called[label].seconds.estimate, default="")
+        """The first of the run's ranking at this shape, and how many are tied with it."""
+        standings = [cell.standing for cell in self.cells.values()]
+        first = next((label for label, cell in self.cells.items() if cell.standing == "fastest"), "")
+        tied = standings.count("tied")
+        return f"{first}, tied with {tied}" if tied else first
 
 
 def machines_table(shape: Shape, runs: Sequence[ComparedRun], cells: Sequence[FleetCell]) -> Table[MachineRow]:
