@@ -4,8 +4,7 @@ import pytest
 
 from gemmscope.backends import registry
 from gemmscope.backends.base import Backend, Option, thread_environment
-from gemmscope.backends.info import describe
-from gemmscope.backends.registry import Registry
+from gemmscope.backends.registry import Registry, describe
 from gemmscope.errors import UsageError
 from gemmscope.measure.plan import plan_workers
 

@@ -78,6 +78,9 @@ FROM_HOST = Option(
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
 TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
+# What every backend on the processor offers, about the process and about the operands.
+PROCESS_OPTIONS = (THREADS, QOS)
+OPERAND_OPTIONS = (TRANSPOSED, COLD, REUSED)
 
 
 class Backend(ABC):

@@ -1,4 +1,4 @@
-"""Which backends there are, and which of them are measured unless a user names others."""
+"""Which backends there are, what is known of them without running them, and which are measured by default."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import difflib
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope.backends import loading
-from gemmscope.backends.base import Layer
-from gemmscope.backends.info import describe
-from gemmscope.backends.variant import Variant, resolve, split
+from gemmscope.backends.base import Device, Entry, Layer, Option
+from gemmscope.backends.variant import NAME, Variant, join, resolve, split
 from gemmscope.errors import UsageError
+from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gemmscope.backends.info import BackendInfo
+    from gemmscope.backends.base import Backend
 
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
@@ -42,6 +44,47 @@ DEFAULT = (
     "null-python",
     "null-native",
 )
+
+
+class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend's own description; the fields are the attributes of :class:`~gemmscope.backends.base.Backend`.
+
+    ``origin`` says where its class is loaded from: empty for gemmscope's own, ``file:PATH``, or ``package:NAME`` for an
+    entry point.
+    """
+
+    name: str
+    library: str
+    device: Device
+    entry: Entry
+    summary: str
+    options: list[Option] = []
+    environment: dict[str, str] = {}
+    modes: tuple[Mode, ...] = ("latency",)
+    multiplies: bool = True
+    layers: list[Layer] = []
+    origin: str = ""
+
+
+def describe(backend: type[Backend], origin: str = "") -> BackendInfo:
+    """Reads a class's attributes.
+
+    Raises:
+        UsageError: If one is missing, or is not what the contract says.
+    """
+    fields = {field: getattr(backend, field, None) for field in BackendInfo.__struct_fields__} | {"origin": origin}
+    for field, value in fields.items():
+        if value is None:
+            raise UsageError(f"{backend.__name__} has no attribute {field!r}; see the docstring of Backend")
+    try:
+        info = msgspec.convert(fields, BackendInfo, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{backend.__name__} does not keep to the contract of Backend: {error}") from error
+    if not NAME.fullmatch(info.name):
+        raise UsageError(f"{backend.__name__}: the name {info.name!r} must be lower-case letters, digits and hyphens")
+    if info.modes[:1] != ("latency",):
+        raise UsageError(f"{backend.__name__}: modes must begin with 'latency', not {info.modes}")
+    return info
 
 
 class Registry:
@@ -100,7 +143,7 @@ class Registry:
 
         ``numpy-cpu:threads=1`` has ``numpy-cpu:out+threads=1`` inside of it, and that has ``kernel-numpy:threads=1``.
         """
-        options = dict(split(variant.name)[1])
+        options = split(variant.name)[1]
         used: set[str] = set()
         for layer in self.backend(variant.backend).layers:
             name, own = split(layer.inside)
@@ -112,11 +155,10 @@ class Registry:
             kept = {key: value for key, value in options.items() if key in known or key.isupper()}
             if set(options) - set(kept) - used:
                 return None
-            words = [f"{key}={value}" if value else key for key, value in {**dict(own), **kept}.items()]
-            inside = resolve(f"{name}:{'+'.join(words)}" if words else name, inner.options).name
+            inside = resolve(join(name, own | kept), inner.options).name
             if inside != variant.name:
                 return Layer(layer.part, inside)
-            used |= dict(own).keys()
+            used |= own.keys()
         return None
 
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from gemmscope import _kernels
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
-    COLD,
     FROM_HOST,
+    OPERAND_OPTIONS,
     OUT,
-    QOS,
-    REUSED,
-    THREADS,
-    TRANSPOSED,
+    PROCESS_OPTIONS,
     Backend,
     Layer,
     Option,
@@ -55,7 +53,7 @@ class TorchCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry: ClassVar[Entry] = "python"
     summary = "torch.mm(a, b) under inference_mode"
-    options: ClassVar[tuple[Option, ...]] = (OUT, THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (OUT, *PROCESS_OPTIONS, *OPERAND_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (
         Layer("allocation", "torch-cpu:out"),
         Layer("binding", "torch-cpp-cpu"),
@@ -63,11 +61,7 @@ class TorchCpu(Backend):
     )
 
     def probe(self) -> None:
-        """Imports torch, asks it for IEEE float32, and sets its threads.
-
-        Raises:
-            BackendUnavailable: If torch is missing, too old or broken.
-        """
+        """Imports torch, asks it for IEEE float32, and sets its threads."""
         try:
             import torch  # 1.7 s, and only a worker may load it
         except ImportError as error:
@@ -148,33 +142,20 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:
-        """Loads torch, and finds its library.
-
-        Raises:
-            BackendUnavailable: If torch is not there, or gemmscope's extension cannot be loaded.
-        """
+        """Loads torch, and finds its library."""
         super().probe()
-        try:
-            from gemmscope import _kernels  # only a worker may load it
-        except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
-        self._native = _kernels
         self._image = image_of(KernelTorch.caller)
 
     def prepare(self, operands: Operands) -> None:
-        """Makes tensors in C++ on the memory of those that Python has.
-
-        Raises:
-            BackendUnavailable: If this torch's C interface has no ``mm``.
-        """
+        """Makes tensors in C++ on the memory of those that Python has, if torch's C interface has an ``mm``."""
         super().prepare(operands)
-        calls = self._native.Calls(self.operand_arrays(), self._out.numpy())
+        calls = _kernels.Calls(self.operand_arrays(), self._out.numpy())
         try:
-            self._calls = self._native.TorchCalls(self._image, calls)
+            self._calls = _kernels.TorchCalls(self._image, calls)
         except RuntimeError as error:
             raise BackendUnavailable(str(error), "pip install --upgrade torch") from error
 
@@ -196,7 +177,6 @@ class KernelTorch(KernelBackend):
     name = "kernel-torch"
     library = "torch"
     summary = "a C++ loop on the sgemm that PyTorch has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     of = TorchCpu
     caller = r"^libtorch_cpu"
     candidates = (Candidate("sgemm_", "fortran-lp64"),)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope import _build
 from gemmscope.backends import loading
-from gemmscope.backends.info import describe
+from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import background, ceilings
 from gemmscope.machine.images import math_images, version, wheel_tags
