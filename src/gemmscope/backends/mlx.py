@@ -134,7 +134,7 @@ def _longest_chain(mx: Any, operands: Operands) -> int:
             f"the GPU has {room >> 20} MiB for arrays, and {len(operands)} operand pairs and their results need "
             f"{needed >> 20} MiB: ask for smaller shapes or fewer pairs"
         )
-    return max(3, room // 4 // max(4 * m * n, 1))
+    return max(3, room // 4 // max(int(4 * m * n), 1))
 
 
 def has_nax(architecture: str, tags: Sequence[str], macos: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -38,16 +39,6 @@ _FASTEST_HZ = 20e9
 
 
 @dataclass(frozen=True)
-class CpuInfo:
-    """What ``/proc/cpuinfo`` says of its first processor. Arm has implementer and part where x86 has a name."""
-
-    model_name: str | None = None
-    implementer: int | None = None
-    part: int | None = None
-    flags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
 class CoreKinds:
     """Logical processors of a hybrid by kind; both None where all cores are of one kind, or it is not known."""
 
@@ -55,36 +46,28 @@ class CoreKinds:
     efficiency: int | None = None
 
 
-def cpuinfo(root: Path = ROOT) -> CpuInfo:
+def cpuinfo(root: Path = ROOT) -> dict[str, str]:
     """The first block of ``/proc/cpuinfo`` only: the kernel makes each block when it is read, and that can be slow."""
-    fields: dict[str, str] = {}
     try:
         with (root / "proc/cpuinfo").open(errors="replace") as lines:
-            for line in lines:
-                if not line.strip():
-                    break
-                key, _, value = line.partition(":")
-                fields[key.strip()] = value.strip()
+            parts = [line.partition(":") for line in takewhile(str.strip, lines)]
     except OSError:
-        return CpuInfo()
-    return CpuInfo(
-        model_name=fields.get("model name") or None,
-        implementer=_integer(fields.get("CPU implementer")),
-        part=_integer(fields.get("CPU part")),
-        flags=frozenset(fields.get("flags", "").split()),
-    )
+        return {}
+    return {key.strip(): value.strip() for key, _, value in parts}
 
 
 def name(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | None:
     """The processor's name. On Arm under Linux the name of its cores, else of its board, else its numbers."""
     info = cpuinfo(root)
-    if info.model_name:
-        return " ".join(info.model_name.split())
-    if info.implementer is not None and info.part is not None:
+    if info.get("model name"):
+        return " ".join(info["model name"].split())
+    # Arm has these where x86 has a name.
+    implementer, part = _integer(info.get("CPU implementer")), _integer(info.get("CPU part"))
+    if implementer is not None and part is not None:
         return (
-            _ARM_CORES.get((info.implementer, info.part))
+            _ARM_CORES.get((implementer, part))
             or files.text(root / "proc/device-tree/model")
-            or f"Arm, implementer {info.implementer:#04x}, part {info.part:#05x}"
+            or f"Arm, implementer {implementer:#04x}, part {part:#05x}"
         )
     return sysctl.text(reader, "machdep.cpu.brand_string")
 

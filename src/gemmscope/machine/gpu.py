@@ -45,9 +45,5 @@ def listed_names() -> list[str]:
         done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    return parse_listing(done.stdout)
-
-
-def parse_listing(text: str) -> list[str]:
-    """The names in such a listing. The identifiers are left out: a result may be published, and they name one card."""
-    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", text, re.MULTILINE)
+    # Without the identifiers: a result may be published, and they name one card.
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", done.stdout, re.MULTILINE)
