@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     vector_symbol: str = ""
 
 
-# What has been confirmed in this process, by class and settings.
+# What has been confirmed, by class and settings: once in a process is enough.
 _IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, _kernels.Kernel]] = {}
 
 
@@ -76,7 +76,10 @@ class KernelBackend(Backend):
         """Loads the library, and finds its kernel."""
         library = self._library_backend()
         self._caller = image_of(self.caller)
-        self._candidate, self._sgemm = self._identified(library)
+        key = (type(self), tuple(sorted(self.settings.items())))
+        if key not in _IDENTIFIED:
+            _IDENTIFIED[key] = self._identify(library)
+        self._candidate, self._sgemm = _IDENTIFIED[key]
 
     def prepare(self, operands: Operands) -> None:
         """Takes the library's own copies of the operands, and sees to it that one result is the library's here too."""
@@ -133,14 +136,8 @@ class KernelBackend(Backend):
         backend.probe()
         return backend
 
-    def _identified(self, library: Backend) -> tuple[Candidate, _kernels.Kernel]:
-        """The kernel, confirmed on the probes; once in a process is enough."""
-        key = (type(self), tuple(sorted(self.settings.items())))
-        if key not in _IDENTIFIED:
-            _IDENTIFIED[key] = self._identify(library)
-        return _IDENTIFIED[key]
-
     def _identify(self, library: Backend) -> tuple[Candidate, _kernels.Kernel]:
+        """The kernel, confirmed on the probes."""
         found = [one for one in self.candidates if _kernels.find_symbol(self._caller, one.symbol) is not None]
         if not found:
             names = ", ".join(one.symbol for one in self.candidates)

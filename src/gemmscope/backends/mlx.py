@@ -259,9 +259,8 @@ class MlxGpu(MlxCpu):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory; with ``:from-host`` into NumPy's."""
-        self._square_behind = operands.k == operands.n
+        self._chainable = operands.k == operands.n
         self._longest = _longest_chain(self._mx, operands)
-        self._link: Any = None
         if "from-host" in self.settings:
             self._pairs = operands.converted("host", np.array)
             return
@@ -286,8 +285,9 @@ class MlxGpu(MlxCpu):
         """Seconds by the slope over chained calls: MLX has no clock of the device's."""
         mx = self._mx
         mx.set_default_device(self._device)
-        a = self._pairs[first % len(self._pairs)][0]
-        link = self._linked()
+        a, b = self._pairs[first % len(self._pairs)]
+        link = b * slope.scale(b.shape[0])
+        mx.eval(link)
 
         def chain(length: int) -> float:
             matmul = mx.matmul
@@ -302,11 +302,7 @@ class MlxGpu(MlxCpu):
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
-        if mode == "latency":
-            return ""
-        if "from-host" in self.settings:
-            return "from host memory to host memory every call is waited for: see latency"
-        return slope.NO_CHAIN if mode == "device" and not self._square_behind else ""
+        return slope.why_not(mode, self.settings, chainable=self._chainable)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to NumPy."""
@@ -334,14 +330,6 @@ class MlxGpu(MlxCpu):
         product = mx.matmul(mx.array(a), mx.array(b))
         mx.eval(product)
         return _read(product)
-
-    def _linked(self) -> Any:
-        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
-        if self._link is None:
-            b = self._pairs[0][1]
-            self._link = b * slope.scale(b.shape[0])
-            self._mx.eval(self._link)
-        return self._link
 
 
 class MlxCppCpu(Backend):
@@ -425,18 +413,18 @@ class MlxCppGpu(MlxCppCpu):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
         self._longest = _longest_chain(_import_mlx(), operands)
-        self._behind = (operands.k, operands.n)
+        self._scale = slope.scale(operands.k)
+        self._chainable = operands.k == operands.n
         super().prepare(operands)
 
     def run_device(self, loops: int, first: int) -> float:
         """Seconds by the slope over chained calls, by a clock in C++."""
-        factor = slope.scale(self._behind[0])
-        return loops * slope.call_seconds(lambda length: self._calls.chain(length, first, factor), loops, self._longest)
+        chain, scale = self._calls.chain, self._scale
+        return loops * slope.call_seconds(lambda length: chain(length, first, scale), loops, self._longest)
 
     def why_not(self, mode: Mode) -> str:
         """A chain needs K = N."""
-        k, n = self._behind
-        return slope.NO_CHAIN if mode == "device" and k != n else ""
+        return slope.why_not(mode, self.settings, chainable=self._chainable)
 
     def provenance(self) -> dict[str, str | int]:
         """Adds what the device is timed by."""

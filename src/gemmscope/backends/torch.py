@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -112,14 +113,12 @@ class TorchCpu(Backend):
     def provenance(self) -> dict[str, str | int]:
         """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
         torch = self._torch
-        blas = next(
-            (word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), ""
-        )
+        blas = re.search(r"\bBLAS_INFO=([^,\s]*)", torch.__config__.show())
         facts: dict[str, str | int] = {
             "torch": torch.version.__version__,
             "device": str(self._device),
             "threads": torch.get_num_threads(),
-            "blas": blas.removeprefix("="),
+            "blas": blas[1] if blas else "",
         }
         if self._device.type == "cpu":
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
@@ -194,12 +193,10 @@ class TorchGpu(TorchCpu):
     options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST)
     layers: ClassVar[tuple[Layer, ...]] = ()
     modes = ("latency", "throughput", "device")
-    _link: torch.Tensor | None = None
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device; with ``:from-host`` into tensors of the host."""
         self._square_behind = operands.k == operands.n
-        self._link = None
         if "from-host" not in self.settings:
             super().prepare(operands)
             return
@@ -260,8 +257,8 @@ class TorchGpu(TorchCpu):
 
     def slope_seconds(self, loops: int, first: int) -> float:
         """Seconds by the slope over chained calls, on any accelerator. The shape must have K = N."""
-        a = self._pairs[first % len(self._pairs)][0]
-        link = self._linked()
+        a, b = self._pairs[first % len(self._pairs)]
+        link = b * slope.scale(b.shape[0])
         mm, synchronize = self._torch.mm, self._torch.accelerator.synchronize
 
         def chain(length: int) -> float:
@@ -279,13 +276,7 @@ class TorchGpu(TorchCpu):
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
-        if mode == "latency":
-            return ""
-        if "from-host" in self.settings:
-            return "from host memory to host memory every call is waited for: see latency"
-        if mode == "device" and self._device.type != "cuda" and not self._square_behind:
-            return slope.NO_CHAIN
-        return ""
+        return slope.why_not(mode, self.settings, chainable=self._device.type == "cuda" or self._square_behind)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to the host."""
@@ -332,13 +323,6 @@ class TorchGpu(TorchCpu):
                 cuda.synchronize()
                 seconds += begin.elapsed_time(end) * 1e-3
         return seconds
-
-    def _linked(self) -> torch.Tensor:
-        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
-        if self._link is None:
-            b = self._pairs[0][1]
-            self._link = b * slope.scale(b.shape[0])
-        return self._link
 
     def _find_device(self) -> torch.device:
         if not self._torch.accelerator.is_available():
