@@ -250,10 +250,7 @@ class MlxGpu(MlxCpu):
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
     # MLX pins no memory, so there is one way from the host.
-    options: ClassVar[tuple[Option, ...]] = (
-        TF32,
-        Option(FROM_HOST.name, FROM_HOST.help, ("pageable",)),
-    )
+    options: ClassVar[tuple[Option, ...]] = (TF32, Option(FROM_HOST.name, FROM_HOST.help, ("pageable",)))
     modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
 

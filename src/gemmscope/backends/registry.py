@@ -15,7 +15,7 @@ from gemmscope.errors import UsageError
 from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from gemmscope.backends.base import Backend
 
@@ -91,20 +91,15 @@ class Registry:
     """What is known of the backends, by name.
 
     Args:
-        backends: Their descriptions, in the order in which they are listed.
+        backends: Their descriptions, in the order in which they are listed; kept by name as the attribute of that name.
     """
 
     def __init__(self, backends: Iterable[BackendInfo]) -> None:
-        self._backends: dict[str, BackendInfo] = {}
+        self.backends: dict[str, BackendInfo] = {}
         for backend in backends:
-            if backend.name in self._backends:
+            if backend.name in self.backends:
                 raise UsageError(f"two backends are called {backend.name!r}: names must be unique")
-            self._backends[backend.name] = backend
-
-    @property
-    def backends(self) -> Mapping[str, BackendInfo]:
-        """All backends, by name."""
-        return self._backends
+            self.backends[backend.name] = backend
 
     def backend(self, name: str) -> BackendInfo:
         """The backend of that name.
@@ -112,12 +107,11 @@ class Registry:
         Raises:
             UsageError: If there is none; the message names the nearest.
         """
-        found = self._backends.get(name)
-        if found is None:
-            near = difflib.get_close_matches(name, self._backends, n=1)
+        if name not in self.backends:
+            near = difflib.get_close_matches(name, self.backends, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"no backend is called {name!r}{hint} 'gemmscope backends' lists them all.")
-        return found
+        return self.backends[name]
 
     def variant(self, text: str) -> Variant:
         """A variant's text, checked against its backend.
@@ -147,7 +141,7 @@ class Registry:
         used: set[str] = set()
         for layer in self.backend(variant.backend).layers:
             name, own = split(layer.inside)
-            inner = self._backends.get(name)
+            inner = self.backends.get(name)
             if inner is None:
                 return None
             known = {option.name for option in inner.options}
