@@ -87,25 +87,21 @@ class KernelBackend(Backend):
         self._library.prepare(operands)
         self._out = _aligned_empty(operands.m, operands.n)
         self._calls = _kernels.Calls(self._library.operand_arrays(), self._out)
-        self._kernel, self._routine = self._sgemm, "sgemm"
-        self._compared = True
-        if min(operands.m, operands.n, operands.k) == 0:
+        m, n, k = operands.m, operands.n, operands.k
+        if min(m, n, k) == 0:
             raise BackendUnavailable("an empty result has no kernel")
-        if min(operands.m, operands.n) > 1 and 2 * operands.m * operands.n * operands.k > _COMPARE_AT_MOST:
-            self._compared = False
-            return
+        self._compared = min(m, n) == 1 or 2 * m * n * k <= _COMPARE_AT_MOST
+        symbol, convention, vector_symbol = self._candidate
         # First: some sgemm pass vectors on to sgemv themselves, and then both are identical.
-        if self._candidate.vector_symbol and 1 in (operands.m, operands.n):
-            arguments = (self._caller, self._candidate.vector_symbol, self._candidate.convention, "sgemv")
-            vector_kernel = _kernels.Kernel(*arguments)
-            if self._matches(vector_kernel, self._library):
-                self._kernel, self._routine = vector_kernel, "sgemv"
+        if vector_symbol and 1 in (m, n):
+            self._kernel, self._routine = _kernels.Kernel(self._caller, vector_symbol, convention, "sgemv"), "sgemv"
+            if self._matches(self._kernel, self._library):
                 return
-        if self._matches(self._kernel, self._library):
-            return
-        raise BackendUnavailable(
-            f"kernel not identified: at this shape {self._library.name} does not call {self._candidate.symbol}"
-        )
+        self._kernel, self._routine = self._sgemm, "sgemm"
+        if self._compared and not self._matches(self._kernel, self._library):
+            raise BackendUnavailable(
+                f"kernel not identified: at this shape {self._library.name} does not call {symbol}"
+            )
 
     def run(self, loops: int, first: int) -> float:
         """Calls the kernel in a C++ loop, by a clock in C++."""

@@ -79,7 +79,10 @@ class TorchCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device."""
-        pairs = operands.converted(str(self._device), self._tensor)
+        # The clone is what makes the memory torch's own, with torch's alignment.
+        pairs = operands.converted(
+            str(self._device), lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
+        )
         self._pairs = in_order(self.settings, pairs, lambda tensor: tensor.T.contiguous().T)
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
@@ -129,10 +132,6 @@ class TorchCpu(Backend):
 
     def _set_precision(self) -> None:
         """Nothing to set: without a request torch's processor kernels are IEEE float32."""
-
-    def _tensor(self, matrix: NDArray[np.float32]) -> torch.Tensor:
-        # The clone is what makes the memory torch's own, with torch's alignment.
-        return self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
 
 
 class TorchCppCpu(TorchCpu):
