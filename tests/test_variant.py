@@ -30,6 +30,13 @@ def test_a_name_in_capitals_is_an_environment_variable():
     assert variant.settings == {"out": ""}
 
 
+def test_a_variants_name_is_read_again_as_itself():
+    for text in ("numpy-cpu:FOO", "torch-cpu:out+threads=2+BAR=1+FOO", "mlx-cpu:blas=openblas+python=/a+b"):
+        variant = KNOWN.variant(text)
+        assert KNOWN.variant(variant.name) == variant
+        KNOWN.layer(variant)
+
+
 @pytest.mark.parametrize("path", ["/old/bin/python", "/a+b/c:d=e/python", "/python=3/bin/python", "/my old/python"])
 def test_an_interpreter_is_named_by_its_path_and_comes_last(path):
     variant = KNOWN.variant(f"torch-cpu:threads=2+out+python={path}")
