@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemmscope.machine.metal import has_nax
+from gemmscope.backends.mlx import has_nax
 
 NEW, OLD = ["cp312-cp312-macosx_26_0_arm64"], ["cp312-cp312-macosx_14_0_arm64"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from gemmscope.analysis.derive import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine import background, cpu, power, usage
+from gemmscope.machine import cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use
 from gemmscope.records.model import Measurement, Sample
 
@@ -156,11 +156,11 @@ def test_a_cell_has_the_clock_of_the_cores_that_did_its_work():
 
 def test_background_work_needs_efficiency_cores_and_a_system_that_keeps_it_there():
     kinds = cpu.CoreKinds(4, 4)
-    background.enter(lambda: True, lambda: kinds)
+    power.enter_background(lambda: True, lambda: kinds)
     with pytest.raises(BackendUnavailable, match="only macOS"):
-        background.enter(lambda: False, lambda: kinds)
+        power.enter_background(lambda: False, lambda: kinds)
     with pytest.raises(BackendUnavailable, match="no efficiency cores"):
-        background.enter(lambda: pytest.fail("must not be tried"), cpu.CoreKinds)
+        power.enter_background(lambda: pytest.fail("must not be tried"), cpu.CoreKinds)
 
 
 def test_thermal_states_are_those_of_macos_in_order():

@@ -4,8 +4,7 @@ import pytest
 
 from gemmscope.backends import registry
 from gemmscope.backends.base import Backend, Option, thread_environment
-from gemmscope.backends.info import describe
-from gemmscope.backends.registry import Registry
+from gemmscope.backends.registry import Registry, describe
 from gemmscope.errors import UsageError
 from gemmscope.measure.plan import plan_workers
 
@@ -29,6 +28,13 @@ def test_a_name_in_capitals_is_an_environment_variable():
     assert variant.name == "numpy-cpu:out+OPENBLAS_CORETYPE=Haswell"
     assert variant.environment == {"OPENBLAS_CORETYPE": "Haswell"}
     assert variant.settings == {"out": ""}
+
+
+def test_a_variants_name_is_read_again_as_itself():
+    for text in ("numpy-cpu:FOO", "torch-cpu:out+threads=2+BAR=1+FOO", "mlx-cpu:blas=openblas+python=/a+b"):
+        variant = KNOWN.variant(text)
+        assert KNOWN.variant(variant.name) == variant
+        KNOWN.layer(variant)
 
 
 @pytest.mark.parametrize("path", ["/old/bin/python", "/a+b/c:d=e/python", "/python=3/bin/python", "/my old/python"])

@@ -318,7 +318,7 @@ def blas_shim() -> None:
     Example:
       LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
     """
-    from gemmscope.backends.preload import blas_library
+    from gemmscope.backends.mlx import blas_library
     from gemmscope.errors import BackendUnavailable
 
     try:

@@ -71,13 +71,16 @@ QOS = Option(
     "qos", "as background work: on efficiency cores alone (macOS)", ("background",), {"GEMMSCOPE_QOS": "{value}"}
 )
 OUT = Option("out", "write every result into one array that is there already")
-# The next two the worker sees to; a backend that offers COLD must have operand_arrays.
 FROM_HOST = Option(
     "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")
 )
+# The next two the worker sees to; a backend that offers COLD must have operand_arrays.
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
 TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
+# What every backend on the processor offers, about the process and about the operands.
+PROCESS_OPTIONS = (THREADS, QOS)
+OPERAND_OPTIONS = (TRANSPOSED, COLD, REUSED)
 
 
 class Backend(ABC):

@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gemmscope.backends.base import (
-    COLD,
-    QOS,
-    REUSED,
-    THREADS,
-    TRANSPOSED,
-    Backend,
-    Layer,
-    alignment,
-    in_order,
-    rotation,
-)
+from gemmscope.backends.base import OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Layer, alignment, in_order, rotation
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import blas_facts
 
@@ -37,16 +26,12 @@ class Cblas(Backend):
     device = "cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on the linked cblas_sgemm"
-    options = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
 
     def probe(self) -> None:
-        """Loads the extension.
-
-        Raises:
-            BackendUnavailable: If it, or the BLAS that it is linked with, cannot be loaded.
-        """
+        """Loads the extension, and with it the BLAS that it is linked with."""
         try:
-            from gemmscope import _native  # the BLAS is loaded with it
+            from gemmscope import _native
         except ImportError as error:
             raise BackendUnavailable(
                 f"gemmscope's extension cannot be loaded: {error}",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gemmscope import _kernels
 from gemmscope.backends.base import Backend, Option
 from gemmscope.errors import BackendUnavailable
 
@@ -49,18 +50,9 @@ class Cublas(Backend):
     modes = ("latency", "throughput", "device")
 
     def probe(self) -> None:
-        """Looks for CUDA's libraries and a device.
-
-        Raises:
-            BackendUnavailable: If one is missing.
-        """
+        """Looks for CUDA's libraries and a device."""
         if sys.platform == "darwin":
             raise BackendUnavailable("CUDA does not run on macOS")
-        try:
-            from gemmscope import _kernels  # only a worker may load it
-        except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
-        self._native = _kernels
         self._runtime, self._blas = library("cudart"), library("cublas")
         try:
             devices = _kernels.cuda_devices(self._runtime, self._blas)
@@ -70,13 +62,9 @@ class Cublas(Backend):
             raise BackendUnavailable("CUDA finds no device", _REMEDY)
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands to the device.
-
-        Raises:
-            RuntimeError: If they do not fit into what it has free.
-        """
+        """Copies the operands to the device, which must have room for them."""
         self._shape = (operands.m, operands.n)
-        self._calls = self._native.CublasCalls(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
+        self._calls = _kernels.CublasCalls(operands.pairs, "tf32" in self.settings, self._runtime, self._blas)
 
     def run(self, loops: int, first: int) -> float:
         """Synchronises the stream after every call, by a clock in C++."""

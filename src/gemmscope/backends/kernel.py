@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from gemmscope.backends.base import Backend
+from gemmscope import _kernels
+from gemmscope.backends.base import OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Option
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
 from gemmscope.workload.operands import OperandPair, Operands, uniform
@@ -21,7 +22,6 @@ from gemmscope.workload.shapes import Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gemmscope._kernels import Kernel
     from gemmscope.backends.base import Entry
 
 # Small, odd, and large enough for threads and blocking: a kernel that is not the library's own differs on one of them.
@@ -47,8 +47,8 @@ class Candidate(NamedTuple):
     vector_symbol: str = ""
 
 
-# What has been confirmed in this process, by class and settings.
-_IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, Kernel]] = {}
+# What has been confirmed, by class and settings: once in a process is enough.
+_IDENTIFIED: dict[tuple[type[Backend], tuple[tuple[str, str], ...]], tuple[Candidate, _kernels.Kernel]] = {}
 
 
 def image_of(pattern: str) -> str:
@@ -67,54 +67,41 @@ class KernelBackend(Backend):
 
     device = "cpu"
     entry: ClassVar[Entry] = "native"
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
     of: ClassVar[type[Backend]]
     caller: ClassVar[str]
     candidates: ClassVar[tuple[Candidate, ...]]
 
     def probe(self) -> None:
-        """Loads the library, and finds its kernel.
-
-        Raises:
-            BackendUnavailable: If the library is not there, or its kernel could not be identified.
-        """
+        """Loads the library, and finds its kernel."""
         library = self._library_backend()
-        try:
-            from gemmscope import _kernels  # only a worker may load it
-        except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
-        self._native = _kernels
         self._caller = image_of(self.caller)
-        self._candidate, self._sgemm = self._identified(library)
+        key = (type(self), tuple(sorted(self.settings.items())))
+        if key not in _IDENTIFIED:
+            _IDENTIFIED[key] = self._identify(library)
+        self._candidate, self._sgemm = _IDENTIFIED[key]
 
     def prepare(self, operands: Operands) -> None:
-        """Takes the library's own copies of the operands, and compares one result with the library's.
-
-        Raises:
-            BackendUnavailable: If at this shape the library calls something else.
-        """
+        """Takes the library's own copies of the operands, and sees to it that one result is the library's here too."""
         self._library = self._library_backend()
         self._library.prepare(operands)
         self._out = _aligned_empty(operands.m, operands.n)
-        self._calls = self._native.Calls(self._library.operand_arrays(), self._out)
-        self._kernel, self._routine = self._sgemm, "sgemm"
-        self._compared = True
-        if min(operands.m, operands.n, operands.k) == 0:
+        self._calls = _kernels.Calls(self._library.operand_arrays(), self._out)
+        m, n, k = operands.m, operands.n, operands.k
+        if min(m, n, k) == 0:
             raise BackendUnavailable("an empty result has no kernel")
-        if min(operands.m, operands.n) > 1 and 2 * operands.m * operands.n * operands.k > _COMPARE_AT_MOST:
-            self._compared = False
-            return
+        self._compared = min(m, n) == 1 or 2 * m * n * k <= _COMPARE_AT_MOST
+        symbol, convention, vector_symbol = self._candidate
         # First: some sgemm pass vectors on to sgemv themselves, and then both are identical.
-        if self._candidate.vector_symbol and 1 in (operands.m, operands.n):
-            arguments = (self._caller, self._candidate.vector_symbol, self._candidate.convention, "sgemv")
-            vector_kernel = self._native.Kernel(*arguments)
-            if self._matches(vector_kernel, self._library):
-                self._kernel, self._routine = vector_kernel, "sgemv"
+        if vector_symbol and 1 in (m, n):
+            self._kernel, self._routine = _kernels.Kernel(self._caller, vector_symbol, convention, "sgemv"), "sgemv"
+            if self._matches(self._kernel, self._library):
                 return
-        if self._matches(self._kernel, self._library):
-            return
-        raise BackendUnavailable(
-            f"kernel not identified: at this shape {self._library.name} does not call {self._candidate.symbol}"
-        )
+        self._kernel, self._routine = self._sgemm, "sgemm"
+        if self._compared and not self._matches(self._kernel, self._library):
+            raise BackendUnavailable(
+                f"kernel not identified: at this shape {self._library.name} does not call {symbol}"
+            )
 
     def run(self, loops: int, first: int) -> float:
         """Calls the kernel in a C++ loop, by a clock in C++."""
@@ -145,15 +132,9 @@ class KernelBackend(Backend):
         backend.probe()
         return backend
 
-    def _identified(self, library: Backend) -> tuple[Candidate, Kernel]:
-        """The kernel, confirmed on the probes; once in a process is enough."""
-        key = (type(self), tuple(sorted(self.settings.items())))
-        if key not in _IDENTIFIED:
-            _IDENTIFIED[key] = self._identify(library)
-        return _IDENTIFIED[key]
-
-    def _identify(self, library: Backend) -> tuple[Candidate, Kernel]:
-        found = [one for one in self.candidates if self._native.find_symbol(self._caller, one.symbol) is not None]
+    def _identify(self, library: Backend) -> tuple[Candidate, _kernels.Kernel]:
+        """The kernel, confirmed on the probes."""
+        found = [one for one in self.candidates if _kernels.find_symbol(self._caller, one.symbol) is not None]
         if not found:
             names = ", ".join(one.symbol for one in self.candidates)
             raise BackendUnavailable(
@@ -161,7 +142,7 @@ class KernelBackend(Backend):
             )
         differs = ""
         for candidate in found:
-            kernel = self._native.Kernel(self._caller, candidate.symbol, candidate.convention, "sgemm")
+            kernel = _kernels.Kernel(self._caller, candidate.symbol, candidate.convention, "sgemm")
             differs = next((str(shape) for shape in PROBES if not self._is_identical(kernel, shape)), "")
             if not differs:
                 return candidate, kernel
@@ -169,16 +150,16 @@ class KernelBackend(Backend):
             f"kernel not identified: results of {found[-1].symbol} are not those of {library.name} at {differs}"
         )
 
-    def _is_identical(self, kernel: Kernel, shape: Shape) -> bool:
+    def _is_identical(self, kernel: _kernels.Kernel, shape: Shape) -> bool:
         a = uniform(shape.m * shape.k, (0, shape.m, shape.n, shape.k, 0)).reshape(shape.m, shape.k)
         b = uniform(shape.k * shape.n, (0, shape.m, shape.n, shape.k, 1)).reshape(shape.k, shape.n)
         library = self._library_backend()
         library.prepare(Operands([OperandPair(a, b)]))
         self._out = _aligned_empty(shape.m, shape.n)
-        self._calls = self._native.Calls(library.operand_arrays(), self._out)
+        self._calls = _kernels.Calls(library.operand_arrays(), self._out)
         return self._matches(kernel, library)
 
-    def _matches(self, kernel: Kernel, library: Backend) -> bool:
+    def _matches(self, kernel: _kernels.Kernel, library: Backend) -> bool:
         """Whether the kernel's result is the library's, to the last bit."""
         wanted = library.product(0)
         self._out.fill(np.nan)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import platform
+import re
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gemmscope import _build
-from gemmscope.backends import preload, slope
+from gemmscope import _build, _kernels
+from gemmscope.backends import slope
 from gemmscope.backends.base import (
-    COLD,
     FROM_HOST,
-    QOS,
-    REUSED,
-    THREADS,
-    TRANSPOSED,
+    OPERAND_OPTIONS,
+    PROCESS_OPTIONS,
     Backend,
     Layer,
     Option,
@@ -27,10 +26,9 @@ from gemmscope.backends.base import (
 from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import wheel_tags
-from gemmscope.machine.metal import has_nax
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,26 +51,44 @@ _IEEE = {"MLX_ENABLE_TF32": "0"}
 TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
 
 
+_FOLDER = Path(__file__).parent.parent
+
+
+def preloaded_library(name: str) -> Path:
+    """Where a library for LD_PRELOAD lies: ``"blas"`` passes MLX's calls on to OpenBLAS, ``"probe"`` stamps them."""
+    return _FOLDER / f"libgemmscope_{name}.so"
+
+
+def blas_library() -> Path:
+    """The library that passes MLX's calls on to OpenBLAS.
+
+    Raises:
+        BackendUnavailable: If this build of gemmscope has none.
+    """
+    path = preloaded_library("blas")
+    if not path.exists():
+        raise BackendUnavailable(
+            "this gemmscope was built without its library that passes MLX's calls on to OpenBLAS",
+            "on Linux, install gemmscope without GEMMSCOPE_CBLAS; elsewhere MLX calls the system's BLAS already",
+        )
+    return path
+
+
 # Preloaded, it comes before the netlib BLAS of MLX's wheel for Linux. Nobody else in the process calls that name.
 BLAS = Option(
     "blas",
     "let MLX call this BLAS instead of its own (Linux)",
     ("openblas",),
-    {"LD_PRELOAD": str(preload.library("blas"))},
+    {"LD_PRELOAD": str(preloaded_library("blas"))},
 )
+_CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
 
 
 def _check_blas(settings: Mapping[str, str]) -> None:
-    """Sees to it that the BLAS that a variant asks for is the one that MLX will find.
-
-    Raises:
-        BackendUnavailable: If it is not.
-    """
+    """Sees to it that the BLAS that a variant asks for is the one that MLX will find."""
     if "blas" not in settings:
         return
-    path = preload.blas_library()
-    from gemmscope import _kernels  # only a worker may load it
-
+    path = blas_library()
     found = _kernels.find_symbol("", "cblas_sgemm")
     if found is None or not path.samefile(found[0]):
         raise BackendUnavailable(
@@ -99,11 +115,11 @@ def _gpu_memory(mx: Any) -> int | None:
     return next((int(info[name]) for name in _MEMORY if info.get(name)), None)
 
 
-def _check_room(mx: Any, operands: Operands) -> None:
-    """Sees to it that operands and a few results fit, before any memory is taken.
+def _longest_chain(mx: Any, operands: Operands) -> int:
+    """How many results of a chain fit into a quarter of the GPU's memory, should MLX keep them all until the end.
 
-    MLX takes managed memory on CUDA for what the host reads or writes: more of it than the card has is no error there,
-    but can stop the whole GPU.
+    Sees to it first that operands and a few results fit, before any memory is taken. MLX takes managed memory on CUDA
+    for what the host reads or writes: more of it than the card has is no error there, but can stop the whole GPU.
 
     Raises:
         MemoryError: If they do not fit.
@@ -111,17 +127,34 @@ def _check_room(mx: Any, operands: Operands) -> None:
     room = _gpu_memory(mx)
     m, n, k = operands.m, operands.n, operands.k
     needed = 4 * (len(operands) * (m * k + k * n) + 3 * m * n)
-    if room is not None and needed > room:
+    if room is None:
+        return 256
+    if needed > room:
         raise MemoryError(
             f"the GPU has {room >> 20} MiB for arrays, and {len(operands)} operand pairs and their results need "
             f"{needed >> 20} MiB: ask for smaller shapes or fewer pairs"
         )
+    return max(3, room // 4 // max(int(4 * m * n), 1))
 
 
-def _longest_chain(mx: Any, operands: Operands) -> int:
-    """How many results of a chain fit into a quarter of the memory, should MLX keep them all until the end."""
-    room = _gpu_memory(mx)
-    return 256 if room is None else max(3, room // 4 // max(4 * operands.m * operands.n, 1))
+def has_nax(architecture: str, tags: Sequence[str], macos: str) -> bool:
+    """Whether MLX's kernels for Apple's neural accelerators (NAX) can be in use; MLX does not tell Python.
+
+    By MLX's own rule (``is_nax_available`` in ``mlx/backend/metal/device.cpp``): a wheel built for macOS 26, macOS 26.2
+    or newer, and a GPU of generation 17 or newer, 18 on phones. For float32 they also need TF32 to be allowed. Never
+    run on macOS.
+
+    Args:
+        architecture: As Metal names it, such as ``"applegpu_g17s"``.
+        tags: The tags of MLX's wheel.
+        macos: The version of macOS, such as ``"26.2"``.
+    """
+    found = re.fullmatch(r"applegpu_g(\d+)([a-z])", architecture)
+    version = tuple(int(part) for part in macos.split(".") if part.isdecimal())
+    if found is None or version < (26, 2):
+        return False
+    newest = max((int(major) for tag in tags for major in re.findall(r"macosx_(\d+)_", tag)), default=0)
+    return newest >= 26 and int(found[1]) >= (18 if found[2] == "p" else 17)
 
 
 def _read(product: Any) -> NDArray[np.float32]:
@@ -139,17 +172,13 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = _CPU_OPTIONS
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
 
     def probe(self) -> None:
-        """Imports MLX and looks for the device.
-
-        Raises:
-            BackendUnavailable: If MLX is missing or broken, or has no such device here.
-        """
+        """Imports MLX and looks for the device."""
         self._mx = _import_mlx()
         self._device = getattr(self._mx, self.device)
         if not self._mx.is_available(self._device):
@@ -221,23 +250,14 @@ class MlxGpu(MlxCpu):
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
     # MLX pins no memory, so there is one way from the host.
-    options: ClassVar[tuple[Option, ...]] = (
-        TF32,
-        Option(FROM_HOST.name, FROM_HOST.help, tuple(value for value in FROM_HOST.values if value == "pageable")),
-    )
+    options: ClassVar[tuple[Option, ...]] = (TF32, Option(FROM_HOST.name, FROM_HOST.help, ("pageable",)))
     modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into MLX's memory; with ``:from-host`` into NumPy's.
-
-        Raises:
-            MemoryError: If the GPU has no room for them.
-        """
-        _check_room(self._mx, operands)
-        self._square_behind = operands.k == operands.n
+        """Copies the operands into MLX's memory; with ``:from-host`` into NumPy's."""
+        self._chainable = operands.k == operands.n
         self._longest = _longest_chain(self._mx, operands)
-        self._link: Any = None
         if "from-host" in self.settings:
             self._pairs = operands.converted("host", np.array)
             return
@@ -262,8 +282,9 @@ class MlxGpu(MlxCpu):
         """Seconds by the slope over chained calls: MLX has no clock of the device's."""
         mx = self._mx
         mx.set_default_device(self._device)
-        a = self._pairs[first % len(self._pairs)][0]
-        link = self._linked()
+        a, b = self._pairs[first % len(self._pairs)]
+        link = b * slope.scale(b.shape[0])
+        mx.eval(link)
 
         def chain(length: int) -> float:
             matmul = mx.matmul
@@ -278,11 +299,7 @@ class MlxGpu(MlxCpu):
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
-        if mode == "latency":
-            return ""
-        if "from-host" in self.settings:
-            return "from host memory to host memory every call is waited for: see latency"
-        return slope.NO_CHAIN if mode == "device" and not self._square_behind else ""
+        return slope.why_not(mode, self.settings, chainable=self._chainable)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to NumPy."""
@@ -311,14 +328,6 @@ class MlxGpu(MlxCpu):
         mx.eval(product)
         return _read(product)
 
-    def _linked(self) -> Any:
-        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
-        if self._link is None:
-            b = self._pairs[0][1]
-            self._link = b * slope.scale(b.shape[0])
-            self._mx.eval(self._link)
-        return self._link
-
 
 class MlxCppCpu(Backend):
     """A C++ loop on ``mlx::core::matmul`` and ``eval`` on the processor."""
@@ -328,17 +337,13 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
 
     def probe(self) -> None:
-        """Compares MLX's version with the one built against, and only then loads the extension.
-
-        Raises:
-            BackendUnavailable: If MLX or the extension is missing, the versions differ, or the device is not there.
-        """
+        """Compares MLX's version with the one built against, and only then loads the extension."""
         mx = _import_mlx()
         if not _build.MLX_VERSION:
             raise BackendUnavailable("gemmscope was built without MLX's C++ API", _REBUILD)
@@ -403,26 +408,20 @@ class MlxCppGpu(MlxCppCpu):
     layers: ClassVar[tuple[Layer, ...]] = ()
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into MLX's memory.
-
-        Raises:
-            MemoryError: If the GPU has no room for them.
-        """
-        mx = _import_mlx()
-        _check_room(mx, operands)
-        self._longest = _longest_chain(mx, operands)
-        self._behind = (operands.k, operands.n)
+        """Copies the operands into MLX's memory."""
+        self._longest = _longest_chain(_import_mlx(), operands)
+        self._scale = slope.scale(operands.k)
+        self._chainable = operands.k == operands.n
         super().prepare(operands)
 
     def run_device(self, loops: int, first: int) -> float:
         """Seconds by the slope over chained calls, by a clock in C++."""
-        factor = slope.scale(self._behind[0])
-        return loops * slope.call_seconds(lambda length: self._calls.chain(length, first, factor), loops, self._longest)
+        chain, scale = self._calls.chain, self._scale
+        return loops * slope.call_seconds(lambda length: chain(length, first, scale), loops, self._longest)
 
     def why_not(self, mode: Mode) -> str:
         """A chain needs K = N."""
-        k, n = self._behind
-        return slope.NO_CHAIN if mode == "device" and k != n else ""
+        return slope.why_not(mode, self.settings, chainable=self._chainable)
 
     def provenance(self) -> dict[str, str | int]:
         """Adds what the device is timed by."""
@@ -438,7 +437,7 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, BLAS, TRANSPOSED, COLD, REUSED)
+    options = _CPU_OPTIONS
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

@@ -58,11 +58,7 @@ class NullNative(NullPython):
     summary = "the C++ loop around nothing"
 
     def probe(self) -> None:
-        """Loads the extension, as ``cblas`` does.
-
-        Raises:
-            BackendUnavailable: If it cannot be loaded.
-        """
+        """Loads the extension, as ``cblas`` does."""
         cblas = Cblas()
         cblas.probe()
         self._time_nothing: Callable[[int], float] = cblas.native.time_nothing

@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemmscope.backends.base import (
-    COLD,
-    OUT,
-    QOS,
-    REUSED,
-    THREADS,
-    TRANSPOSED,
-    Backend,
-    Layer,
-    alignment,
-    in_order,
-    rotation,
-)
+from gemmscope import _kernels
+from gemmscope.backends.base import OPERAND_OPTIONS, OUT, PROCESS_OPTIONS, Backend, Layer, alignment, in_order, rotation
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
 from gemmscope.machine.images import blas_facts
 
@@ -38,7 +27,7 @@ class NumpyCpu(Backend):
     device = "cpu"
     entry = "python"
     summary = "np.matmul(a, b)"
-    options = (OUT, THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options = (OUT, *PROCESS_OPTIONS, *OPERAND_OPTIONS)
     layers = (Layer("allocation", "numpy-cpu:out"), Layer("binding", "kernel-numpy"))
 
     def probe(self) -> None:
@@ -83,8 +72,6 @@ class NumpyCpu(Backend):
 
 def _loaded_blas() -> dict[str, str | int]:
     """What the BLAS says that NumPy really calls. ``np.show_config`` has what the builder of its wheel had."""
-    from gemmscope import _kernels  # only a worker may load it
-
     caller = image_of(KernelNumpy.caller)
     for candidate in KernelNumpy.candidates:
         found = _kernels.find_symbol(caller, candidate.symbol)
@@ -104,7 +91,6 @@ class KernelNumpy(KernelBackend):
     name = "kernel-numpy"
     library = "numpy"
     summary = "a C++ loop on the sgemm that NumPy has loaded"
-    options = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     of = NumpyCpu
     caller = r"^_multiarray_umath"
     candidates = (

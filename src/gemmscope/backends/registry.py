@@ -1,4 +1,4 @@
-"""Which backends there are, and which of them are measured unless a user names others."""
+"""Which backends there are, what is known of them without running them, and which are measured by default."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import difflib
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope.backends import loading
-from gemmscope.backends.base import Layer
-from gemmscope.backends.info import describe
-from gemmscope.backends.variant import Variant, resolve, split
+from gemmscope.backends.base import Device, Entry, Layer, Option
+from gemmscope.backends.variant import NAME, Variant, join, resolve, split
 from gemmscope.errors import UsageError
+from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from gemmscope.backends.info import BackendInfo
+    from gemmscope.backends.base import Backend
 
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
@@ -44,24 +46,60 @@ DEFAULT = (
 )
 
 
+class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend's own description; the fields are the attributes of :class:`~gemmscope.backends.base.Backend`.
+
+    ``origin`` says where its class is loaded from: empty for gemmscope's own, ``file:PATH``, or ``package:NAME`` for an
+    entry point.
+    """
+
+    name: str
+    library: str
+    device: Device
+    entry: Entry
+    summary: str
+    options: list[Option] = []
+    environment: dict[str, str] = {}
+    modes: tuple[Mode, ...] = ("latency",)
+    multiplies: bool = True
+    layers: list[Layer] = []
+    origin: str = ""
+
+
+def describe(backend: type[Backend], origin: str = "") -> BackendInfo:
+    """Reads a class's attributes.
+
+    Raises:
+        UsageError: If one is missing, or is not what the contract says.
+    """
+    fields = {field: getattr(backend, field, None) for field in BackendInfo.__struct_fields__} | {"origin": origin}
+    for field, value in fields.items():
+        if value is None:
+            raise UsageError(f"{backend.__name__} has no attribute {field!r}; see the docstring of Backend")
+    try:
+        info = msgspec.convert(fields, BackendInfo, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{backend.__name__} does not keep to the contract of Backend: {error}") from error
+    if not NAME.fullmatch(info.name):
+        raise UsageError(f"{backend.__name__}: the name {info.name!r} must be lower-case letters, digits and hyphens")
+    if info.modes[:1] != ("latency",):
+        raise UsageError(f"{backend.__name__}: modes must begin with 'latency', not {info.modes}")
+    return info
+
+
 class Registry:
     """What is known of the backends, by name.
 
     Args:
-        backends: Their descriptions, in the order in which they are listed.
+        backends: Their descriptions, in the order in which they are listed; kept by name as the attribute of that name.
     """
 
     def __init__(self, backends: Iterable[BackendInfo]) -> None:
-        self._backends: dict[str, BackendInfo] = {}
+        self.backends: dict[str, BackendInfo] = {}
         for backend in backends:
-            if backend.name in self._backends:
+            if backend.name in self.backends:
                 raise UsageError(f"two backends are called {backend.name!r}: names must be unique")
-            self._backends[backend.name] = backend
-
-    @property
-    def backends(self) -> Mapping[str, BackendInfo]:
-        """All backends, by name."""
-        return self._backends
+            self.backends[backend.name] = backend
 
     def backend(self, name: str) -> BackendInfo:
         """The backend of that name.
@@ -69,12 +107,11 @@ class Registry:
         Raises:
             UsageError: If there is none; the message names the nearest.
         """
-        found = self._backends.get(name)
-        if found is None:
-            near = difflib.get_close_matches(name, self._backends, n=1)
+        if name not in self.backends:
+            near = difflib.get_close_matches(name, self.backends, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"no backend is called {name!r}{hint} 'gemmscope backends' lists them all.")
-        return found
+        return self.backends[name]
 
     def variant(self, text: str) -> Variant:
         """A variant's text, checked against its backend.
@@ -100,11 +137,11 @@ class Registry:
 
         ``numpy-cpu:threads=1`` has ``numpy-cpu:out+threads=1`` inside of it, and that has ``kernel-numpy:threads=1``.
         """
-        options = dict(split(variant.name)[1])
+        options = split(variant.name)[1]
         used: set[str] = set()
         for layer in self.backend(variant.backend).layers:
             name, own = split(layer.inside)
-            inner = self._backends.get(name)
+            inner = self.backends.get(name)
             if inner is None:
                 return None
             known = {option.name for option in inner.options}
@@ -112,11 +149,10 @@ class Registry:
             kept = {key: value for key, value in options.items() if key in known or key.isupper()}
             if set(options) - set(kept) - used:
                 return None
-            words = [f"{key}={value}" if value else key for key, value in {**dict(own), **kept}.items()]
-            inside = resolve(f"{name}:{'+'.join(words)}" if words else name, inner.options).name
+            inside = resolve(join(name, own | kept), inner.options).name
             if inside != variant.name:
                 return Layer(layer.part, inside)
-            used |= dict(own).keys()
+            used |= own.keys()
         return None
 
 

@@ -12,9 +12,9 @@ from statistics import linear_regression
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-NO_CHAIN = "without a clock of the device's own its time needs a chain of calls, and that needs K = N"
+    from gemmscope.records.base import Mode
 
 # A line needs three points to be more than a difference; more links than these say nothing new.
 _SHORTEST, _LONGEST = 8, 256
@@ -61,3 +61,14 @@ def scale(size: int) -> float:
     average from one call to the next.
     """
     return math.sqrt(3.0 / size) if size > 0 else 1.0
+
+
+def why_not(mode: Mode, settings: Mapping[str, str], *, chainable: bool) -> str:
+    """Why a GPU has no figure in a mode; empty if it has one. A chain of calls needs K = N."""
+    if mode == "latency":
+        return ""
+    if "from-host" in settings:
+        return "from host memory to host memory every call is waited for: see latency"
+    if mode == "device" and not chainable:
+        return "without a clock of the device's own its time needs a chain of calls, and that needs K = N"
+    return ""

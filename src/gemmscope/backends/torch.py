@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from gemmscope import _kernels
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
-    COLD,
     FROM_HOST,
+    OPERAND_OPTIONS,
     OUT,
-    QOS,
-    REUSED,
-    THREADS,
-    TRANSPOSED,
+    PROCESS_OPTIONS,
     Backend,
     Layer,
     Option,
@@ -55,7 +54,7 @@ class TorchCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry: ClassVar[Entry] = "python"
     summary = "torch.mm(a, b) under inference_mode"
-    options: ClassVar[tuple[Option, ...]] = (OUT, THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (OUT, *PROCESS_OPTIONS, *OPERAND_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (
         Layer("allocation", "torch-cpu:out"),
         Layer("binding", "torch-cpp-cpu"),
@@ -63,11 +62,7 @@ class TorchCpu(Backend):
     )
 
     def probe(self) -> None:
-        """Imports torch, asks it for IEEE float32, and sets its threads.
-
-        Raises:
-            BackendUnavailable: If torch is missing, too old or broken.
-        """
+        """Imports torch, asks it for IEEE float32, and sets its threads."""
         try:
             import torch  # 1.7 s, and only a worker may load it
         except ImportError as error:
@@ -84,7 +79,10 @@ class TorchCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device."""
-        pairs = operands.converted(str(self._device), self._tensor)
+        # The clone is what makes the memory torch's own, with torch's alignment.
+        pairs = operands.converted(
+            str(self._device), lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
+        )
         self._pairs = in_order(self.settings, pairs, lambda tensor: tensor.T.contiguous().T)
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
@@ -118,14 +116,12 @@ class TorchCpu(Backend):
     def provenance(self) -> dict[str, str | int]:
         """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
         torch = self._torch
-        blas = next(
-            (word[9:] for word in torch.__config__.show().replace(",", "").split() if word[:9] == "BLAS_INFO"), ""
-        )
+        blas = re.search(r"\bBLAS_INFO=([^,\s]*)", torch.__config__.show())
         facts: dict[str, str | int] = {
             "torch": torch.version.__version__,
             "device": str(self._device),
             "threads": torch.get_num_threads(),
-            "blas": blas.removeprefix("="),
+            "blas": blas[1] if blas else "",
         }
         if self._device.type == "cpu":
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
@@ -137,10 +133,6 @@ class TorchCpu(Backend):
     def _set_precision(self) -> None:
         """Nothing to set: without a request torch's processor kernels are IEEE float32."""
 
-    def _tensor(self, matrix: NDArray[np.float32]) -> torch.Tensor:
-        # The clone is what makes the memory torch's own, with torch's alignment.
-        return self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
-
 
 class TorchCppCpu(TorchCpu):
     """A C++ loop on ATen's ``mm`` into one tensor, by the stable C interface that libtorch_cpu exports."""
@@ -148,33 +140,20 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:
-        """Loads torch, and finds its library.
-
-        Raises:
-            BackendUnavailable: If torch is not there, or gemmscope's extension cannot be loaded.
-        """
+        """Loads torch, and finds its library."""
         super().probe()
-        try:
-            from gemmscope import _kernels  # only a worker may load it
-        except ImportError as error:
-            raise BackendUnavailable(f"gemmscope's extension cannot be loaded: {error}") from error
-        self._native = _kernels
         self._image = image_of(KernelTorch.caller)
 
     def prepare(self, operands: Operands) -> None:
-        """Makes tensors in C++ on the memory of those that Python has.
-
-        Raises:
-            BackendUnavailable: If this torch's C interface has no ``mm``.
-        """
+        """Makes tensors in C++ on the memory of those that Python has, if torch's C interface has an ``mm``."""
         super().prepare(operands)
-        calls = self._native.Calls(self.operand_arrays(), self._out.numpy())
+        calls = _kernels.Calls(self.operand_arrays(), self._out.numpy())
         try:
-            self._calls = self._native.TorchCalls(self._image, calls)
+            self._calls = _kernels.TorchCalls(self._image, calls)
         except RuntimeError as error:
             raise BackendUnavailable(str(error), "pip install --upgrade torch") from error
 
@@ -196,7 +175,6 @@ class KernelTorch(KernelBackend):
     name = "kernel-torch"
     library = "torch"
     summary = "a C++ loop on the sgemm that PyTorch has loaded"
-    options: ClassVar[tuple[Option, ...]] = (THREADS, QOS, TRANSPOSED, COLD, REUSED)
     of = TorchCpu
     caller = r"^libtorch_cpu"
     candidates = (Candidate("sgemm_", "fortran-lp64"),)
@@ -214,12 +192,10 @@ class TorchGpu(TorchCpu):
     options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST)
     layers: ClassVar[tuple[Layer, ...]] = ()
     modes = ("latency", "throughput", "device")
-    _link: torch.Tensor | None = None
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device; with ``:from-host`` into tensors of the host."""
         self._square_behind = operands.k == operands.n
-        self._link = None
         if "from-host" not in self.settings:
             super().prepare(operands)
             return
@@ -280,8 +256,8 @@ class TorchGpu(TorchCpu):
 
     def slope_seconds(self, loops: int, first: int) -> float:
         """Seconds by the slope over chained calls, on any accelerator. The shape must have K = N."""
-        a = self._pairs[first % len(self._pairs)][0]
-        link = self._linked()
+        a, b = self._pairs[first % len(self._pairs)]
+        link = b * slope.scale(b.shape[0])
         mm, synchronize = self._torch.mm, self._torch.accelerator.synchronize
 
         def chain(length: int) -> float:
@@ -299,13 +275,7 @@ class TorchGpu(TorchCpu):
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own; a chain needs K = N."""
-        if mode == "latency":
-            return ""
-        if "from-host" in self.settings:
-            return "from host memory to host memory every call is waited for: see latency"
-        if mode == "device" and self._device.type != "cuda" and not self._square_behind:
-            return slope.NO_CHAIN
-        return ""
+        return slope.why_not(mode, self.settings, chainable=self._device.type == "cuda" or self._square_behind)
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once, copied to the host."""
@@ -352,13 +322,6 @@ class TorchGpu(TorchCpu):
                 cuda.synchronize()
                 seconds += begin.elapsed_time(end) * 1e-3
         return seconds
-
-    def _linked(self) -> torch.Tensor:
-        """What every link of a chain is multiplied by: made once, at the first call, which is not timed."""
-        if self._link is None:
-            b = self._pairs[0][1]
-            self._link = b * slope.scale(b.shape[0])
-        return self._link
 
     def _find_device(self) -> torch.device:
         if not self._torch.accelerator.is_available():

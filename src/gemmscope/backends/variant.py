@@ -19,7 +19,7 @@ import msgspec
 from gemmscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemmscope.backends.base import Option
 
@@ -48,7 +48,7 @@ class Variant(msgspec.Struct, frozen=True):
     python: str = ""
 
 
-def split(text: str) -> tuple[str, list[tuple[str, str]]]:
+def split(text: str) -> tuple[str, dict[str, str]]:
     """Takes ``"torch-cpu:threads=1+out"`` apart, into its name and its options with their values.
 
     A path of an interpreter is an option called ``python``, and the last.
@@ -59,32 +59,32 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
     name, colon, rest = text.strip().partition(":")
     if not NAME.fullmatch(name):
         raise UsageError(f"backend {text!r}: expected a name in lower case, such as numpy-cpu or torch-cpu:out")
-    if not colon:
-        return name, []
-    options: list[tuple[str, str]] = []
     path = _PYTHON.search(rest)
-    if path is not None:
-        rest = rest[: path.start()]
-    for part in rest.split("+") if rest or path is None else ():
+    words = rest[: path.start()] if path else rest
+    parts = words.split("+") if words or (colon and not path) else []
+    if path:
+        parts.append(f"python={path[2]}")
+    options: dict[str, str] = {}
+    for part in parts:
         key, equals, value = part.partition("=")
+        if key == "python" and not value.strip():
+            raise UsageError(
+                f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
+            )
         if not (NAME.fullmatch(key) or _VARIABLE.fullmatch(key)) or (equals and not value):
             raise UsageError(
                 f"backend {text!r}: {part!r} is no option; write name, name=value or VARIABLE=value, joined by +"
             )
-        if key == "python":
-            raise UsageError(
-                f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
-            )
-        if key in dict(options):
+        if key in options:
             raise UsageError(f"backend {text!r}: {key} is named twice")
-        options.append((key, value))
-    if path is not None:
-        if not path[2].strip():
-            raise UsageError(
-                f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
-            )
-        options.append(("python", path[2]))
+        options[key] = value
     return name, options
+
+
+def join(name: str, options: Mapping[str, str]) -> str:
+    """Puts together what :func:`split` takes apart."""
+    words = "+".join(f"{key}={value}" if value else key for key, value in options.items())
+    return f"{name}:{words}" if words else name
 
 
 def resolve(text: str, offered: Sequence[Option]) -> Variant:
@@ -93,35 +93,25 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
     Raises:
         UsageError: If the backend has no such option, or the option no such value.
     """
-    name, options = split(text)
-    given = dict(options)
+    name, given = split(text)
     python = given.pop("python", "")
-    settings: dict[str, str] = {}
+    chosen = [(option, given.pop(option.name)) for option in offered if option.name in given]
     environment: dict[str, str] = {}
-    words: list[str] = []
-    own_worker = False
-    for option in offered:
-        if option.name in given:
-            value = given.pop(option.name)
-            _check_value(text, option, value)
-            settings[option.name] = value
-            environment |= {key: form.replace("{value}", value) for key, form in option.environment.items()}
-            own_worker |= option.own_worker
-            words.append(f"{option.name}={value}" if value else option.name)
-    for variable in sorted(given):
-        if not _VARIABLE.fullmatch(variable):
-            known = ", ".join(option.name for option in offered) or "none"
-            raise UsageError(f"backend {text!r}: {name} has no option {variable!r}; it has: {known}")
-        environment[variable] = given[variable]
-        words.append(f"{variable}={given[variable]}")
-    if python:
-        words.append(f"python={python}")
+    for option, value in chosen:
+        _check_value(text, option, value)
+        environment |= {key: form.replace("{value}", value) for key, form in option.environment.items()}
+    variables = dict(sorted(given.items()))
+    unknown = next((key for key in variables if not _VARIABLE.fullmatch(key)), None)
+    if unknown is not None:
+        known = ", ".join(option.name for option in offered) or "none"
+        raise UsageError(f"backend {text!r}: {name} has no option {unknown!r}; it has: {known}")
+    settings = {option.name: value for option, value in chosen}
     return Variant(
-        name=f"{name}:{'+'.join(words)}" if words else name,
+        name=join(name, {**settings, **variables, **({"python": python} if python else {})}),
         backend=name,
         settings=settings,
-        environment=environment,
-        own_worker=own_worker,
+        environment=environment | variables,
+        own_worker=any(option.own_worker for option, _ in chosen),
         # Not resolved: the interpreter of a virtual environment is a link, and is told by its place what it is.
         python=os.path.abspath(os.path.expanduser(python)) if python else "",  # noqa: PTH100, PTH111
     )

@@ -35,7 +35,7 @@ def describe() -> Machine:
     physical = _fact(cpu.physical_count)
     kinds = _fact(cpu.core_kinds) or cpu.CoreKinds()
     return Machine(
-        name=f"{processor}, {_cores(physical, logical)}, {_system_family()}",
+        name=f"{processor}, {_cores(physical, logical)}, {platform.system().replace('Darwin', 'macOS')}",
         system=system,
         architecture=architecture,
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -47,7 +47,7 @@ def describe() -> Machine:
         usable_cpus=_fact(limits.usable_cpus),
         max_frequency_hz=_fact(_max_frequency_hz),
         governor=_fact(cpu.governor),
-        memory_bytes=_fact(_memory_bytes) or 0,
+        memory_bytes=_fact(lambda: int(psutil.virtual_memory().total)) or 0,
         memory_limit_bytes=_fact(limits.memory_limit_bytes),
         container=_fact(limits.container),
         virtual=_fact(limits.virtual),
@@ -84,10 +84,6 @@ def _cores(physical: int | None, logical: int) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _system_family() -> str:
-    return {"Darwin": "macOS"}.get(platform.system(), platform.system())
-
-
 def _system() -> str:
     """Such as ``macOS 15.5`` or ``Ubuntu 24.04.2 LTS, Linux 6.8.0``: MLX's and Accelerate's speed go by the former."""
     release = platform.mac_ver()[0]
@@ -104,7 +100,3 @@ def _max_frequency_hz() -> float | None:
     known = cpu.max_frequency_hz()
     # Elsewhere psutil goes by /proc/cpuinfo, which has the frequency of the moment.
     return cpu.apple_frequency_hz() if known is None and platform.system() == "Darwin" else known
-
-
-def _memory_bytes() -> int:
-    return int(psutil.virtual_memory().total)

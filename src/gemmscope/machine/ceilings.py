@@ -10,9 +10,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import files, sysctl
-from gemmscope.machine.cpu import ROOT
+from gemmscope.machine import sources
 from gemmscope.machine.limits import available_bytes, usable_cpus
+from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Ceilings
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def measure(threads: int | None = None) -> Ceilings:
     )
 
 
-def last_cache_bytes(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> int:
+def last_cache_bytes(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> int:
     """The size of the largest cache that the first processor has, in bytes."""
-    sizes = [files.text(path) or "" for path in root.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
+    sizes = [sources.text(path) or "" for path in root.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
     found = [int(size[1]) * 1024 for size in map(re.compile(r"(\d+)K").fullmatch, sizes) if size]
     names = ("hw.l3cachesize", "hw.perflevel0.l2cachesize", "hw.l2cachesize")
-    found += [size for size in (sysctl.number(reader, name) for name in names) if size]
+    found += [size for size in (sources.sysctl_number(reader, name) for name in names) if size]
     return max(found, default=_UNKNOWN_CACHE)

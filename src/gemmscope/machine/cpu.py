@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import psutil
 
-from gemmscope.machine import files, sysctl
+from gemmscope.machine import sources
+from gemmscope.machine.sources import ROOT
 
-ROOT = Path("/")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Arm's cores do not know their own name. (implementer, part) as the MIDR register has them: Linux's asm/cputype.h.
 _ARM_CORES = {
@@ -38,16 +41,6 @@ _FASTEST_HZ = 20e9
 
 
 @dataclass(frozen=True)
-class CpuInfo:
-    """What ``/proc/cpuinfo`` says of its first processor. Arm has implementer and part where x86 has a name."""
-
-    model_name: str | None = None
-    implementer: int | None = None
-    part: int | None = None
-    flags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
 class CoreKinds:
     """Logical processors of a hybrid by kind; both None where all cores are of one kind, or it is not known."""
 
@@ -55,38 +48,30 @@ class CoreKinds:
     efficiency: int | None = None
 
 
-def cpuinfo(root: Path = ROOT) -> CpuInfo:
+def cpuinfo(root: Path = ROOT) -> dict[str, str]:
     """The first block of ``/proc/cpuinfo`` only: the kernel makes each block when it is read, and that can be slow."""
-    fields: dict[str, str] = {}
     try:
         with (root / "proc/cpuinfo").open(errors="replace") as lines:
-            for line in lines:
-                if not line.strip():
-                    break
-                key, _, value = line.partition(":")
-                fields[key.strip()] = value.strip()
+            parts = [line.partition(":") for line in takewhile(str.strip, lines)]
     except OSError:
-        return CpuInfo()
-    return CpuInfo(
-        model_name=fields.get("model name") or None,
-        implementer=_integer(fields.get("CPU implementer")),
-        part=_integer(fields.get("CPU part")),
-        flags=frozenset(fields.get("flags", "").split()),
-    )
+        return {}
+    return {key.strip(): value.strip() for key, _, value in parts}
 
 
-def name(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | None:
+def name(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:
     """The processor's name. On Arm under Linux the name of its cores, else of its board, else its numbers."""
     info = cpuinfo(root)
-    if info.model_name:
-        return " ".join(info.model_name.split())
-    if info.implementer is not None and info.part is not None:
+    if info.get("model name"):
+        return " ".join(info["model name"].split())
+    # Arm has these where x86 has a name.
+    implementer, part = _integer(info.get("CPU implementer")), _integer(info.get("CPU part"))
+    if implementer is not None and part is not None:
         return (
-            _ARM_CORES.get((info.implementer, info.part))
-            or files.text(root / "proc/device-tree/model")
-            or f"Arm, implementer {info.implementer:#04x}, part {info.part:#05x}"
+            _ARM_CORES.get((implementer, part))
+            or sources.text(root / "proc/device-tree/model")
+            or f"Arm, implementer {implementer:#04x}, part {part:#05x}"
         )
-    return sysctl.text(reader, "machdep.cpu.brand_string")
+    return sources.sysctl_text(reader, "machdep.cpu.brand_string")
 
 
 def logical_count() -> int:
@@ -99,7 +84,7 @@ def physical_count() -> int | None:
     return psutil.cpu_count(logical=False) or None
 
 
-def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKinds:
+def core_kinds(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> CoreKinds:
     """How many logical processors are on performance cores and how many on efficiency cores.
 
     Linux has one performance counter per kind on an Intel hybrid: ``cpu_core``, ``cpu_atom`` and, for efficiency cores
@@ -108,8 +93,8 @@ def core_kinds(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> CoreKi
     """
     fast, slow = map(len, cpus_by_kind(root))
     if not (fast or slow):
-        levels = range(sysctl.number(reader, "hw.nperflevels") or 0)
-        sizes = [sysctl.number(reader, f"hw.perflevel{level}.logicalcpu") or 0 for level in levels]
+        levels = range(sources.sysctl_number(reader, "hw.nperflevels") or 0)
+        sizes = [sources.sysctl_number(reader, f"hw.perflevel{level}.logicalcpu") or 0 for level in levels]
         fast, slow = sum(sizes[:1]), sum(sizes[1:])
     return CoreKinds(fast, slow) if fast and slow else CoreKinds()
 
@@ -118,7 +103,7 @@ def cpus_by_kind(root: Path = ROOT) -> tuple[frozenset[int], frozenset[int]]:
     """The numbers of a Linux hybrid's processors on performance cores and on efficiency cores; else two empty sets."""
     devices = root / "sys/devices"
     fast, *slow = (
-        cpu_list(files.text(devices / kind / "cpus") or "") for kind in ("cpu_core", "cpu_atom", "cpu_lowpower")
+        cpu_list(sources.text(devices / kind / "cpus") or "") for kind in ("cpu_core", "cpu_atom", "cpu_lowpower")
     )
     if fast or any(slow):
         return fast, frozenset().union(*slow)
@@ -130,7 +115,7 @@ def _by_capacity(cpus: Path) -> tuple[frozenset[int], frozenset[int]]:
     capacities = {
         int(file.parent.name.removeprefix("cpu")): capacity
         for file in cpus.glob("cpu[0-9]*/cpu_capacity")
-        if (capacity := files.number(file)) is not None
+        if (capacity := sources.number(file)) is not None
     }
     limit = _EFFICIENCY_CAPACITY * max(capacities.values(), default=0)
     slow = frozenset(number for number, capacity in capacities.items() if capacity <= limit)
@@ -150,11 +135,11 @@ def cpu_list(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def max_frequency_hz(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> float | None:
+def max_frequency_hz(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> float | None:
     """The highest frequency of any core, in Hz, or None. A virtual machine seldom says, nor does macOS on Arm."""
-    kilohertz = [files.number(path) for path in _policies(root, "cpuinfo_max_freq")]
+    kilohertz = [sources.number(path) for path in _policies(root, "cpuinfo_max_freq")]
     fastest = max((1e3 * each for each in kilohertz if each is not None), default=None)
-    return _plausible(fastest if fastest is not None else sysctl.number(reader, "hw.cpufrequency_max"))
+    return _plausible(fastest if fastest is not None else sources.sysctl_number(reader, "hw.cpufrequency_max"))
 
 
 def apple_frequency_hz() -> float | None:
@@ -168,7 +153,7 @@ def apple_frequency_hz() -> float | None:
 
 def governor(root: Path = ROOT) -> str | None:
     """The frequency governor, such as ``powersave``; all of them, joined by commas, if the cores differ; or None."""
-    names = {files.text(path) for path in _policies(root, "scaling_governor")}
+    names = {sources.text(path) for path in _policies(root, "scaling_governor")}
     return ", ".join(sorted(filter(None, names))) or None
 
 

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import files, sysctl
-from gemmscope.machine.cpu import ROOT
+from gemmscope.machine import sources
+from gemmscope.machine.sources import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _TIMEOUT = 2.0
 
 
-def names(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> list[str]:
+def names(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> list[str]:
     """The GPU of an Apple chip, or NVIDIA's as the driver lists them; empty if none is found."""
-    if sysctl.number(reader, "hw.optional.arm64") == 1:
-        chip = sysctl.text(reader, "machdep.cpu.brand_string")
+    if sources.sysctl_number(reader, "hw.optional.arm64") == 1:
+        chip = sources.sysctl_text(reader, "machdep.cpu.brand_string")
         return [f"{chip} GPU"] if chip else []
     return driver_names(root) or listed_names()
 
@@ -31,7 +31,7 @@ def driver_names(root: Path = ROOT) -> list[str]:
     the driver's README.
     """
     paths = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
-    models = [re.search(r"^Model:[ \t]*(.*\S)", files.text(path) or "", re.MULTILINE) for path in paths]
+    models = [re.search(r"^Model:[ \t]*(.*\S)", sources.text(path) or "", re.MULTILINE) for path in paths]
     known = [model[1] for model in models if model and model[1].lower() != "unknown"]
     return known if len(known) == len(paths) else []
 
@@ -45,9 +45,5 @@ def listed_names() -> list[str]:
         done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    return parse_listing(done.stdout)
-
-
-def parse_listing(text: str) -> list[str]:
-    """The names in such a listing. The identifiers are left out: a result may be published, and they name one card."""
-    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", text, re.MULTILINE)
+    # Without the identifiers: a result may be published, and they name one card.
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", done.stdout, re.MULTILINE)

@@ -13,8 +13,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import files
-from gemmscope.machine.cpu import ROOT
+from gemmscope.machine import sources
+from gemmscope.machine.sources import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def _dyld_images() -> list[str] | None:
 
 def _mapped_images(root: Path) -> list[str]:
     """From Linux's list of mappings, as in proc_pid_maps(5): address, permissions, offset, device, inode, path."""
-    fields = [line.split(maxsplit=5) for line in (files.text(root / "proc/self/maps") or "").splitlines()]
+    fields = [line.split(maxsplit=5) for line in (sources.text(root / "proc/self/maps") or "").splitlines()]
     paths = [path for _, permissions, _, _, _, *rest in fields if "x" in permissions for path in rest]
     return [path for path in paths if _SHARED_LIBRARY.search(PurePath(path).name)]
 

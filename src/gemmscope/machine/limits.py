@@ -5,29 +5,32 @@ A library that starts one thread per processor, in a container allowed two of th
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import psutil
 
-from gemmscope.machine import files, sysctl
-from gemmscope.machine.cpu import ROOT, cpuinfo, logical_count
+from gemmscope.machine import sources
+from gemmscope.machine.cpu import cpuinfo, logical_count
+from gemmscope.machine.sources import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Version 1 has no word for "unlimited": it gives the largest signed 64-bit number, rounded down to whole pages.
 _UNLIMITED_BYTES = 2**60
+# Of version 2 and of version 1: the limit, what is used, and the part of that which is cache, in memory.stat.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
-_CONTAINERS = {
-    "kubepods": "kubernetes",
-    "libpod": "podman",
-    "docker": "docker",
-    "containerd": "containerd",
-    "lxc": "lxc",
-}
+# What the cgroup of a container's first process is called, and what runs it.
+_CONTAINERS = {"kubepods": "kubernetes", "libpod": "podman"} | {name: name for name in ("docker", "containerd", "lxc")}
 
 # What the firmware of a virtual machine calls itself. Needed on Arm, whose processors have no flag for it.
 _VIRTUAL = re.compile(
@@ -51,53 +54,40 @@ def usable_cpus(root: Path = ROOT, allowed: int | None = None) -> float:
         root: Where the file system starts.
         allowed: Processors in the affinity mask; None asks.
     """
-    processors = affinity() if allowed is None else allowed
-    quota = cpu_quota(root)
-    return float(processors) if quota is None else min(float(processors), quota)
+    return min(float(affinity() if allowed is None else allowed), cpu_quota(root) or math.inf)
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
     """The smallest quota, in processors, of this process's cgroup and of those around it, or None."""
     quotas = []
     for folder in _cgroups(root, "cpu"):
-        match (files.text(folder / "cpu.max") or "").split():
+        match (sources.text(folder / "cpu.max") or "").split():
             case [quota, period] if quota.isdecimal() and period.isdecimal():  # version 2; "max 100000" is no limit
                 quotas.append((int(quota), int(period)))
-        old = files.number(folder / "cpu.cfs_quota_us")  # version 1; -1 is no limit
+        old = sources.number(folder / "cpu.cfs_quota_us")  # version 1; -1 is no limit
         if old is not None:
-            quotas.append((old, files.number(folder / "cpu.cfs_period_us") or 0))
+            quotas.append((old, sources.number(folder / "cpu.cfs_period_us") or 0))
     return min((quota / period for quota, period in quotas if quota > 0 and period > 0), default=None)
 
 
 def memory_limit_bytes(root: Path = ROOT) -> int | None:
     """The smallest limit on memory, in bytes, of this process's cgroup and of those around it, or None."""
-    limits = (
-        files.number(folder / file)
-        for folder in _cgroups(root, "memory")
-        for file in ("memory.max", "memory.limit_in_bytes")
-    )
-    return min((limit for limit in limits if limit is not None and 0 < limit < _UNLIMITED_BYTES), default=None)
+    return min((limit for limit, _ in _memory_limits(root)), default=None)
 
 
 def available_bytes(root: Path = ROOT) -> int:
     """Memory that can still be taken: what the system says is available, but no more than a container has left."""
-    left = (_room(folder) for folder in _cgroups(root, "memory"))
-    return min([int(psutil.virtual_memory().available), *(room for room in left if room is not None)])
+    return min([int(psutil.virtual_memory().available), *(left for _, left in _memory_limits(root))])
 
 
-def _room(folder: Path) -> int | None:
-    """What a cgroup has left of its limit, in bytes. Files that were only read make room when it is needed."""
-    for limit_file, usage_file, cache in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        limit = files.number(folder / limit_file)
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Limits of cgroups, each with what is left of it, in bytes. Files that were only read make room when needed."""
+    for folder, (limit_file, usage_file, cache) in product(_cgroups(root, "memory"), _MEMORY_FILES):
+        limit = sources.number(folder / limit_file)
         if limit is not None and 0 < limit < _UNLIMITED_BYTES:
-            used = files.number(folder / usage_file) or 0
-            lines = (files.text(folder / "memory.stat") or "").splitlines()
-            cached = next((int(line.split()[1]) for line in lines if re.fullmatch(rf"{cache} \d+", line.strip())), 0)
-            return max(0, limit - max(0, used - cached))
-    return None
+            used = sources.number(folder / usage_file) or 0
+            found = re.search(rf"^{cache} (\d+)$", sources.text(folder / "memory.stat") or "", re.MULTILINE)
+            yield limit, max(0, limit - max(0, used - (int(found[1]) if found else 0)))
 
 
 def container(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -109,30 +99,28 @@ def container(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str
     if (root / "run/.containerenv").exists():
         return "podman"
     # Where systemd's interface for containers is kept to, this file has the name: systemd-nspawn, lxc, ...
-    said = files.text(root / "run/systemd/container")
-    if said:
+    if said := sources.text(root / "run/systemd/container"):
         return said
-    first_process = files.text(root / "proc/1/cgroup") or ""
+    first_process = sources.text(root / "proc/1/cgroup") or ""
     return next((kind for hint, kind in _CONTAINERS.items() if hint in first_process), None)
 
 
-def virtual(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | None:
+def virtual(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:
     """The virtual machine that this is, as its firmware names it, or ``hypervisor``; None if it is seen to be none.
 
     Rosetta 2 counts as one: a Python for x86 runs on Apple silicon, and everything that it measures is translated.
     """
-    info = cpuinfo(root)
+    flags = cpuinfo(root).get("flags", "").split()
     firmware = root / "sys/class/dmi/id"
-    parts = (files.text(firmware / file) for file in ("sys_vendor", "product_name"))
-    named = " ".join(filter(None, parts))
-    if "hypervisor" in info.flags:
+    named = " ".join(filter(None, (sources.text(firmware / file) for file in ("sys_vendor", "product_name"))))
+    if "hypervisor" in flags:
         return named or "hypervisor"
-    if not info.flags and _VIRTUAL.search(named):
+    if not flags and _VIRTUAL.search(named):
         return named
-    if sysctl.number(reader, "sysctl.proc_translated") == 1:
+    if sources.sysctl_number(reader, "sysctl.proc_translated") == 1:
         return "Rosetta 2"
-    if sysctl.number(reader, "kern.hv_vmm_present") == 1:
-        return sysctl.text(reader, "hw.model") or "hypervisor"
+    if sources.sysctl_number(reader, "kern.hv_vmm_present") == 1:
+        return sources.sysctl_text(reader, "hw.model") or "hypervisor"
     return None
 
 
@@ -143,7 +131,7 @@ def _cgroups(root: Path, controller: str) -> Iterator[Path]:
     man 7 cgroups, "/proc/[pid]/cgroup".
     """
     mounts = root / "sys/fs/cgroup"
-    for line in (files.text(root / "proc/self/cgroup") or "").splitlines():
+    for line in (sources.text(root / "proc/self/cgroup") or "").splitlines():
         hierarchy, controllers, path = [*line.split(":", 2), "", ""][:3]
         if hierarchy == "0" and not controllers:  # version 2, alone or beside version 1
             tops = [mounts, mounts / "unified"]

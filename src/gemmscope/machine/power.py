@@ -1,15 +1,20 @@
-"""What holds the clock down: a battery, low-power mode, heat. A laptop's figures then are not those of the same laptop.
+"""What holds a processor back: a battery, low-power mode, heat, or being background work on efficiency cores.
 
-What macOS says was never run there.
+What macOS says and does was never run there.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from gemmscope import _kernels
+from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
 
@@ -44,3 +49,24 @@ def thermal_state() -> ThermalState | None:
 def named(state: int | None) -> ThermalState | None:
     """The name of a thermal state of NSProcessInfo; None for a number that it had not when this was written."""
     return _THERMAL_STATES[state] if state is not None and 0 <= state < len(_THERMAL_STATES) else None
+
+
+def enter_background(
+    run_in_background: Callable[[], bool] = _kernels.run_in_background,
+    core_kinds: Callable[[], cpu.CoreKinds] = cpu.core_kinds,
+) -> None:
+    """Makes this process and all its threads background work, which macOS runs on efficiency cores only. For good.
+
+    It is what ``taskpolicy -b`` does.
+
+    Raises:
+        BackendUnavailable: If this machine has no such cores, or its system does not keep background work on them.
+    """
+    kinds = core_kinds()
+    if not kinds.efficiency:
+        raise BackendUnavailable("this machine has no efficiency cores, or does not say so")
+    if not run_in_background():
+        raise BackendUnavailable(
+            "only macOS keeps background work on efficiency cores",
+            "elsewhere bind the whole run to them, as with: taskset -c <their numbers> gemmscope run",
+        )

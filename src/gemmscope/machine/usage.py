@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope import _kernels
-from gemmscope.machine import cpu, files
+from gemmscope.machine import cpu, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,7 +144,7 @@ class EnergyCounter:
     def __init__(self, zone: Path) -> None:
         # Kept open: opening a file costs more than reading it.
         self._file = os.open(zone / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
-        self._range = (files.number(zone / "max_energy_range_uj") or 0) + 1
+        self._range = (sources.number(zone / "max_energy_range_uj") or 0) + 1
         self._last = self._microjoules()
         self._sum = 0
 
@@ -163,12 +163,12 @@ class EnergyCounter:
             os.close(self._file)
 
 
-def energy_counters(root: Path = cpu.ROOT) -> list[EnergyCounter]:
+def energy_counters(root: Path = sources.ROOT) -> list[EnergyCounter]:
     """A counter for every processor package; none if one of them cannot be read, since a part is no whole."""
     zones = [
         zone.parent
         for zone in sorted((root / "sys/class/powercap").glob("*/name"))
-        if (files.text(zone) or "").startswith("package")
+        if (sources.text(zone) or "").startswith("package")
     ]
     with contextlib.suppress(OSError, ValueError):
         return [EnergyCounter(zone) for zone in zones]

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from gemmscope.backends.info import BackendInfo
+from gemmscope.backends.registry import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmscope.backends.info import BackendInfo
+    from gemmscope.backends.registry import BackendInfo
     from gemmscope.errors import WorkerLost
     from gemmscope.measure.process import WorkerSpec
 

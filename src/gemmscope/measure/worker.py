@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from gemmscope import _build
 from gemmscope.backends import loading
-from gemmscope.backends.info import describe
+from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine import background, ceilings
+from gemmscope.machine import ceilings, power
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import (
@@ -105,7 +105,7 @@ class Worker:
                 continue
             try:
                 if variant.settings.get("qos") == "background":
-                    background.enter()  # before the library is loaded and starts threads
+                    power.enter_background()  # before the library is loaded and starts threads
                 self._make(variant).probe()
             except BackendUnavailable as absent:
                 probed.append(

@@ -6,7 +6,8 @@ another.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from gemmscope.records.base import CellRecord, Record
 from gemmscope.records.model import (
@@ -154,8 +155,5 @@ Event = (
 )
 
 
-class Observer(Protocol):
-    """Whoever wants to know what happens in a run."""
-
-    def __call__(self, event: Event) -> None:
-        """Is told of every event, in order, between turns: never while a worker is at work."""
+# Whoever wants to know what happens in a run: told of every event, in order, between turns, never while a worker works.
+Observer: TypeAlias = Callable[[Event], None]

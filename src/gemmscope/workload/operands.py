@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+F = TypeVar("F", np.float32, np.float64)
 
 
 class OperandPair(NamedTuple):
@@ -89,8 +90,7 @@ class SharedMemory:
 
     def map(self, *, writable: bool = False) -> mmap.mmap:
         """Maps all of it into this process."""
-        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        return mmap.mmap(self.descriptor, 0, access=access)
+        return mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
 
     def close(self) -> None:
         """Lets go of the descriptor; mappings stay."""
@@ -101,20 +101,18 @@ class SharedMemory:
 
 def operands_in(memory: mmap.mmap, block: Block) -> Operands:
     """The operand pairs of a block as arrays on the shared memory, without a copy."""
-    shape = block.shape
+    m, n, k = block.shape.m, block.shape.n, block.shape.k
     return Operands(
         [
-            OperandPair(_matrix(memory, start_a, shape.m, shape.k), _matrix(memory, start_b, shape.k, shape.n))
-            for start_a, start_b in block.operand_offsets
+            OperandPair(_matrix(memory, np.float32, a, m, k), _matrix(memory, np.float32, b, k, n))
+            for a, b in block.operand_offsets
         ]
     )
 
 
 def reference_in(memory: mmap.mmap, block: Block, pair: int) -> NDArray[np.float64]:
     """The float64 products of ``block.rows``, of shape (reference_rows, n)."""
-    count = block.reference_rows * block.shape.n
-    flat = np.frombuffer(memory, np.float64, count, block.reference_offsets[pair]) if count else np.empty(0)
-    return flat.reshape(block.reference_rows, block.shape.n)
+    return _matrix(memory, np.float64, block.reference_offsets[pair], block.reference_rows, block.shape.n)
 
 
 def make_operands(memory: mmap.mmap, blocks: Sequence[Block], seed: int) -> None:
@@ -125,9 +123,7 @@ def make_operands(memory: mmap.mmap, blocks: Sequence[Block], seed: int) -> None
     """
     for block in blocks:
         shape = block.shape
-        for pair, (start_a, start_b) in enumerate(block.operand_offsets):
-            a = _matrix(memory, start_a, shape.m, shape.k)
-            b = _matrix(memory, start_b, shape.k, shape.n)
+        for pair, (a, b) in enumerate(operands_in(memory, block).pairs):
             for side, matrix in enumerate((a, b)):
                 matrix.ravel()[:] = uniform(matrix.size, (seed, shape.m, shape.n, shape.k, pair, side))
             reference_in(memory, block, pair)[:] = a[block.rows].astype(np.float64) @ b.astype(np.float64)
@@ -144,7 +140,7 @@ def uniform(count: int, key: Sequence[int]) -> NDArray[np.float32]:
     return bits.astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
 
 
-def _matrix(memory: mmap.mmap, offset: int, rows: int, columns: int) -> NDArray[np.float32]:
+def _matrix(memory: mmap.mmap, kind: type[F], offset: int, rows: int, columns: int) -> NDArray[F]:
     if rows * columns == 0:
-        return np.empty((rows, columns), np.float32)
-    return np.frombuffer(memory, np.float32, rows * columns, offset).reshape(rows, columns)
+        return np.empty((rows, columns), kind)
+    return np.frombuffer(memory, kind, rows * columns, offset).reshape(rows, columns)

@@ -13,8 +13,8 @@ from gemmscope.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-FLOAT32_BYTES = 4
-FLOAT64_BYTES = 8
+_FLOAT32_BYTES = 4
+_FLOAT64_BYTES = 8
 
 # Operands in shared memory begin on a page, so that no two of them share one.
 _PAGE = 4096
@@ -54,12 +54,12 @@ class Shape(msgspec.Struct, frozen=True, order=True):
     @property
     def operand_bytes(self) -> int:
         """Bytes of one pair of operands."""
-        return FLOAT32_BYTES * (self.m * self.k + self.k * self.n)
+        return _FLOAT32_BYTES * (self.m * self.k + self.k * self.n)
 
     @property
     def product_bytes(self) -> int:
         """Bytes of one product."""
-        return FLOAT32_BYTES * self.m * self.n
+        return _FLOAT32_BYTES * self.m * self.n
 
     @property
     def intensity(self) -> float:
@@ -100,17 +100,14 @@ class Block(msgspec.Struct, frozen=True):
     @property
     def operand_offsets(self) -> list[tuple[int, int]]:
         """For every pair, where A and B begin, in bytes."""
-        a_bytes = _on_page(FLOAT32_BYTES * self.shape.m * self.shape.k)
-        b_bytes = _on_page(FLOAT32_BYTES * self.shape.k * self.shape.n)
+        a_bytes, b_bytes = self._operand_bytes
         starts = (self.offset + pair * (a_bytes + b_bytes) for pair in range(self.pairs))
         return [(start, start + a_bytes) for start in starts]
 
     @property
     def reference_offsets(self) -> list[int]:
         """For every pair, where its reference rows begin, in bytes."""
-        a_bytes = _on_page(FLOAT32_BYTES * self.shape.m * self.shape.k)
-        b_bytes = _on_page(FLOAT32_BYTES * self.shape.k * self.shape.n)
-        first = self.offset + self.pairs * (a_bytes + b_bytes)
+        first = self.offset + self.pairs * sum(self._operand_bytes)
         return [first + pair * self._reference_bytes for pair in range(self.pairs)]
 
     @property
@@ -124,13 +121,16 @@ class Block(msgspec.Struct, frozen=True):
     @property
     def end(self) -> int:
         """The first byte behind the block."""
-        a_bytes = _on_page(FLOAT32_BYTES * self.shape.m * self.shape.k)
-        b_bytes = _on_page(FLOAT32_BYTES * self.shape.k * self.shape.n)
-        return self.offset + self.pairs * (a_bytes + b_bytes + self._reference_bytes)
+        return self.offset + self.pairs * (sum(self._operand_bytes) + self._reference_bytes)
+
+    @property
+    def _operand_bytes(self) -> tuple[int, int]:
+        m, n, k = self.shape.m, self.shape.n, self.shape.k
+        return _on_page(_FLOAT32_BYTES * m * k), _on_page(_FLOAT32_BYTES * k * n)
 
     @property
     def _reference_bytes(self) -> int:
-        return _on_page(FLOAT64_BYTES * self.reference_rows * self.shape.n)
+        return _on_page(_FLOAT64_BYTES * self.reference_rows * self.shape.n)
 
 
 def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:
@@ -138,11 +138,9 @@ def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:
     blocks: list[Block] = []
     offset = 0
     for shape in shapes:
-        row_multiplications = max(1, shape.n * shape.k)
-        rows = min(shape.m, max(8, _REFERENCE_MULTIPLICATIONS // row_multiplications))
-        block = Block(shape=shape, pairs=pairs, offset=offset, reference_rows=rows)
-        blocks.append(block)
-        offset = block.end
+        rows = min(shape.m, max(8, _REFERENCE_MULTIPLICATIONS // max(1, shape.n * shape.k)))
+        blocks.append(Block(shape=shape, pairs=pairs, offset=offset, reference_rows=rows))
+        offset = blocks[-1].end
     return blocks
 
 
