@@ -7,7 +7,7 @@ from gemmscope.backends.base import Backend, Option, thread_environment
 from gemmscope.backends.info import describe
 from gemmscope.backends.registry import Registry
 from gemmscope.errors import UsageError
-from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.survey import plan_workers
 
 KNOWN = registry.built_in()
 

@@ -22,14 +22,13 @@ from gemmscope.files import writing
 from gemmscope.machine import describe
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
-from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.resume import changes_since, check_resumable, resume_point
-from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import Session
 from gemmscope.measure.settings import check_memory
+from gemmscope.measure.survey import backend_record, discover, failed_record, plan_workers
 from gemmscope.records.events import RunStarted, Warned
-from gemmscope.records.model import REFERENCE, SCHEMA, BackendRecord
+from gemmscope.records.model import REFERENCE, SCHEMA
 from gemmscope.report.charts import write_figures
 from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import write_page
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.variant import Variant
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
-    from gemmscope.records.model import Machine, Result, Settings
+    from gemmscope.records.model import BackendRecord, Machine, Result, Settings
 
 FIGURES = "figures"
 PAGE = "report.html"
@@ -56,7 +55,7 @@ class Job:
     settings: Settings
     folder: Path
     registry: Registry
-    broken: list[Broken]
+    broken: list[BackendRecord]
     variants: list[Variant]
     workers: list[WorkerSpec]
     reference: WorkerSpec
@@ -112,7 +111,7 @@ class Job:
         unknown = [text for text in settings.backends if split(text)[0] not in registry.backends] if broken else []
         variants = registry.variants(text for text in settings.backends if text not in unknown)
         blame = "; ".join(f"{file.name}: {file.reason}" for file in broken)
-        broken += [Broken(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
+        broken += [failed_record(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
         environment = thread_environment(str(settings.threads)) if settings.threads else {}
         (reference,) = plan_workers([registry.variant("cblas")], registry, environment, name=REFERENCE)
         workers = plan_workers(variants, registry, environment)
@@ -176,22 +175,13 @@ class Job:
         worker_of = {variant.name: worker.name for worker in self.workers for variant in worker.variants}
         records: list[BackendRecord] = []
         for variant in self.variants:
-            backend = self.registry.backend(variant.backend)
             layer = self.registry.layer(variant)
-            records.append(
-                BackendRecord(name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
-                              summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies,
-                              part=layer.part if layer else "", inside=layer.inside if layer else "")
-            )  # fmt: skip
-        records += [
-            BackendRecord(
-                name=file.name, library=file.name, device="cpu", entry="python", status="failed", reason=file.reason
-            )
-            for file in self.broken
-        ]
+            inside = {"part": layer.part, "inside": layer.inside} if layer else {}
+            backend = self.registry.backend(variant.backend)
+            records.append(backend_record(backend, name=variant.name, worker=worker_of[variant.name], **inside))
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         return RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
-                          settings=self.settings, backends=records)  # fmt: skip
+                          settings=self.settings, backends=records + self.broken)  # fmt: skip
 
 
 def _claimed_folder(machine: Machine) -> Path:

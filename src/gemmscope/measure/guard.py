@@ -20,8 +20,6 @@ import psutil
 from gemmscope.measure.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.workload.operands import SharedMemory
 
@@ -61,9 +59,7 @@ class Guard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -11,22 +11,42 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide
-from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGHT, SHORTEST_SET
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gemmscope.measure.pacing import CellPace
     from gemmscope.measure.resume import ResumePoint
-    from gemmscope.measure.stopping import OpenCells
-    from gemmscope.records.model import Settings
-    from gemmscope.workload.shapes import Shape
+    from gemmscope.records.model import Comparison, Settings
 
 # Without an interval an estimate says little: so many sets are run even when the budget is spent.
 _FEWEST_SETS = 2
 _FEWEST_ROUNDS = 2
 
+# The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
+# narrow an interval, and longer sets do not, because processes differ.
+_PLANNED_SHARE = 0.6
+# Before the third set an interval is too wide to decide anything.
+_FEWEST_SETS_TO_JUDGE = 3
+# What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
+_SETTLED_WEIGHT = 0.3
+# Another set is not begun for less than this share of what a set takes.
+_SHORTEST_SET = 0.5
+
+# For every shape with an open verdict, the backends that another set should measure, the baseline among them.
+OpenCells = dict[Shape, set[str]]
+
 Item = TypeVar("Item")
+
+
+def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
+    """The cells whose comparison is unclear, and whose interval is wider than the run aims at."""
+    found: OpenCells = {}
+    for comparison in comparisons:
+        if not comparison.converged:
+            found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
+    return found
 
 
 @dataclass(frozen=True)
@@ -143,7 +163,7 @@ class Schedule:
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""
-        if self._judge is not None and sets >= FEWEST_SETS:
+        if self._judge is not None and sets >= _FEWEST_SETS_TO_JUDGE:
             opened = self._judge()
             self._settled = {shape for shape in self._shapes if shape not in opened}
 
@@ -151,7 +171,7 @@ class Schedule:
         """Sets for the cells that are still open, until none is, or the budget is spent."""
         length = self.budget.used / max(self._planned, 1)
         number = self._first_set + self._planned
-        while self._judge is not None and self.budget.left > SHORTEST_SET * length:
+        while self._judge is not None and self.budget.left > _SHORTEST_SET * length:
             # A baseline alone settles nothing.
             only = {shape: names for shape, names in self._judge().items() if len(names) > 1}
             if not only:
@@ -179,7 +199,7 @@ class Schedule:
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
             fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
-            weights = [SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
+            weights = [_SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
             share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
 
@@ -192,7 +212,7 @@ class Schedule:
         now = self.budget.now()
         free = self.budget.end - now - (left - 1) * self._start_seconds
         if self._judge is not None:
-            free *= PLANNED_SHARE * left / (left * PLANNED_SHARE + (1 - PLANNED_SHARE) * self._planned)
+            free *= _PLANNED_SHARE * left / (left * _PLANNED_SHARE + (1 - _PLANNED_SHARE) * self._planned)
         return now + max(0.0, free) / left
 
     # --- Rounds and turns within a shape --------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStart
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 JOURNAL = "journal.jsonl"
 
@@ -86,9 +85,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
