@@ -38,8 +38,6 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
-    from gemmscope.backends.registry import Registry
-    from gemmscope.backends.variant import Variant
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
     from gemmscope.records.model import BackendRecord, Machine, Result, Settings
@@ -54,9 +52,7 @@ class Job:
 
     settings: Settings
     folder: Path
-    registry: Registry
-    broken: list[BackendRecord]
-    variants: list[Variant]
+    backends: list[BackendRecord]
     workers: list[WorkerSpec]
     reference: WorkerSpec
     machine: Machine
@@ -116,7 +112,15 @@ class Job:
         (reference,) = plan_workers([registry.variant("cblas")], registry, environment, name=REFERENCE)
         workers = plan_workers(variants, registry, environment)
         check_memory(settings, len(workers), len(variants), available_bytes())
-        return cls(settings, folder, registry, broken, variants, workers, reference, machine, earlier)
+        backends: list[BackendRecord] = []
+        worker_of = {variant.name: worker.name for worker in workers for variant in worker.variants}
+        for variant in variants:
+            layer = registry.layer(variant)
+            inside = {"part": layer.part, "inside": layer.inside} if layer else {}
+            backend = registry.backend(variant.backend)
+            backends.append(backend_record(backend, name=variant.name, worker=worker_of[variant.name], **inside))
+        backends += broken
+        return cls(settings, folder, backends, workers, reference, machine, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
         """Measures what is not measured yet, and writes the results. See :func:`gemmscope.run`."""
@@ -149,11 +153,13 @@ class Job:
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
-        start = self.earlier[0] if self.earlier else self._start()
-        assert isinstance(start, RunStarted)
         if not self.earlier:
-            observe(start)
-        else:
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            observe(RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
+                               settings=self.settings, backends=self.backends))  # fmt: skip
+        start = events[0]
+        assert isinstance(start, RunStarted)
+        if self.earlier:
             if observer is not None:
                 observer(start)
             for change in changes_since(start, _build.VERSION, self.machine):
@@ -170,18 +176,6 @@ class Job:
                 self.settings, shapes, self.workers, follow, reference=self.reference,
                 resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells, launch=guard.launch,
             ).run()  # fmt: skip
-
-    def _start(self) -> RunStarted:
-        worker_of = {variant.name: worker.name for worker in self.workers for variant in worker.variants}
-        records: list[BackendRecord] = []
-        for variant in self.variants:
-            layer = self.registry.layer(variant)
-            inside = {"part": layer.part, "inside": layer.inside} if layer else {}
-            backend = self.registry.backend(variant.backend)
-            records.append(backend_record(backend, name=variant.name, worker=worker_of[variant.name], **inside))
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        return RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
-                          settings=self.settings, backends=records + self.broken)  # fmt: skip
 
 
 def _claimed_folder(machine: Machine) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -174,8 +174,6 @@ class Refused(Message, frozen=True, tag="refused", kw_only=True):
 
 
 Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | Done | Refused
-
-M = TypeVar("M")
 
 
 class Decoder:

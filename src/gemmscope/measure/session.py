@@ -8,32 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.errors import RunInterrupted
+from gemmscope.measure import protocol
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
-from gemmscope.measure.protocol import (
-    CeilingsMeasured,
-    Done,
-    MeasureCeilings,
-    Prepare,
-    Prepared,
-    Release,
-    TakeTurn,
-    TurnCell,
-    Turned,
-)
 from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
 from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
-from gemmscope.records.events import (
-    CeilingsSeen,
-    RunFinished,
-    SamplesTaken,
-    SetFinished,
-    ShapeStarted,
-    TurnStarted,
-    Warned,
-)
+from gemmscope.records import events
 from gemmscope.records.model import Sample, TimeSpent
 from gemmscope.workload.shapes import layout
 
@@ -41,10 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gemmscope.measure.process import WorkerSpec
-    from gemmscope.measure.protocol import TurnedCell
     from gemmscope.measure.schedule import OpenCells, SetPlan, ShapePlan
     from gemmscope.measure.team import Member
-    from gemmscope.records.events import Observer
     from gemmscope.records.model import Settings
     from gemmscope.workload.operands import SharedMemory
     from gemmscope.workload.shapes import Shape
@@ -81,7 +61,7 @@ class Session:
         settings: Settings,
         shapes: Sequence[Shape],
         workers: Sequence[WorkerSpec],
-        observer: Observer,
+        observer: events.Observer,
         *,
         reference: WorkerSpec | None = None,
         resume: ResumePoint | None = None,
@@ -117,18 +97,18 @@ class Session:
         finally:
             self._team.free_operands()
         self._spend(total=self._schedule.budget.used)
-        self._observer(RunFinished(status=status, time_spent=TimeSpent(**self._spent)))  # type: ignore[arg-type]
+        self._observer(events.RunFinished(status=status, time_spent=TimeSpent(**self._spent)))  # type: ignore[arg-type]
 
     def _run_sets(self) -> None:
         self._team.start_making_operands(list(self._blocks.values()), self._settings.seed)
         for plan in self._schedule.sets():
             measured = self._run_set(plan)
-            self._observer(SetFinished(set=plan.number))
+            self._observer(events.SetFinished(set=plan.number))
             if not plan.planned_left and not measured:
                 break  # nothing that is open can be measured any more
         if self._schedule.cut_short:
             text = f"{self._schedule.cut_short} fitted into {self._settings.seconds:g} s; give more --seconds"
-            self._observer(Warned(text=text))
+            self._observer(events.Warned(text=text))
 
     def _run_set(self, plan: SetPlan) -> bool:
         """One set of fresh workers; returns whether any backend that the run is about was sampled."""
@@ -149,14 +129,14 @@ class Session:
     def _measure_ceilings(self, set_: int) -> None:
         """By the worker that watches the machine, while the others wait."""
         for member in [member for member in self._team.members if member.role.watches]:
-            request = MeasureCeilings(threads=self._settings.threads)
-            measured = self._team.ask(member, request, CeilingsMeasured, START_TIMEOUT)
+            request = protocol.MeasureCeilings(threads=self._settings.threads)
+            measured = self._team.ask(member, request, protocol.CeilingsMeasured, START_TIMEOUT)
             if measured is not None:
-                self._observer(CeilingsSeen(set=set_, ceilings=measured.ceilings))
+                self._observer(events.CeilingsSeen(set=set_, ceilings=measured.ceilings))
 
     def _measure_shape(self, set_: SetPlan, plan: ShapePlan) -> bool:
         """Measures a shape until its time is up; returns what :meth:`_run_set` returns."""
-        self._observer(ShapeStarted(set=set_.number, shape=str(plan.shape)))
+        self._observer(events.ShapeStarted(set=set_.number, shape=str(plan.shape)))
         members = [
             member for member in self._schedule.shuffled(self._team.members) if self._prepare(set_, plan.shape, member)
         ]
@@ -170,7 +150,7 @@ class Session:
         for member in members:
             for cell in member.cells:
                 member.role.measured(cell.key, cell.pace.seconds)
-            self._team.ask(member, Release(), Done, _GRACE)
+            self._team.ask(member, protocol.Release(), protocol.Done, _GRACE)
         return measured
 
     def _prepare(self, set_: SetPlan, shape: Shape, member: Member) -> bool:
@@ -181,11 +161,10 @@ class Session:
         if not backends:
             return False
         # Another pair is compared first in every set, so that even a slow backend is compared on several pairs.
-        request = Prepare(
-            block=self._blocks[role.shape(shape)], backends=backends, first_pair=set_.number,
-            known=role.known_seconds(shape, backends),
-        )  # fmt: skip
-        prepared = self._team.ask(member, request, Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
+        known = role.known_seconds(shape, backends)
+        block = self._blocks[role.shape(shape)]
+        request = protocol.Prepare(block=block, backends=backends, first_pair=set_.number, known=known)
+        prepared = self._team.ask(member, request, protocol.Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:
             return False
         self._spend(preparing=prepared.preparing, calibrating=prepared.calibrating, settling=prepared.settling)
@@ -203,23 +182,21 @@ class Session:
         for turn, member in enumerate(self._schedule.shuffled(member for member in members if member.cells)):
             due = [cell for cell in member.cells if cell.pace.is_due(round_)]
             if due:
-                self._observer(TurnStarted(set=set_, round=round_, shape=str(shape), worker=member.spec.name))
+                self._observer(events.TurnStarted(set=set_, round=round_, shape=str(shape), worker=member.spec.name))
                 taken = self._take_turn(set_, round_, turn, member, due)
                 measured |= taken and not member.role.watches
         return measured
 
     def _take_turn(self, set_: int, round_: int, turn: int, member: Member, due: Sequence[ActiveCell]) -> bool:
         """One worker's turn; returns whether it has taken any sample."""
-        request = TakeTurn(
-            cells=[
-                TurnCell(backend=cell.backend, mode=cell.key.mode, loops=cell.pace.loops, samples=cell.pace.samples,
-                         first_pair=cell.next_pair)
-                for cell in due
-            ],
-            order=self._schedule.sample_order([cell.pace.samples for cell in due]),
-        )  # fmt: skip
+        cells = [
+            protocol.TurnCell(backend=cell.backend, mode=cell.key.mode, loops=cell.pace.loops,
+                              samples=cell.pace.samples, first_pair=cell.next_pair)
+            for cell in due
+        ]  # fmt: skip
+        request = protocol.TakeTurn(cells=cells, order=self._schedule.sample_order([cell.samples for cell in cells]))
         expected = sum(cell.pace.cost for cell in due)
-        turned = self._team.ask(member, request, Turned, _PATIENCE * expected + _GRACE)
+        turned = self._team.ask(member, request, protocol.Turned, _PATIENCE * expected + _GRACE)
         if turned is None:
             return False
         self._spend(warming=turned.warming, sampling=turned.sampling, settling=turned.settling)
@@ -230,7 +207,7 @@ class Session:
                 member.role.cell_lost(set_, cell.key, taken.reason)
         return any(taken.samples for taken in turned.cells)
 
-    def _book(self, cell: ActiveCell, taken: TurnedCell, **place: int) -> None:
+    def _book(self, cell: ActiveCell, taken: protocol.TurnedCell, **place: int) -> None:
         """Records a cell's samples, and corrects its pace by them."""
         epoch = self._schedule.budget.epoch
         samples = [
@@ -238,7 +215,7 @@ class Session:
             for measurement in taken.samples
         ]
         if samples:
-            self._observer(SamplesTaken(**cell.key.fields, samples=samples))
+            self._observer(events.SamplesTaken(**cell.key.fields, samples=samples))
         calls = sum(sample.loops for sample in samples)
         cell.pace.took_turn(cell.pace.cost, sum(sample.seconds for sample in samples), calls)
         cell.next_pair = (cell.next_pair + calls) % self._settings.pairs
