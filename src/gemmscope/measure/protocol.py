@@ -5,7 +5,6 @@ A worker waits for a request, does what it asks for, and answers with one reply.
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import Literal
 
@@ -218,10 +217,3 @@ def frame(message: Request | Reply) -> bytes:
     """The bytes of a message, with its length before it."""
     body = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(body)) + body
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all of it, however small the pipe."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

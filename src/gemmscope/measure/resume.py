@@ -20,21 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class ResumePoint:
-    """Where a run goes on that was cut off; the default is the beginning.
-
-    Args:
-        next_set: The number of the next set.
-        finished_sets: How many sets are finished. A set that was cut off is not, and is measured again.
-        lost: Cells that failed or were skipped.
-        absent: Backends that cannot run, or whose worker was lost.
-        elapsed: Seconds that the earlier part of the run has taken.
-    """
+    """Where a run goes on that was cut off; the default is the beginning."""
 
     next_set: int = 0
-    finished_sets: int = 0
-    lost: set[CellKey] = field(default_factory=set)
-    absent: set[str] = field(default_factory=set)
-    elapsed: float = 0.0
+    finished_sets: int = 0  # without one that was cut off: it is measured again
+    lost: set[CellKey] = field(default_factory=set)  # failed or skipped
+    absent: set[str] = field(default_factory=set)  # backends that cannot run, or whose worker was lost
+    elapsed: float = 0.0  # seconds that the earlier part of the run has taken
 
 
 def check_resumable(start: events.Event | None, journal: Path, here: Machine) -> events.RunStarted:

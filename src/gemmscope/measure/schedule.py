@@ -51,22 +51,13 @@ def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
 
 @dataclass(frozen=True)
 class SetPlan:
-    """One set of fresh workers.
+    """One set of fresh workers; a further set is run for verdicts that are still open."""
 
-    Args:
-        number: The set's number, from 0 on in the whole run.
-        planned_left: How many of the sets that were asked for are still to be run, this one among them. 0 for a further
-            set, which is run for verdicts that are still open.
-        end: When a further set ends, by the schedule's clock. A planned set's end depends on how long its start takes.
-        only: The cells that a further set measures; None stands for all.
-        ordered: Whether shapes go from small to large, and not in random order.
-    """
-
-    number: int
-    planned_left: int = 0
-    end: float = 0.0
-    only: OpenCells | None = None
-    ordered: bool = False
+    number: int  # from 0 on in the whole run
+    planned_left: int = 0  # of the sets that were asked for, with this one; 0 for a further set
+    end: float = 0.0  # of a further set, by the schedule's clock; that of a planned one depends on its start
+    only: OpenCells | None = None  # what a further set measures; None stands for all
+    ordered: bool = False  # whether shapes go from small to large, and not in random order
 
     def measures(self, backend: str, shape: Shape | None = None) -> bool:
         """Whether the set measures a backend at a shape; without a shape, whether it does so at any."""

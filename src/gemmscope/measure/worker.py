@@ -19,6 +19,7 @@ from gemmscope import _build
 from gemmscope.backends import loading
 from gemmscope.backends.info import describe
 from gemmscope.errors import BackendUnavailable
+from gemmscope.files import write_all
 from gemmscope.machine import background, ceilings
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import protocol, stages
@@ -191,7 +192,7 @@ def main(arguments: list[str]) -> None:
                 answer = protocol.frame(worker.answer(request))  # type: ignore[arg-type]
             except stages.ANY_ERROR as error:  # the orchestrator decides what a failed request costs
                 answer = protocol.frame(protocol.Refused(reason=stages.describe(error)))
-            protocol.write_all(replies, answer)
+            write_all(replies, answer)
     # Without tearing the library down: some hang or crash at that, and nothing is left to lose.
     os._exit(0)
 

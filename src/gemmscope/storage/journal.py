@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from gemmscope.errors import ResultsError, UsageError
+from gemmscope.files import write_all
 from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStarted
 
 if TYPE_CHECKING:
@@ -65,10 +66,8 @@ class Journal:
         """Appends an event; those that only say what is about to happen are not kept."""
         if isinstance(event, TurnStarted | ShapeStarted):
             return
-        view = memoryview(msgspec.json.encode(event) + b"\n")
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            write_all(self._descriptor, msgspec.json.encode(event) + b"\n")
             if isinstance(event, SetFinished):
                 os.fsync(self._descriptor)
         except OSError as error:
