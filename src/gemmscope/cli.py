@@ -209,11 +209,10 @@ def report(results: str, figures: str | None, html: str | None, as_json: bool, *
     from gemmscope.report.model import Report
     from gemmscope.report.sections import for_file
 
-    printed = "-" in files.values()
     if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results)
-    if not printed:
+    if "-" not in files.values():
         _print(result, as_json=as_json)
     formats = {"csv": to_csv, "markdown": lambda result: markdown(for_file(Report(result))), "pyperf": to_pyperf}
     for name, formatted in formats.items():

@@ -96,9 +96,8 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            os.close(self._requests)
-            os.close(self._replies)
-            os.close(self._lifeline)
+            for descriptor in (self._requests, self._replies, self._lifeline):
+                os.close(descriptor)
             if not spec.python:
                 raise
             raise WorkerUnavailable(

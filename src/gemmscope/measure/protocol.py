@@ -176,11 +176,7 @@ Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | Done | Refus
 
 
 class Decoder:
-    """Turns bytes into messages of one direction; keeps what is not yet a whole frame.
-
-    Args:
-        direction: Which messages are expected: requests by a worker, replies by the orchestrator.
-    """
+    """Turns bytes into messages of one direction; keeps what is not yet a whole frame."""
 
     def __init__(self, direction: Literal["requests", "replies"]) -> None:
         expected = Request if direction == "requests" else Reply

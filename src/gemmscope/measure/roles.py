@@ -34,12 +34,8 @@ class Role:
     """To be measured: what happens is recorded, what is lost is not tried again, and what was learnt is remembered.
 
     All workers that are measured share one role. Its size depends on the number of cells, not on how long a run lasts.
-
-    Args:
-        settings: What was asked for.
-        observer: Told of every event.
-        lost: Cells that have failed or were skipped: they are not measured any more.
-        absent: Backends that cannot run, or whose worker was lost.
+    ``lost`` are cells that have failed or were skipped, ``absent`` backends that cannot run or whose worker was lost:
+    they are not measured any more.
     """
 
     # Whether the worker only watches the machine: no round is taken for its sake alone.

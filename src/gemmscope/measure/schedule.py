@@ -78,13 +78,7 @@ class ShapePlan:
 
 
 class Budget:
-    """The time of a run, in seconds of a steady clock; it runs from the moment when this object is made.
-
-    Args:
-        now: The clock.
-        seconds: How long the run may take from now on.
-        elapsed: How long an earlier part of it has taken.
-    """
+    """The time of a run, in seconds of a steady clock, from when this is made; an earlier part has taken ``elapsed``."""
 
     def __init__(self, now: Callable[[], float], seconds: float, elapsed: float = 0.0) -> None:
         self.now = now
@@ -105,15 +99,10 @@ class Budget:
 
 
 class Schedule:
-    """The sets of a run, and how their time is shared.
+    """The sets of a run, and how their time is shared. Times are by ``clock``, a steady one, in seconds.
 
-    Args:
-        settings: What was asked for.
-        shapes: The shapes of ``settings``.
-        point: Where the run begins, or goes on.
-        judge: Says after a set which cells are still open. Where it is given, the sets that were asked for take a part
-            of the budget, and more follow for the open cells alone.
-        clock: A steady clock, in seconds.
+    ``judge`` says after a set which cells are still open. Where it is given, the sets that were asked for take a part of
+    the budget, and more follow for the open cells alone.
     """
 
     def __init__(

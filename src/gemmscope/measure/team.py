@@ -50,13 +50,7 @@ class Member:
 
 
 class Team:
-    """Starts and ends workers, and speaks to them; holds the memory with the operands that all of them share.
-
-    Args:
-        workers: What every set starts, and what each is there for.
-        launch: Starts a worker.
-        observer: Told of every event.
-    """
+    """Starts and ends workers, and speaks to them; holds the memory with the operands that all of them share."""
 
     def __init__(
         self,
@@ -105,7 +99,7 @@ class Team:
             try:
                 handle = self._start(spec)
             except WorkerUnavailable as absent:
-                self._unavailable(spec, role, absent)
+                self._not_opened(spec, role, absent)
                 continue
             opening.append(Member(spec, role, handle))
             with contextlib.suppress(WorkerLost):  # receive says why
@@ -123,7 +117,8 @@ class Team:
         except WorkerLost as lost:
             self.members.remove(member)
             member.cells.clear()
-            self._lose(member, str(lost))
+            self._end(member.handle)
+            member.role.worker_lost(self._set, member.spec, str(lost))
             return None
 
     def end_workers(self) -> None:
@@ -152,12 +147,9 @@ class Team:
         spec, role = member.spec, member.role
         try:
             opened = member.handle.receive(Opened, START_TIMEOUT)
-        except WorkerUnavailable as absent:
-            self._end(member.handle)
-            self._unavailable(spec, role, absent)
-            return
         except WorkerLost as lost:
-            self._lose(member, f"its worker could not start: {lost}")
+            self._end(member.handle)
+            self._not_opened(spec, role, lost)
             return
         for probed in opened.backends:
             role.probed(self._set, probed)
@@ -171,12 +163,11 @@ class Team:
             interpreter=spec.python, provenance=opened.provenance,
         )))  # fmt: skip
 
-    def _unavailable(self, spec: WorkerSpec, role: Role, absent: WorkerUnavailable) -> None:
+    def _not_opened(self, spec: WorkerSpec, role: Role, lost: WorkerLost) -> None:
         """A worker whose interpreter cannot be used is a result, like a library that is not there."""
+        if not isinstance(lost, WorkerUnavailable):
+            role.worker_lost(self._set, spec, f"its worker could not start: {lost}")
+            return
         for variant in spec.variants:
-            probed = Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
+            probed = Probed(backend=variant.name, status="unavailable", reason=lost.reason, remedy=lost.remedy)
             role.probed(self._set, probed)
-
-    def _lose(self, member: Member, reason: str) -> None:
-        self._end(member.handle)
-        member.role.worker_lost(self._set, member.spec, reason)

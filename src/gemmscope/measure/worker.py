@@ -36,11 +36,7 @@ _DISTRIBUTIONS = ("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12"
 
 
 class Worker:
-    """The backends of one library, and what they were given.
-
-    Args:
-        memory: The run's shared memory.
-    """
+    """The backends of one library, and what they were given: operands in the run's shared memory."""
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
