@@ -78,7 +78,7 @@ class ShapePlan:
 
 
 class Budget:
-    """The time of a run, in seconds of a steady clock, from when this is made; an earlier part has taken ``elapsed``."""
+    """The time of a run, in seconds of a steady clock, from when this is made; an earlier part took ``elapsed``."""
 
     def __init__(self, now: Callable[[], float], seconds: float, elapsed: float = 0.0) -> None:
         self.now = now
@@ -101,8 +101,8 @@ class Budget:
 class Schedule:
     """The sets of a run, and how their time is shared. Times are by ``clock``, a steady one, in seconds.
 
-    ``judge`` says after a set which cells are still open. Where it is given, the sets that were asked for take a part of
-    the budget, and more follow for the open cells alone.
+    ``judge`` says after a set which cells are still open. Where it is given, the sets that were asked for take a part
+    of the budget, and more follow for the open cells alone.
     """
 
     def __init__(
