@@ -28,30 +28,17 @@ EXIT_INTERRUPTED = 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _Percent(click.ParamType):  # type: ignore[type-arg]
-    """A share written as ``1%`` or ``0.01``."""
-
-    name = "PERCENT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Reads the share, or says what was expected."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        try:
-            return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"{text!r} is no share: write 1% or 0.01", param, ctx)
+def percent(value: str | float) -> float:
+    """A share written as ``1%`` or ``0.01``. By the name of this function it is called in the help."""
+    text = str(value).strip()
+    try:
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no share: write 1% or 0.01") from None
 
 
-class _Names(click.ParamType):  # type: ignore[type-arg]
-    """Names with commas between them."""
-
-    name = "NAMES"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """Splits them."""
-        return [part.strip() for part in str(value).split(",") if part.strip()]
+def _comma_separated(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 _FILE = click.Path(dir_okay=False)
@@ -89,16 +76,16 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--sizes", type=_Names(), metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
+@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
-@click.option("--backends", type=_Names(), metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")  # fmt: skip
+@click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
-@click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
-@click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
+@click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
@@ -292,8 +279,8 @@ def blas_shim() -> None:
 
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
-@click.option("--margin", type=_Percent(), default=0.02, help="Smallest difference worth naming.  [default: 2%]")
+@click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
+@click.option("--margin", type=percent, default=0.02, help="Smallest difference worth naming.  [default: 2%]")
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
 @click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip
