@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
-from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.protocol import (
     CeilingsMeasured,
     Done,
@@ -22,6 +21,7 @@ from gemmscope.measure.protocol import (
     TurnedCell,
 )
 from gemmscope.measure.session import Session
+from gemmscope.measure.survey import plan_workers
 from gemmscope.records.events import Event
 from gemmscope.records.model import REFERENCE, Measurement, Settings
 from gemmscope.workload.shapes import parse_shapes

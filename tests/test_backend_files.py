@@ -9,7 +9,7 @@ import pytest
 
 import gemmscope
 from gemmscope.errors import UsageError
-from gemmscope.measure import scout
+from gemmscope.measure import survey
 
 from .test_run import gemmscope_
 
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_loaded_costs_only_itself(tmp_path, line, words):
 
 
 def test_a_file_that_hangs_when_loaded_costs_only_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(scout, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(survey, "_DESCRIBE_TIMEOUT", 1.0)
     assert_only_mine_failed(run_with(tmp_path, written(tmp_path, "time.sleep(1000)")), "no answer within 1 s")
 
 
@@ -148,9 +148,9 @@ def test_what_goes_wrong_in_a_worker_costs_only_itself(tmp_path, method, body, w
 
 
 def test_one_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
-    from gemmscope.measure import turns
+    from gemmscope.measure import session
 
-    monkeypatch.setattr(turns, "_GRACE", 5.0)
+    monkeypatch.setattr(session, "_GRACE", 5.0)
     body = (
         "def hang(self, loops, first):\n    time.sleep(1000 if loops > 100 else 1e-5 * loops)\n    return 1e-5 * loops"
     )
@@ -193,7 +193,7 @@ def test_a_package_offers_backends_by_an_entry_point(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    known, broken = scout.discover([])
+    known, broken = survey.discover([])
     assert known.backend("mine").origin == "package:module"
     assert [(entry.name, "AttributeError" in entry.reason) for entry in broken] == [("broken", True)]
     result = run_with(tmp_path, backends=("mine",))

@@ -7,11 +7,9 @@ import pytest
 
 from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
-from gemmscope.measure.inquiry import ask_each
-from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Describe, Described, Open, Opened
-from gemmscope.measure.survey import OptionRecord, SurveyedBackend, survey
+from gemmscope.measure.survey import OptionRecord, SurveyedBackend, ask_each, plan_workers, survey
 from gemmscope.report.backends import print_backends
 from gemmscope.report.output import Console
 
@@ -41,7 +39,7 @@ def test_replies_come_in_the_order_of_the_questions(tmp_path):
 
 
 def test_no_questions_start_nothing(monkeypatch):
-    monkeypatch.setattr("gemmscope.measure.inquiry.Guard", None)
+    monkeypatch.setattr("gemmscope.measure.survey.Guard", None)
     assert ask_each([], Described, TIMEOUT) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from gemmscope.analysis import open_verdicts
 from gemmscope.analysis.assemble import assemble
 from gemmscope.analysis.open_verdicts import OpenVerdicts
-from gemmscope.measure.stopping import open_cells
+from gemmscope.measure.schedule import open_cells
 from gemmscope.records.events import RunStarted, SetFinished
 from gemmscope.records.model import SCHEMA
 

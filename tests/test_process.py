@@ -18,7 +18,6 @@ from gemmscope.backends import registry
 from gemmscope.errors import WorkerLost
 from gemmscope.measure import process
 from gemmscope.measure.guard import VARIABLE, Guard
-from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import WorkerProcess, WorkerSpec, worker_environment
 from gemmscope.measure.protocol import (
     Decoder,
@@ -35,6 +34,7 @@ from gemmscope.measure.protocol import (
     Turned,
     frame,
 )
+from gemmscope.measure.survey import plan_workers
 from gemmscope.workload.operands import SharedMemory
 from gemmscope.workload.shapes import Shape, layout
 

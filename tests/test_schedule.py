@@ -6,9 +6,10 @@ import collections
 
 import pytest
 
-from gemmscope.measure.knowledge import Knowledge
 from gemmscope.measure.pacing import CellPace
+from gemmscope.measure.protocol import PreparedCell
 from gemmscope.measure.resume import ResumePoint
+from gemmscope.measure.roles import Role
 from gemmscope.measure.schedule import Budget, Schedule, SetPlan, ShapePlan
 from gemmscope.records.base import CellKey
 from gemmscope.workload.shapes import Shape
@@ -153,26 +154,35 @@ def test_a_budget_runs_from_the_moment_when_it_is_made():
     assert clock.now - budget.epoch == 9.0
 
 
-class TestKnowledge:
-    def test_a_rate_says_what_a_larger_shape_takes_and_never_a_smaller_one(self):
-        knowledge = Knowledge()
-        assert knowledge.expected_seconds("a", LARGE) == 0
-        knowledge.admit(CellKey("a", LARGE), 0.5)
-        assert knowledge.expected_seconds("a", Shape(128, 128, 128)) == pytest.approx(4.0)
-        assert knowledge.expected_seconds("a", SMALL) == 0
-        assert knowledge.expected_seconds("b", LARGE) == 0
+class TestWhatARoleLearns:
+    @pytest.fixture
+    def role(self):
+        return Role(make_settings(sets=5, seconds=100.0), lambda event: None)
 
-    def test_a_call_that_is_mostly_overhead_has_no_rate(self):
-        knowledge = Knowledge()
-        knowledge.admit(CellKey("a", SMALL), 1e-3)
-        assert knowledge.expected_seconds("a", LARGE) == 0
-        assert knowledge.was_tried("a", SMALL)
-        assert not knowledge.was_tried("a", LARGE)
+    @staticmethod
+    def admit(role, shape, seconds):
+        assert role.admit(0, shape, PreparedCell(backend="a", mode="latency", status="ok", seconds=seconds))
 
-    def test_seconds_are_known_by_backend_and_mode(self):
-        knowledge = Knowledge()
-        knowledge.remember(CellKey("a", SMALL), 1.0)
-        knowledge.remember(CellKey("a", SMALL, "throughput"), 2.0)
-        knowledge.remember(CellKey("a", LARGE), 3.0)
-        knowledge.remember(CellKey("b", SMALL), 4.0)
-        assert knowledge.seconds_at(SMALL, ["a"]) == {"a": {"latency": 1.0, "throughput": 2.0}}
+    def test_a_rate_says_what_a_larger_shape_takes_and_never_a_smaller_one(self, role):
+        assert role.expected_seconds("a", LARGE) == 0
+        self.admit(role, LARGE, 0.5)
+        assert role.expected_seconds("a", Shape(128, 128, 128)) == pytest.approx(4.0)
+        assert role.expected_seconds("a", SMALL) == 0
+        assert role.expected_seconds("b", LARGE) == 0
+
+    def test_a_call_that_is_mostly_overhead_has_no_rate(self, role):
+        self.admit(role, SMALL, 1e-3)
+        assert role.expected_seconds("a", LARGE) == 0
+
+    def test_a_cell_that_was_measured_is_not_skipped_later_and_others_are(self, role):
+        self.admit(role, SMALL, 3.0)
+        assert role.admit(1, SMALL, PreparedCell(backend="a", mode="latency", status="ok", seconds=30.0))
+        assert role.worth_preparing(SetPlan(1), SMALL, ["a"]) == ["a"]
+        assert role.worth_preparing(SetPlan(1), LARGE, ["a"]) == []
+
+    def test_seconds_are_known_by_backend_and_mode(self, role):
+        role.measured(CellKey("a", SMALL), 1.0)
+        role.measured(CellKey("a", SMALL, "throughput"), 2.0)
+        role.measured(CellKey("a", LARGE), 3.0)
+        role.measured(CellKey("b", SMALL), 4.0)
+        assert role.known_seconds(SMALL, ["a"]) == {"a": {"latency": 1.0, "throughput": 2.0}}

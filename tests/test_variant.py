@@ -6,7 +6,7 @@ from gemmscope.backends import registry
 from gemmscope.backends.base import Backend, Option, thread_environment
 from gemmscope.backends.registry import Registry, describe
 from gemmscope.errors import UsageError
-from gemmscope.measure.plan import plan_workers
+from gemmscope.measure.survey import plan_workers
 
 KNOWN = registry.built_in()
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gemmscope.records.model import Result
     from gemmscope.report.document import Block
+    from gemmscope.report.output import Console
 
 # Exit statuses, as the README promises them.
 EXIT_OK = 0
@@ -26,20 +28,23 @@ EXIT_INTERRUPTED = 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _Percent(click.ParamType):  # type: ignore[type-arg]
-    """A share written as ``1%`` or ``0.01``."""
+def percent(value: str | float) -> float:
+    """A share written as ``1%`` or ``0.01``. By the name of this function it is called in the help."""
+    text = str(value).strip()
+    try:
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no share: write 1% or 0.01") from None
 
-    name = "PERCENT"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Reads the share, or says what was expected."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        try:
-            return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"{text!r} is no share: write 1% or 0.01", param, ctx)
+def _comma_separated(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+_FILE = click.Path(dir_okay=False)
+_FILE_OR_OUTPUT = click.Path(dir_okay=False, allow_dash=True)
+_BACKEND_FILE = click.Path(exists=True, dir_okay=False)
+_FOLDER = click.Path(file_okay=False)
 
 
 class _Group(click.Group):
@@ -71,46 +76,21 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--sizes", metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
+@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
-@click.option(
-    "--backends", metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]"
-)
-@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
+@click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")  # fmt: skip
+@click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option(
-    "--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape."
-)
+@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
 @click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
-@click.option("--margin", type=_Percent(), default=0.01, help="Smallest difference worth naming.  [default: 1%]")
-@click.option("--width", type=_Percent(), help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Of operands and of the order.",
-)
+@click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
+@click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def run(
-    sizes: str | None,
-    shapes: tuple[str, ...],
-    backends: str | None,
-    backend_files: tuple[str, ...],
-    threads: int | None,
-    pairs: int,
-    sets: int,
-    seconds: float | None,
-    margin: float,
-    width: float | None,
-    seed: int,
-    resume: str | None,
-    out: str | None,
-    as_json: bool,
-) -> None:
+def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
     r"""Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
@@ -125,22 +105,14 @@ def run(
     Exit status: 0 if everything asked for was measured, or explained as unavailable; 1 if a backend failed; 2 for bad
     usage; 130 if the run was interrupted (what was measured is written).
     """
-    from pathlib import Path
-
     from gemmscope import job as jobs
-    from gemmscope.measure.settings import DEFAULT_SECONDS, make_settings
+    from gemmscope.measure.settings import make_settings
     from gemmscope.report.progress import Progress
 
     if resume is not None:
         job = jobs.Job.resumed(Path(resume))
     else:
-        settings = make_settings(
-            sizes=None if sizes is None else _comma_separated(sizes), shapes=shapes,
-            backends=None if backends is None else _comma_separated(backends), backend_files=backend_files,
-            threads=threads, pairs=pairs, sets=sets, width=width,
-            seconds=DEFAULT_SECONDS if seconds is None else seconds, margin=margin, seed=seed,
-            command=shlex.join(["gemmscope", *sys.argv[1:]]),
-        )  # fmt: skip
+        settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)
         job = jobs.Job.new(settings, None if out is None else Path(out))
     with Progress(earlier=job.earlier) as progress:
         result = job.execute(progress)
@@ -156,7 +128,7 @@ def run(
 
 
 @main.command()
-@click.option("--backend-file", "backend_files", multiple=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip
+@click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
 def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     r"""List the backends: what each one times, its options, and whether it can run here.
@@ -165,18 +137,15 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
     Example:
       gemmscope backends
     """
-    from pathlib import Path
-
     from gemmscope.measure.survey import survey
     from gemmscope.report.backends import print_backends
-    from gemmscope.report.output import Console, printing
 
     found = survey([Path(file) for file in backend_files])
     if as_json:
         _print_json(found)
         return
-    with printing():
-        print_backends(found, Console())
+    with _console() as console:
+        print_backends(found, console)
 
 
 @main.command()
@@ -192,12 +161,10 @@ def shapes(as_json: bool) -> None:
     from gemmscope.report.output import printing
     from gemmscope.workload.presets import PRESETS
 
+    if as_json:
+        _print_json(list(PRESETS.values()))
+        return
     with printing():
-        if as_json:
-            import msgspec
-
-            click.echo(msgspec.json.format(msgspec.json.encode(list(PRESETS.values())), indent=1).decode())
-            return
         for preset in PRESETS.values():
             click.echo(f"{preset.name:<17} {preset.what}")
             click.echo(f"{'':<17} {' '.join(map(str, preset.shapes))}")
@@ -207,23 +174,13 @@ def shapes(as_json: bool) -> None:
 
 @main.command()
 @click.argument("results", type=click.Path(exists=True))
-@click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Draw the figures into this folder.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write the page: one file that needs no other."
-)
-@click.option("--csv", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
-@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
-@click.option("--pyperf", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
+@click.option("--figures", type=_FOLDER, metavar="DIR", help="Draw the figures into this folder.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write the page: one file that needs no other.")
+@click.option("--csv", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
+@click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
+@click.option("--pyperf", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(
-    results: str,
-    figures: str | None,
-    html: str | None,
-    csv: str | None,
-    markdown: str | None,
-    pyperf: str | None,
-    as_json: bool,
-) -> None:
+def report(results: str, figures: str | None, html: str | None, as_json: bool, **files: str | None) -> None:
     r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
@@ -234,33 +191,26 @@ def report(
       gemmscope report some-folder --pyperf - > pyperf.json
     """
     from gemmscope.api import load
-    from gemmscope.report import exports
+    from gemmscope.report.exports import to_csv, to_pyperf
+    from gemmscope.report.markdown import markdown
+    from gemmscope.report.model import Report
+    from gemmscope.report.sections import for_file
 
-    if [csv, markdown, pyperf, "-" if as_json else None].count("-") > 1:
+    if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results)
-    if "-" not in (csv, markdown, pyperf):
+    if "-" not in files.values():
         _print(result, as_json=as_json)
-    if csv is not None:
-        _write(csv, exports.to_csv(result))
-    if markdown is not None:
-        from gemmscope.report.markdown import markdown as in_markdown
-        from gemmscope.report.model import Report
-        from gemmscope.report.sections import for_file
-
-        _write(markdown, in_markdown(for_file(Report(result))))
-    if pyperf is not None:
-        _write(pyperf, exports.to_pyperf(result))
+    formats = {"csv": to_csv, "markdown": lambda result: markdown(for_file(Report(result))), "pyperf": to_pyperf}
+    for name, formatted in formats.items():
+        if (file := files[name]) is not None:
+            _write(file, formatted(result))
     if html is not None:
-        from pathlib import Path
-
         from gemmscope.report.html import write_page
 
         write_page(result, Path(html))
         _tell(f"Written: {html}")
     if figures is not None:
-        from pathlib import Path
-
         from gemmscope.files import writing
         from gemmscope.report.charts import write_figures
 
@@ -329,11 +279,11 @@ def blas_shim() -> None:
 
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option("--fail-slower-than", "limit", type=_Percent(), metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
-@click.option("--margin", type=_Percent(), default=0.02, help="Smallest difference worth naming.  [default: 2%]")
+@click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
+@click.option("--margin", type=percent, default=0.02, help="Smallest difference worth naming.  [default: 2%]")
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
-@click.option("--markdown", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
-@click.option("--figure", type=click.Path(dir_okay=False), metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip
+@click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
+@click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
 def compare(
     results: tuple[str, ...],
@@ -358,8 +308,6 @@ def compare(
     Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be
     compared.
     """
-    from pathlib import Path
-
     from gemmscope.analysis.runs.model import Fleet
     from gemmscope.api import compare as compare_files
     from gemmscope.report import between_runs as pages
@@ -402,8 +350,6 @@ def _say(text: str) -> None:
 
 def _write(file: str, text: str) -> None:
     """Writes a text to a file, or to standard output for ``-``."""
-    from pathlib import Path
-
     if file == "-":
         _say(text)
         return
@@ -428,26 +374,28 @@ def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
         _print_json(result)
         return
-    from gemmscope.report.output import Console, printing
     from gemmscope.report.terminal import print_result
 
-    with printing():
-        print_result(result, Console())
+    with _console() as console:
+        print_result(result, console)
 
 
 def _print_document(blocks: Sequence[Block]) -> None:
-    from gemmscope.report.output import Console, printing
     from gemmscope.report.terminal import print_document
 
+    with _console() as console:
+        print_document(blocks, console)
+
+
+@contextlib.contextmanager
+def _console() -> Iterator[Console]:
+    from gemmscope.report.output import Console, printing
+
     with printing():
-        print_document(blocks, Console())
+        yield Console()
 
 
 def _tell(text: str) -> None:
     """Says something on standard error; that there is nobody to hear it changes nothing."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
-
-
-def _comma_separated(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

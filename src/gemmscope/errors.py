@@ -27,18 +27,8 @@ class WorkerLost(GemmscopeError):
     """A worker process ended, fell silent, or said something that is no message of ours."""
 
 
-class WorkerUnavailable(WorkerLost):
-    """A worker cannot run with the interpreter that it was asked for.
-
-    Args:
-        reason: What is missing or does not fit.
-        remedy: What a user does about it.
-    """
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.remedy = remedy
+class WorkerUnavailable(WorkerLost, BackendUnavailable):
+    """A worker cannot run with the interpreter that it was asked for, and so none of its backends can."""
 
 
 class ResultsError(GemmscopeError):

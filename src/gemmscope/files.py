@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of it, however little a descriptor takes at once."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 def write_whole(path: Path, content: Callable[[], bytes]) -> None:
     """Writes a file beside its place and moves it there.
 

@@ -22,14 +22,13 @@ from gemmscope.files import writing
 from gemmscope.machine import describe
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
-from gemmscope.measure.plan import plan_workers
 from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.resume import changes_since, check_resumable, resume_point
-from gemmscope.measure.scout import Broken, discover
 from gemmscope.measure.session import Session
 from gemmscope.measure.settings import check_memory
+from gemmscope.measure.survey import backend_record, discover, failed_record, plan_workers
 from gemmscope.records.events import RunStarted, Warned
-from gemmscope.records.model import REFERENCE, SCHEMA, BackendRecord
+from gemmscope.records.model import REFERENCE, SCHEMA
 from gemmscope.report.charts import write_figures
 from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import write_page
@@ -39,11 +38,9 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
-    from gemmscope.backends.registry import Registry
-    from gemmscope.backends.variant import Variant
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
-    from gemmscope.records.model import Machine, Result, Settings
+    from gemmscope.records.model import BackendRecord, Machine, Result, Settings
 
 FIGURES = "figures"
 PAGE = "report.html"
@@ -55,9 +52,7 @@ class Job:
 
     settings: Settings
     folder: Path
-    registry: Registry
-    broken: list[Broken]
-    variants: list[Variant]
+    backends: list[BackendRecord]
     workers: list[WorkerSpec]
     reference: WorkerSpec
     machine: Machine
@@ -112,12 +107,20 @@ class Job:
         unknown = [text for text in settings.backends if split(text)[0] not in registry.backends] if broken else []
         variants = registry.variants(text for text in settings.backends if text not in unknown)
         blame = "; ".join(f"{file.name}: {file.reason}" for file in broken)
-        broken += [Broken(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
+        broken += [failed_record(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
         environment = thread_environment(str(settings.threads)) if settings.threads else {}
         (reference,) = plan_workers([registry.variant("cblas")], registry, environment, name=REFERENCE)
         workers = plan_workers(variants, registry, environment)
         check_memory(settings, len(workers), len(variants), available_bytes())
-        return cls(settings, folder, registry, broken, variants, workers, reference, machine, earlier)
+        backends: list[BackendRecord] = []
+        worker_of = {variant.name: worker.name for worker in workers for variant in worker.variants}
+        for variant in variants:
+            layer = registry.layer(variant)
+            inside = {"part": layer.part, "inside": layer.inside} if layer else {}
+            backend = registry.backend(variant.backend)
+            backends.append(backend_record(backend, name=variant.name, worker=worker_of[variant.name], **inside))
+        backends += broken
+        return cls(settings, folder, backends, workers, reference, machine, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
         """Measures what is not measured yet, and writes the results. See :func:`gemmscope.run`."""
@@ -150,11 +153,13 @@ class Job:
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
-        start = self.earlier[0] if self.earlier else self._start()
-        assert isinstance(start, RunStarted)
         if not self.earlier:
-            observe(start)
-        else:
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            observe(RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
+                               settings=self.settings, backends=self.backends))  # fmt: skip
+        start = events[0]
+        assert isinstance(start, RunStarted)
+        if self.earlier:
             if observer is not None:
                 observer(start)
             for change in changes_since(start, _build.VERSION, self.machine):
@@ -171,27 +176,6 @@ class Job:
                 self.settings, shapes, self.workers, follow, reference=self.reference,
                 resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells, launch=guard.launch,
             ).run()  # fmt: skip
-
-    def _start(self) -> RunStarted:
-        worker_of = {variant.name: worker.name for worker in self.workers for variant in worker.variants}
-        records: list[BackendRecord] = []
-        for variant in self.variants:
-            backend = self.registry.backend(variant.backend)
-            layer = self.registry.layer(variant)
-            records.append(
-                BackendRecord(name=variant.name, library=backend.library, device=backend.device, entry=backend.entry,
-                              summary=backend.summary, worker=worker_of[variant.name], multiplies=backend.multiplies,
-                              part=layer.part if layer else "", inside=layer.inside if layer else "")
-            )  # fmt: skip
-        records += [
-            BackendRecord(
-                name=file.name, library=file.name, device="cpu", entry="python", status="failed", reason=file.reason
-            )
-            for file in self.broken
-        ]
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        return RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
-                          settings=self.settings, backends=records)  # fmt: skip
 
 
 def _claimed_folder(machine: Machine) -> Path:

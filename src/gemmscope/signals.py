@@ -11,7 +11,6 @@ from gemmscope.errors import RunInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,9 +35,7 @@ class Interruption:
                     self._before[number] = signal.signal(number, self._interrupt)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             # None stands for a handler that was not set from Python, and cannot be set from there again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.comparison import compare_with_baseline
-from gemmscope.measure.stopping import open_cells
+from gemmscope.measure.schedule import open_cells
 from gemmscope.records.events import CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
 from gemmscope.records.model import Cell
 from gemmscope.workload.shapes import Shape
@@ -16,7 +16,7 @@ from gemmscope.workload.shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemmscope.measure.stopping import OpenCells
+    from gemmscope.measure.schedule import OpenCells
     from gemmscope.records.base import CellKey
     from gemmscope.records.events import Event
     from gemmscope.records.model import Comparison, Sample, Status

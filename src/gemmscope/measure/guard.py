@@ -20,8 +20,6 @@ import psutil
 from gemmscope.measure.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.workload.operands import SharedMemory
 
@@ -61,25 +59,20 @@ class Guard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def end_all(tag: str) -> int:
-    """Ends every process that has inherited the tag, stopped or not; returns how many there were."""
-    ended: set[int] = set()
+def end_all(tag: str) -> None:
+    """Ends every process that has inherited the tag, stopped or not."""
     for _ in range(_TIMES):
         found = [process for process in psutil.process_iter() if _belongs(process, tag)]
         if not found:
-            break
+            return
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-                ended.add(process.pid)
         time.sleep(_PAUSE_SECONDS)
-    return len(ended)
 
 
 def _belongs(process: psutil.Process, tag: str) -> bool:

@@ -37,19 +37,12 @@ RATE_SECONDS = 10e-3
 
 @dataclass
 class CellPace:
-    """One cell's share of a shape's time in one set.
+    """One cell's share of a shape's time in one set. Times are in seconds."""
 
-    Args:
-        seconds: Estimate of one call.
-        throughput: True if there is one wait after many calls.
-        product_bytes: Bytes of one result.
-        slot: Seconds that the cell should take in each round.
-    """
-
-    seconds: float
-    throughput: bool
+    seconds: float  # estimate of one call
+    throughput: bool  # whether there is one wait after many calls
     product_bytes: int
-    slot: float
+    slot: float  # what the cell should take in each round
     spent: float = 0.0
     turns: int = 0
 
@@ -72,13 +65,16 @@ class CellPace:
     @property
     def least(self) -> float:
         """The least seconds that a turn can take: a warm-up and one sample of the fewest calls."""
-        warm_up = max(self.seconds, min(_WARM_UP, 10 * self.seconds))
-        return warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
+        return self._warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
 
     @property
     def cost(self) -> float:
         """Seconds that the cell's part of a turn should take, with its warm-up."""
-        return max(self.seconds, min(_WARM_UP, 10 * self.seconds)) + self.samples * self.loops * self.seconds
+        return self._warm_up + self.samples * self.loops * self.seconds
+
+    @property
+    def _warm_up(self) -> float:
+        return max(self.seconds, min(_WARM_UP, 10 * self.seconds))
 
     def is_due(self, round_: int) -> bool:
         """True if the cell takes part in a round (counted from 0).

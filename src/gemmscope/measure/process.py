@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope import _build
 from gemmscope.errors import WorkerLost, WorkerUnavailable
@@ -63,22 +63,6 @@ class WorkerSpec:
 ReplyType = TypeVar("ReplyType", bound=Reply)
 
 
-class WorkerHandle(Protocol):
-    """What the session needs of a worker; a test puts a fake in its place."""
-
-    spec: WorkerSpec
-    pid: int
-
-    def send(self, request: Request) -> None:
-        """Sends a request without waiting for the reply."""
-
-    def receive(self, expected: type[ReplyType], timeout: float) -> ReplyType:
-        """Waits for the reply to the request that was sent last."""
-
-    def close(self) -> None:
-        """Ends the worker."""
-
-
 class WorkerProcess:
     """A worker process. Whatever goes wrong with it is a :class:`~gemmscope.errors.WorkerLost` with the reason.
 
@@ -112,9 +96,8 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            os.close(self._requests)
-            os.close(self._replies)
-            os.close(self._lifeline)
+            for descriptor in (self._requests, self._replies, self._lifeline):
+                os.close(descriptor)
             if not spec.python:
                 raise
             raise WorkerUnavailable(

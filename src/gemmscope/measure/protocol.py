@@ -5,9 +5,8 @@ A worker waits for a request, does what it asks for, and answers with one reply.
 
 from __future__ import annotations
 
-import os
 import struct
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -175,15 +174,9 @@ class Refused(Message, frozen=True, tag="refused", kw_only=True):
 
 Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | Done | Refused
 
-M = TypeVar("M")
-
 
 class Decoder:
-    """Turns bytes into messages of one direction; keeps what is not yet a whole frame.
-
-    Args:
-        direction: Which messages are expected: requests by a worker, replies by the orchestrator.
-    """
+    """Turns bytes into messages of one direction; keeps what is not yet a whole frame."""
 
     def __init__(self, direction: Literal["requests", "replies"]) -> None:
         expected = Request if direction == "requests" else Reply
@@ -220,10 +213,3 @@ def frame(message: Request | Reply) -> bytes:
     """The bytes of a message, with its length before it."""
     body = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(body)) + body
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all of it, however small the pipe."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

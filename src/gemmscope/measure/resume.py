@@ -6,15 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import ResultsError, UsageError
-from gemmscope.records.events import (
-    CellFailed,
-    CellPrepared,
-    RunStarted,
-    SamplesTaken,
-    SetFinished,
-    SetStarted,
-    WorkerEnded,
-)
+from gemmscope.records import events
 from gemmscope.records.model import SCHEMA
 
 if TYPE_CHECKING:
@@ -23,37 +15,28 @@ if TYPE_CHECKING:
 
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.base import CellKey
-    from gemmscope.records.events import Event
     from gemmscope.records.model import Machine
 
 
 @dataclass
 class ResumePoint:
-    """Where a run goes on that was cut off; the default is the beginning.
-
-    Args:
-        next_set: The number of the next set.
-        finished_sets: How many sets are finished. A set that was cut off is not, and is measured again.
-        lost: Cells that failed or were skipped.
-        absent: Backends that cannot run, or whose worker was lost.
-        elapsed: Seconds that the earlier part of the run has taken.
-    """
+    """Where a run goes on that was cut off; the default is the beginning."""
 
     next_set: int = 0
-    finished_sets: int = 0
-    lost: set[CellKey] = field(default_factory=set)
-    absent: set[str] = field(default_factory=set)
-    elapsed: float = 0.0
+    finished_sets: int = 0  # without one that was cut off: it is measured again
+    lost: set[CellKey] = field(default_factory=set)  # failed or skipped
+    absent: set[str] = field(default_factory=set)  # backends that cannot run, or whose worker was lost
+    elapsed: float = 0.0  # seconds that the earlier part of the run has taken
 
 
-def check_resumable(start: Event | None, journal: Path, here: Machine) -> RunStarted:
+def check_resumable(start: events.Event | None, journal: Path, here: Machine) -> events.RunStarted:
     """The start of a run that can go on here.
 
     Raises:
         ResultsError: If there is none, or it was written by a newer gemmscope.
         UsageError: If it was begun on another machine.
     """
-    if not isinstance(start, RunStarted):
+    if not isinstance(start, events.RunStarted):
         raise ResultsError(f"{journal}: it does not begin with the start of a run, so it cannot be resumed")
     if start.schema > SCHEMA:
         raise ResultsError(
@@ -75,7 +58,7 @@ def _named(machine: Machine, other: Machine) -> str:
     return f"{machine.name}, {machine.usable_cpus:g} processors usable"
 
 
-def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str]:
+def changes_since(start: events.RunStarted, version: str, machine: Machine) -> list[str]:
     """What is different where a run goes on, and may show in its results."""
     pairs = {
         "gemmscope": (start.gemmscope, version),
@@ -85,23 +68,23 @@ def changes_since(start: RunStarted, version: str, machine: Machine) -> list[str
     return [f"{what} was {then} when it began, and is {now} now" for what, (then, now) in pairs.items() if then != now]
 
 
-def resume_point(earlier: Sequence[Event], specs: Sequence[WorkerSpec]) -> ResumePoint:
+def resume_point(earlier: Sequence[events.Event], specs: Sequence[WorkerSpec]) -> ResumePoint:
     """Where to go on. A set that was cut off is measured again under a new number, and its samples stay."""
     point = ResumePoint()
     workers = {worker.name: worker for worker in specs}
     for event in earlier:
         match event:
-            case SetStarted():
+            case events.SetStarted():
                 point.next_set = max(point.next_set, event.set + 1)
-            case SetFinished():
+            case events.SetFinished():
                 point.finished_sets += 1
-            case CellPrepared() if event.status in ("failed", "skipped"):
+            case events.CellPrepared() if event.status in ("failed", "skipped"):
                 point.lost.add(event.key)
-            case CellFailed():
+            case events.CellFailed():
                 point.lost.add(event.key)
-            case WorkerEnded() if event.worker in workers:
+            case events.WorkerEnded() if event.worker in workers:
                 point.absent |= {variant.name for variant in workers[event.worker].variants}
-            case SamplesTaken():
+            case events.SamplesTaken():
                 last = event.samples[-1]
                 point.elapsed = max(point.elapsed, last.start + last.seconds)
             case _:

@@ -11,42 +11,53 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide
-from gemmscope.measure.stopping import FEWEST_SETS, PLANNED_SHARE, SETTLED_WEIGHT, SHORTEST_SET
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gemmscope.measure.pacing import CellPace
     from gemmscope.measure.resume import ResumePoint
-    from gemmscope.measure.stopping import OpenCells
-    from gemmscope.records.model import Settings
-    from gemmscope.workload.shapes import Shape
+    from gemmscope.records.model import Comparison, Settings
 
 # Without an interval an estimate says little: so many sets are run even when the budget is spent.
 _FEWEST_SETS = 2
 _FEWEST_ROUNDS = 2
 
+# The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
+# narrow an interval, and longer sets do not, because processes differ.
+_PLANNED_SHARE = 0.6
+# Before the third set an interval is too wide to decide anything.
+_FEWEST_SETS_TO_JUDGE = 3
+# What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
+_SETTLED_WEIGHT = 0.3
+# Another set is not begun for less than this share of what a set takes.
+_SHORTEST_SET = 0.5
+
+# For every shape with an open verdict, the backends that another set should measure, the baseline among them.
+OpenCells = dict[Shape, set[str]]
+
 Item = TypeVar("Item")
+
+
+def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
+    """The cells whose comparison is unclear, and whose interval is wider than the run aims at."""
+    found: OpenCells = {}
+    for comparison in comparisons:
+        if not comparison.converged:
+            found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
+    return found
 
 
 @dataclass(frozen=True)
 class SetPlan:
-    """One set of fresh workers.
+    """One set of fresh workers; a further set is run for verdicts that are still open."""
 
-    Args:
-        number: The set's number, from 0 on in the whole run.
-        planned_left: How many of the sets that were asked for are still to be run, this one among them. 0 for a further
-            set, which is run for verdicts that are still open.
-        end: When a further set ends, by the schedule's clock. A planned set's end depends on how long its start takes.
-        only: The cells that a further set measures; None stands for all.
-        ordered: Whether shapes go from small to large, and not in random order.
-    """
-
-    number: int
-    planned_left: int = 0
-    end: float = 0.0
-    only: OpenCells | None = None
-    ordered: bool = False
+    number: int  # from 0 on in the whole run
+    planned_left: int = 0  # of the sets that were asked for, with this one; 0 for a further set
+    end: float = 0.0  # of a further set, by the schedule's clock; that of a planned one depends on its start
+    only: OpenCells | None = None  # what a further set measures; None stands for all
+    ordered: bool = False  # whether shapes go from small to large, and not in random order
 
     def measures(self, backend: str, shape: Shape | None = None) -> bool:
         """Whether the set measures a backend at a shape; without a shape, whether it does so at any."""
@@ -67,13 +78,7 @@ class ShapePlan:
 
 
 class Budget:
-    """The time of a run, in seconds of a steady clock; it runs from the moment when this object is made.
-
-    Args:
-        now: The clock.
-        seconds: How long the run may take from now on.
-        elapsed: How long an earlier part of it has taken.
-    """
+    """The time of a run, in seconds of a steady clock, from when this is made; an earlier part took ``elapsed``."""
 
     def __init__(self, now: Callable[[], float], seconds: float, elapsed: float = 0.0) -> None:
         self.now = now
@@ -94,15 +99,10 @@ class Budget:
 
 
 class Schedule:
-    """The sets of a run, and how their time is shared.
+    """The sets of a run, and how their time is shared. Times are by ``clock``, a steady one, in seconds.
 
-    Args:
-        settings: What was asked for.
-        shapes: The shapes of ``settings``.
-        point: Where the run begins, or goes on.
-        judge: Says after a set which cells are still open. Where it is given, the sets that were asked for take a part
-            of the budget, and more follow for the open cells alone.
-        clock: A steady clock, in seconds.
+    ``judge`` says after a set which cells are still open. Where it is given, the sets that were asked for take a part
+    of the budget, and more follow for the open cells alone.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Schedule:
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""
-        if self._judge is not None and sets >= FEWEST_SETS:
+        if self._judge is not None and sets >= _FEWEST_SETS_TO_JUDGE:
             opened = self._judge()
             self._settled = {shape for shape in self._shapes if shape not in opened}
 
@@ -151,7 +151,7 @@ class Schedule:
         """Sets for the cells that are still open, until none is, or the budget is spent."""
         length = self.budget.used / max(self._planned, 1)
         number = self._first_set + self._planned
-        while self._judge is not None and self.budget.left > SHORTEST_SET * length:
+        while self._judge is not None and self.budget.left > _SHORTEST_SET * length:
             # A baseline alone settles nothing.
             only = {shape: names for shape, names in self._judge().items() if len(names) > 1}
             if not only:
@@ -179,7 +179,7 @@ class Schedule:
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
             fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
-            weights = [SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
+            weights = [_SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
             share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
 
@@ -192,7 +192,7 @@ class Schedule:
         now = self.budget.now()
         free = self.budget.end - now - (left - 1) * self._start_seconds
         if self._judge is not None:
-            free *= PLANNED_SHARE * left / (left * PLANNED_SHARE + (1 - PLANNED_SHARE) * self._planned)
+            free *= _PLANNED_SHARE * left / (left * _PLANNED_SHARE + (1 - _PLANNED_SHARE) * self._planned)
         return now + max(0.0, free) / left
 
     # --- Rounds and turns within a shape --------------------------------------------------------------------------

@@ -1,37 +1,43 @@
-"""One run: brings together its schedule, its team of workers, and what is learnt of cells on the way."""
+"""One run: in every set workers start, and for each shape prepare their cells, take turns, and release the operands."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope.errors import RunInterrupted
-from gemmscope.measure.knowledge import Knowledge
+from gemmscope.measure import protocol
+from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
-from gemmscope.measure.protocol import CeilingsMeasured, MeasureCeilings
 from gemmscope.measure.resume import ResumePoint
-from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Subject
+from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
 from gemmscope.measure.schedule import Schedule
-from gemmscope.measure.team import START_TIMEOUT, Team
-from gemmscope.measure.turns import Stopwatch, Turns
-from gemmscope.records.events import CeilingsSeen, RunFinished, SetFinished, Warned
-from gemmscope.workload.operands import SharedMemory
+from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
+from gemmscope.records import events
+from gemmscope.records.model import Sample, TimeSpent
 from gemmscope.workload.shapes import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemmscope.measure.process import WorkerHandle, WorkerSpec
-    from gemmscope.measure.roles import Role
-    from gemmscope.measure.schedule import SetPlan
-    from gemmscope.measure.stopping import OpenCells
-    from gemmscope.records.events import Observer
+    from gemmscope.measure.process import WorkerSpec
+    from gemmscope.measure.schedule import OpenCells, SetPlan, ShapePlan
+    from gemmscope.measure.team import Member
     from gemmscope.records.model import Settings
+    from gemmscope.workload.operands import SharedMemory
     from gemmscope.workload.shapes import Shape
 
 # The processor's ceilings take a second or two: they are measured in the first sets of runs that can afford it.
 _CEILINGS_FROM = 20.0
 _CEILINGS_SETS = 2
+
+# Preparing ends with a first call, however slow: a kernel has as long as the whole run.
+_PREPARE_TIMEOUT = 60.0
+# A worker is considered to hang after this many times what its turn should take, and some seconds more.
+_PATIENCE = 20.0
+_GRACE = 15.0
 
 
 class Session:
@@ -55,85 +61,171 @@ class Session:
         settings: Settings,
         shapes: Sequence[Shape],
         workers: Sequence[WorkerSpec],
-        observer: Observer,
+        observer: events.Observer,
         *,
         reference: WorkerSpec | None = None,
         resume: ResumePoint | None = None,
         judge: Callable[[], OpenCells] | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        launch: Callable[[WorkerSpec, SharedMemory], WorkerHandle] = WorkerProcess,
+        launch: Callable[[WorkerSpec, SharedMemory], WorkerProcess] = WorkerProcess,
     ) -> None:
         self._settings = settings
         self._observer = observer
-        self._launch = launch
-        self._blocks = layout([*shapes, REFERENCE_SHAPE], settings.pairs)
-        point = resume or ResumePoint()
-        self._knowledge = Knowledge(point.lost, point.absent)
         self._judge = judge
+        point = resume or ResumePoint()
         self._schedule = Schedule(settings, shapes, point, judge and self._open_cells, clock)
-        subject = Subject(settings, self._knowledge, observer)
-        self._workers: list[tuple[WorkerSpec, Role]] = [(spec, subject) for spec in workers]
+        blocks = layout(list(dict.fromkeys([*shapes, REFERENCE_SHAPE])), settings.pairs)
+        self._blocks = {block.shape: block for block in blocks}
+        self._measured = Role(settings, observer, point.lost, point.absent)
+        roles = [(spec, self._measured) for spec in workers]
         if reference is not None:
-            self._workers.append((reference, Reference(observer)))
-        self._spent = Stopwatch()
+            roles.append((reference, Reference(settings, observer)))
+        self._team = Team(roles, launch, observer)
+        self._spent = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
 
     def run(self) -> None:
         """Runs all sets. Ends its workers in any case; a run that is interrupted ends as a partial one."""
-        memory = SharedMemory.create(self._blocks[-1].end)
-        team = Team(self._workers, lambda spec: self._launch(spec, memory), self._observer)
         status = "complete"
         try:
             try:
-                self._run_sets(team)
+                self._run_sets()
             finally:
-                team.close()
+                self._team.end_workers()
         except (KeyboardInterrupt, RunInterrupted):
             status = "partial"
-            team.close()  # again: it may have come while workers were being ended
+            self._team.end_workers()  # again: it may have come while workers were being ended
         finally:
-            memory.close()
-        self._spent.add(total=self._schedule.budget.used)
-        self._observer(RunFinished(status=status, time_spent=self._spent.read()))  # type: ignore[arg-type]
+            self._team.free_operands()
+        self._spend(total=self._schedule.budget.used)
+        self._observer(events.RunFinished(status=status, time_spent=TimeSpent(**self._spent)))  # type: ignore[arg-type]
 
-    def _run_sets(self, team: Team) -> None:
-        blocks = {block.shape: block for block in self._blocks}
-        turns = Turns(self._settings, team, self._schedule, blocks, self._observer, self._spent)
-        team.start_making_operands(self._blocks, self._settings.seed)
+    def _run_sets(self) -> None:
+        self._team.start_making_operands(list(self._blocks.values()), self._settings.seed)
         for plan in self._schedule.sets():
-            measured = self._run_set(plan, team, turns)
-            self._observer(SetFinished(set=plan.number))
+            measured = self._run_set(plan)
+            self._observer(events.SetFinished(set=plan.number))
             if not plan.planned_left and not measured:
                 break  # nothing that is open can be measured any more
         if self._schedule.cut_short:
             text = f"{self._schedule.cut_short} fitted into {self._settings.seconds:g} s; give more --seconds"
-            self._observer(Warned(text=text))
+            self._observer(events.Warned(text=text))
 
-    def _run_set(self, plan: SetPlan, team: Team, turns: Turns) -> bool:
+    def _run_set(self, plan: SetPlan) -> bool:
         """One set of fresh workers; returns whether any backend that the run is about was sampled."""
         now = self._schedule.budget.now
         begin = now()
-        team.start(plan)
-        team.finish_making_operands(START_TIMEOUT + self._settings.seconds)
-        self._measure_ceilings(plan.number, team)
+        self._team.start(plan)
+        self._team.finish_making_operands(START_TIMEOUT + self._settings.seconds)
+        if plan.number < _CEILINGS_SETS and self._settings.seconds >= _CEILINGS_FROM:
+            self._measure_ceilings(plan.number)
         start_seconds = now() - begin
-        self._spent.add(starting=start_seconds)
+        self._spend(starting=start_seconds)
         measured = False
         for shape in self._schedule.shapes(plan, start_seconds):
-            measured |= turns.measure(plan, shape)
-        team.close()
+            measured |= self._measure_shape(plan, shape)
+        self._team.end_workers()
         return measured
 
-    def _measure_ceilings(self, set_: int, team: Team) -> None:
+    def _measure_ceilings(self, set_: int) -> None:
         """By the worker that watches the machine, while the others wait."""
-        if set_ >= _CEILINGS_SETS or self._settings.seconds < _CEILINGS_FROM:
-            return
-        for member in [member for member in team.members if member.role.watches]:
-            request = MeasureCeilings(threads=self._settings.threads)
-            measured = team.ask(member, request, CeilingsMeasured, START_TIMEOUT)
+        for member in [member for member in self._team.members if member.role.watches]:
+            request = protocol.MeasureCeilings(threads=self._settings.threads)
+            measured = self._team.ask(member, request, protocol.CeilingsMeasured, START_TIMEOUT)
             if measured is not None:
-                self._observer(CeilingsSeen(set=set_, ceilings=measured.ceilings))
+                self._observer(events.CeilingsSeen(set=set_, ceilings=measured.ceilings))
+
+    def _measure_shape(self, set_: SetPlan, plan: ShapePlan) -> bool:
+        """Measures a shape until its time is up; returns what :meth:`_run_set` returns."""
+        self._observer(events.ShapeStarted(set=set_.number, shape=str(plan.shape)))
+        members = [
+            member for member in self._schedule.shuffled(self._team.members) if self._prepare(set_, plan.shape, member)
+        ]
+        cells = [cell for member in members for cell in member.cells]
+        self._schedule.give_slots(plan, [cell.pace for cell in cells])
+        measured = False
+        for round_ in self._schedule.rounds(plan) if cells else ():
+            measured |= self._take_round(set_.number, round_, plan.shape, members)
+            if all(member.role.watches or not member.cells for member in members):
+                break
+        for member in members:
+            for cell in member.cells:
+                member.role.measured(cell.key, cell.pace.seconds)
+            self._team.ask(member, protocol.Release(), protocol.Done, _GRACE)
+        return measured
+
+    def _prepare(self, set_: SetPlan, shape: Shape, member: Member) -> bool:
+        """Lets a worker prepare its cells; false if it has none at this shape, or was lost."""
+        role = member.role
+        member.cells = []
+        backends = role.worth_preparing(set_, shape, member.backends)
+        if not backends:
+            return False
+        # Another pair is compared first in every set, so that even a slow backend is compared on several pairs.
+        known = role.known_seconds(shape, backends)
+        block = self._blocks[role.shape(shape)]
+        request = protocol.Prepare(block=block, backends=backends, first_pair=set_.number, known=known)
+        prepared = self._team.ask(member, request, protocol.Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
+        if prepared is None:
+            return False
+        self._spend(preparing=prepared.preparing, calibrating=prepared.calibrating, settling=prepared.settling)
+        for cell in prepared.cells:
+            key = role.admit(set_.number, shape, cell)
+            if key is not None:
+                pace = CellPace(cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0)
+                next_pair = self._schedule.random_pair(self._settings.pairs)
+                member.cells.append(ActiveCell(cell.backend, key, pace, next_pair))
+        return True
+
+    def _take_round(self, set_: int, round_: int, shape: Shape, members: Sequence[Member]) -> bool:
+        """A turn for every worker with a cell that is due; returns what :meth:`_run_set` returns."""
+        measured = False
+        for turn, member in enumerate(self._schedule.shuffled(member for member in members if member.cells)):
+            due = [cell for cell in member.cells if cell.pace.is_due(round_)]
+            if due:
+                self._observer(events.TurnStarted(set=set_, round=round_, shape=str(shape), worker=member.spec.name))
+                taken = self._take_turn(set_, round_, turn, member, due)
+                measured |= taken and not member.role.watches
+        return measured
+
+    def _take_turn(self, set_: int, round_: int, turn: int, member: Member, due: Sequence[ActiveCell]) -> bool:
+        """One worker's turn; returns whether it has taken any sample."""
+        cells = [
+            protocol.TurnCell(backend=cell.backend, mode=cell.key.mode, loops=cell.pace.loops,
+                              samples=cell.pace.samples, first_pair=cell.next_pair)
+            for cell in due
+        ]  # fmt: skip
+        request = protocol.TakeTurn(cells=cells, order=self._schedule.sample_order([cell.samples for cell in cells]))
+        expected = sum(cell.pace.cost for cell in due)
+        turned = self._team.ask(member, request, protocol.Turned, _PATIENCE * expected + _GRACE)
+        if turned is None:
+            return False
+        self._spend(warming=turned.warming, sampling=turned.sampling, settling=turned.settling)
+        for cell, taken in zip(due, turned.cells, strict=True):
+            self._book(cell, taken, set=set_, round=round_, turn=turn)
+            if taken.reason:
+                member.cells.remove(cell)
+                member.role.cell_lost(set_, cell.key, taken.reason)
+        return any(taken.samples for taken in turned.cells)
+
+    def _book(self, cell: ActiveCell, taken: protocol.TurnedCell, **place: int) -> None:
+        """Records a cell's samples, and corrects its pace by them."""
+        epoch = self._schedule.budget.epoch
+        samples = [
+            Sample(**msgspec.structs.asdict(measurement) | {"start": measurement.start - epoch}, **place)
+            for measurement in taken.samples
+        ]
+        if samples:
+            self._observer(events.SamplesTaken(**cell.key.fields, samples=samples))
+        calls = sum(sample.loops for sample in samples)
+        cell.pace.took_turn(cell.pace.cost, sum(sample.seconds for sample in samples), calls)
+        cell.next_pair = (cell.next_pair + calls) % self._settings.pairs
+
+    def _spend(self, **seconds: float) -> None:
+        """Adds to where the time of the run goes: fields of :class:`~gemmscope.records.model.TimeSpent`."""
+        for name, more in seconds.items():
+            self._spent[name] += more
 
     def _open_cells(self) -> OpenCells:
         """What is open according to the judge, without what cannot be measured any more."""
         assert self._judge is not None
-        return {shape: names - self._knowledge.absent for shape, names in self._judge().items()}
+        return {shape: names - self._measured.absent for shape, names in self._judge().items()}

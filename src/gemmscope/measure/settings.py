@@ -22,26 +22,30 @@ DEFAULT_SECONDS = 90.0
 
 def make_settings(
     *,
-    sizes: Sequence[int | str] | None,
-    shapes: Sequence[str | Shape],
-    backends: Sequence[str] | None,
-    threads: int | None,
     pairs: int,
     sets: int,
-    seconds: float,
     margin: float,
     seed: int,
+    shapes: Sequence[str | Shape] = (),
+    sizes: Sequence[int | str] | None = None,
+    backends: Sequence[str] | None = None,
     backend_files: Sequence[str | os.PathLike[str]] = (),
+    threads: int | None = None,
+    seconds: float | None = None,
     width: float | None = None,
     command: str = "",
 ) -> Settings:
-    """What was asked for, checked. Arguments as for :func:`run`.
+    """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
 
     Raises:
         UsageError: If a shape is none, or a number is out of its range.
     """
     if sizes is None:
         sizes = () if shapes else DEFAULT_SIZES
+    if seconds is None:
+        seconds = DEFAULT_SECONDS
+    if backends is not None and not backends:
+        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
     for name, value, least in (("pairs", pairs, 1), ("sets", sets, 1), ("threads", threads or 1, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; expected at least {least}")
@@ -55,7 +59,7 @@ def make_settings(
         raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
     return Settings(
         shapes=[str(shape) for shape in parse_shapes(sizes, _without_presets(shapes))],
-        backends=[] if backends is None else _named(backends),
+        backends=list(backends or ()),
         backend_files=[str(Path(file).resolve()) for file in backend_files],
         threads=threads,
         pairs=pairs,
@@ -96,10 +100,3 @@ def _without_presets(shapes: Sequence[str | Shape]) -> list[str | Shape]:
         preset = PRESETS.get(shape.strip()) if isinstance(shape, str) else None
         plain += preset.shapes if preset else [shape]
     return plain
-
-
-def _named(backends: Sequence[str]) -> list[str]:
-    """The backends that were named, which must be some: none at all stands for the default."""
-    if not backends:
-        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
-    return list(backends)

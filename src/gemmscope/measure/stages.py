@@ -7,7 +7,7 @@ import math
 import numbers
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import usage
@@ -154,9 +154,16 @@ def _timed_once(run: Run, pairs: int) -> float:
         loops = min(2**24, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
 
 
-def lost_cells(name: str, backend: Backend, status: Status, reason: str) -> list[PreparedCell]:
-    """A backend's cells where it could not be prepared."""
-    return [PreparedCell(backend=name, mode=mode, status=status, reason=reason) for mode in backend.modes]
+def failure(error: BaseException) -> tuple[Status, str, str]:
+    """What a backend's error is as a result: a status, a reason and a remedy."""
+    if isinstance(error, BackendUnavailable):
+        return "unavailable", error.reason, error.remedy
+    return "failed", describe(error), ""
+
+
+def lost_cells(name: str, backend: Backend, status: Status, reason: str, **more: Any) -> list[PreparedCell]:
+    """A backend's cells where none of them can be timed."""
+    return [PreparedCell(backend=name, mode=mode, status=status, reason=reason, **more) for mode in backend.modes]
 
 
 def prepare_cells(
@@ -179,11 +186,9 @@ def prepare_cells(
         precision = precision_class(worst, k)
         if precision == "wrong":
             reason = f"wrong product: relative error {worst:.3g} against float64, so it is not timed"
-            return [
-                PreparedCell(backend=name, mode=mode, status="failed", reason=reason, precision="wrong",
-                             relative_error=worst if math.isfinite(worst) else None, pairs_compared=compared)
-                for mode in backend.modes
-            ], 0.0  # fmt: skip
+            error = worst if math.isfinite(worst) else None
+            facts = {"precision": precision, "relative_error": error, "pairs_compared": compared}
+            return lost_cells(name, backend, "failed", reason, **facts), 0.0
     # Plain values only: a framework's version may be a subclass of str that no message can carry.
     provenance = {
         name: int(value) if isinstance(value, int) else "".join(str(value))
@@ -194,20 +199,16 @@ def prepare_cells(
     latency = 0.0
     for mode in backend.modes:
         seconds: float | None = None
-        status: Status = "ok"
-        reason = ""
-        if missing := backend.why_not(mode):
-            status, reason = "skipped", missing
-        elif mode != "latency" and latency >= SLOW_CALL:
-            status = "skipped"
+        reason = backend.why_not(mode)
+        if not reason and mode != "latency" and latency >= SLOW_CALL:
             what = "one wait after many" if mode == "throughput" else "the device's own time"
             reason = f"one call takes {latency:.3g} s, so {what} is no different: see latency"
-        else:
+        if not reason:
             seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
         cells.append(
-            PreparedCell(backend=name, mode=mode, status=status, reason=reason, relative_error=worst,
-                         precision=precision, pairs_compared=compared, seconds=seconds, provenance=provenance)
+            PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
+                         relative_error=worst, precision=precision, pairs_compared=compared, provenance=provenance)
         )  # fmt: skip
     return cells, time.perf_counter() - start
 

@@ -11,12 +11,13 @@ from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Probed
 from gemmscope.records.events import SetStarted, WorkerReady
 from gemmscope.records.model import WorkerRecord
+from gemmscope.workload.operands import SharedMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gemmscope.measure.pacing import CellPace
-    from gemmscope.measure.process import ReplyType, WorkerHandle
+    from gemmscope.measure.process import ReplyType, WorkerProcess
     from gemmscope.measure.protocol import Request
     from gemmscope.measure.roles import Role
     from gemmscope.measure.schedule import SetPlan
@@ -29,19 +30,12 @@ START_TIMEOUT = 120.0
 
 @dataclass(eq=False)
 class ActiveCell:
-    """A cell that a worker has prepared.
+    """A cell that a worker has prepared."""
 
-    Args:
-        backend: What its worker calls it.
-        key: What its samples are recorded under.
-        pace: How much of the time it takes.
-        next_pair: The pair of operands with which its next sample begins.
-    """
-
-    backend: str
-    key: CellKey
+    backend: str  # as its worker calls it
+    key: CellKey  # what its samples are recorded under
     pace: CellPace
-    next_pair: int
+    next_pair: int  # the pair of operands with which its next sample begins
 
 
 @dataclass(eq=False)
@@ -50,24 +44,18 @@ class Member:
 
     spec: WorkerSpec
     role: Role
-    handle: WorkerHandle
-    backends: list[str]
+    handle: WorkerProcess
+    backends: list[str] = field(default_factory=list)
     cells: list[ActiveCell] = field(default_factory=list)
 
 
 class Team:
-    """Starts and ends workers, and speaks to them.
-
-    Args:
-        workers: What every set starts, and what each is there for.
-        launch: Starts a worker.
-        observer: Told of every event.
-    """
+    """Starts and ends workers, and speaks to them; holds the memory with the operands that all of them share."""
 
     def __init__(
         self,
         workers: Sequence[tuple[WorkerSpec, Role]],
-        launch: Callable[[WorkerSpec], WorkerHandle],
+        launch: Callable[[WorkerSpec, SharedMemory], WorkerProcess],
         observer: Observer,
     ) -> None:
         self._workers = workers
@@ -75,44 +63,14 @@ class Team:
         self._observer = observer
         self._set = 0
         # Every worker that was started and has not been ended yet, whatever has become of it.
-        self._started: list[WorkerHandle] = []
-        self._operands_maker: WorkerHandle | None = None
+        self._started: list[WorkerProcess] = []
+        self._memory: SharedMemory | None = None
+        self._operands_maker: WorkerProcess | None = None
         self.members: list[Member] = []
-
-    def start(self, plan: SetPlan) -> None:
-        """Starts a set's workers, all at once, and waits until each has loaded its library or was lost over it."""
-        self._set = plan.number
-        wanted = [(spec, role, role.variants(spec, plan)) for spec, role in self._workers]
-        wanted = [(spec, role, variants) for spec, role, variants in wanted if variants]
-        self._observer(SetStarted(set=self._set, workers=[spec.name for spec, _, _ in wanted]))
-        opening: list[Member] = []
-        for spec, role, variants in wanted:
-            try:
-                handle = self._start(spec)
-            except WorkerUnavailable as absent:
-                self._unavailable(spec, role, absent)
-                continue
-            opening.append(Member(spec, role, handle, []))
-            with contextlib.suppress(WorkerLost):  # receive says why
-                handle.send(Open(variants=variants, origin=spec.origin))
-        for member in opening:
-            self._join(member)
-
-    def ask(self, member: Member, request: Request, expected: type[ReplyType], timeout: float) -> ReplyType | None:
-        """A request's reply, or None if the worker is lost, over this request or before."""
-        if member not in self.members:
-            return None
-        try:
-            member.handle.send(request)
-            return member.handle.receive(expected, timeout)
-        except WorkerLost as lost:
-            self.members.remove(member)
-            member.cells.clear()
-            self._lose(member, str(lost))
-            return None
 
     def start_making_operands(self, blocks: list[Block], seed: int) -> None:
         """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
+        self._memory = SharedMemory.create(blocks[-1].end)
         self._operands_maker = self._start(WorkerSpec("operands", "operands", {}, []))
         self._operands_maker.send(MakeOperands(blocks=blocks, seed=seed))
 
@@ -131,18 +89,56 @@ class Team:
         self._end(self._operands_maker)
         self._operands_maker = None
 
-    def close(self) -> None:
-        """Ends all workers. It can be called again where it was interrupted."""
+    def start(self, plan: SetPlan) -> None:
+        """Starts a set's workers, all at once, and waits until each has loaded its library or was lost over it."""
+        self._set = plan.number
+        wanted = [(spec, role, variants) for spec, role in self._workers if (variants := role.variants(spec, plan))]
+        self._observer(SetStarted(set=self._set, workers=[spec.name for spec, _, _ in wanted]))
+        opening: list[Member] = []
+        for spec, role, variants in wanted:
+            try:
+                handle = self._start(spec)
+            except WorkerUnavailable as absent:
+                self._not_opened(spec, role, absent)
+                continue
+            opening.append(Member(spec, role, handle))
+            with contextlib.suppress(WorkerLost):  # receive says why
+                handle.send(Open(variants=variants, origin=spec.origin))
+        for member in opening:
+            self._join(member)
+
+    def ask(self, member: Member, request: Request, expected: type[ReplyType], timeout: float) -> ReplyType | None:
+        """A request's reply, or None if the worker is lost, over this request or before."""
+        if member not in self.members:
+            return None
+        try:
+            member.handle.send(request)
+            return member.handle.receive(expected, timeout)
+        except WorkerLost as lost:
+            self.members.remove(member)
+            member.cells.clear()
+            self._end(member.handle)
+            member.role.worker_lost(self._set, member.spec, str(lost))
+            return None
+
+    def end_workers(self) -> None:
+        """It can be called again where it was interrupted."""
         while self._started:
             self._end(self._started[0])
         self.members.clear()
 
-    def _start(self, spec: WorkerSpec) -> WorkerHandle:
-        handle = self._launch(spec)
+    def free_operands(self) -> None:
+        """Lets go of the shared memory, at the end of the run."""
+        if self._memory is not None:
+            self._memory.close()
+
+    def _start(self, spec: WorkerSpec) -> WorkerProcess:
+        assert self._memory is not None
+        handle = self._launch(spec, self._memory)
         self._started.append(handle)
         return handle
 
-    def _end(self, handle: WorkerHandle) -> None:
+    def _end(self, handle: WorkerProcess) -> None:
         handle.close()
         self._started.remove(handle)
 
@@ -151,12 +147,9 @@ class Team:
         spec, role = member.spec, member.role
         try:
             opened = member.handle.receive(Opened, START_TIMEOUT)
-        except WorkerUnavailable as absent:
-            self._end(member.handle)
-            self._unavailable(spec, role, absent)
-            return
         except WorkerLost as lost:
-            self._lose(member, f"its worker could not start: {lost}")
+            self._end(member.handle)
+            self._not_opened(spec, role, lost)
             return
         for probed in opened.backends:
             role.probed(self._set, probed)
@@ -170,12 +163,11 @@ class Team:
             interpreter=spec.python, provenance=opened.provenance,
         )))  # fmt: skip
 
-    def _unavailable(self, spec: WorkerSpec, role: Role, absent: WorkerUnavailable) -> None:
+    def _not_opened(self, spec: WorkerSpec, role: Role, lost: WorkerLost) -> None:
         """A worker whose interpreter cannot be used is a result, like a library that is not there."""
+        if not isinstance(lost, WorkerUnavailable):
+            role.worker_lost(self._set, spec, f"its worker could not start: {lost}")
+            return
         for variant in spec.variants:
-            probed = Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
+            probed = Probed(backend=variant.name, status="unavailable", reason=lost.reason, remedy=lost.remedy)
             role.probed(self._set, probed)
-
-    def _lose(self, member: Member, reason: str) -> None:
-        self._end(member.handle)
-        member.role.worker_lost(self._set, member.spec, reason)

@@ -19,51 +19,24 @@ from gemmscope import _build
 from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
+from gemmscope.files import write_all
 from gemmscope.machine import ceilings, power
 from gemmscope.machine.images import math_images, version, wheel_tags
-from gemmscope.measure import stages
-from gemmscope.measure.protocol import (
-    OTHER_PROTOCOL,
-    PROTOCOL,
-    CeilingsMeasured,
-    Decoder,
-    Describe,
-    Described,
-    Done,
-    MakeOperands,
-    MeasureCeilings,
-    Open,
-    Opened,
-    Prepare,
-    Prepared,
-    PreparedCell,
-    Probed,
-    Refused,
-    Release,
-    Reply,
-    Request,
-    TakeTurn,
-    Turned,
-    frame,
-    write_all,
-)
+from gemmscope.measure import protocol, stages
 from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import Operands, SharedMemory, make_operands, operands_in, reference_in
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
     from gemmscope.backends.variant import Variant
+    from gemmscope.records.model import Status
 
 # Distributions whose version and wheel say which library, and which build of it, was measured.
 _DISTRIBUTIONS = ("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy-openblas32")
 
 
 class Worker:
-    """The backends of one library, and what they were given.
-
-    Args:
-        memory: The run's shared memory.
-    """
+    """The backends of one library, and what they were given: operands in the run's shared memory."""
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
@@ -72,56 +45,54 @@ class Worker:
         self._backends: dict[str, Backend] = {}
         self._pairs = 0
 
-    def answer(self, request: Request) -> Reply:  # noqa: PLR0911  (one for each kind of request)
+    def answer(self, request: protocol.Request) -> protocol.Reply:  # noqa: PLR0911  (one for each kind of request)
         """Does what a request asks for."""
         match request:
-            case Open():
+            case protocol.Open():
                 return self._open(request)
-            case Describe():
+            case protocol.Describe():
                 found = loading.load(request.origin).values()
-                return Described(backends=[describe(backend, request.origin) for backend in found])
-            case MakeOperands():
+                return protocol.Described(backends=[describe(backend, request.origin) for backend in found])
+            case protocol.MakeOperands():
                 make_operands(self._memory.map(writable=True), request.blocks, request.seed)
-                return Done()
-            case Prepare():
+                return protocol.Done()
+            case protocol.Prepare():
                 return self._prepare(request)
-            case TakeTurn():
+            case protocol.TakeTurn():
                 cells, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
-                return Turned(cells=cells, warming=warming, sampling=sampling, settling=stages.wait_until_quiet())
-            case Release():
+                settling = stages.wait_until_quiet()
+                return protocol.Turned(cells=cells, warming=warming, sampling=sampling, settling=settling)
+            case protocol.Release():
                 self._release()
-                return Done()
-            case MeasureCeilings():
-                return CeilingsMeasured(ceilings=ceilings.measure(request.threads))
+                return protocol.Done()
+            case protocol.MeasureCeilings():
+                return protocol.CeilingsMeasured(ceilings=ceilings.measure(request.threads))
 
-    def _open(self, request: Open) -> Opened:
+    def _open(self, request: protocol.Open) -> protocol.Opened:
         self._classes = loading.load(request.origin)
-        probed: list[Probed] = []
+        self._variants = {variant.name: variant for variant in request.variants}
+        probed: list[protocol.Probed] = []
         for variant in request.variants:
-            if variant.backend not in self._classes:  # another interpreter may have another gemmscope
-                reason = f"gemmscope {_build.VERSION} of {sys.executable} has no backend {variant.backend}"
-                remedy = "install there the gemmscope that is installed here"
-                probed.append(Probed(backend=variant.name, status="unavailable", reason=reason, remedy=remedy))
-                continue
+            status: Status = "ok"
+            reason = remedy = ""
             try:
                 if variant.settings.get("qos") == "background":
                     power.enter_background()  # before the library is loaded and starts threads
                 self._make(variant).probe()
-            except BackendUnavailable as absent:
-                probed.append(
-                    Probed(backend=variant.name, status="unavailable", reason=absent.reason, remedy=absent.remedy)
-                )
             except stages.ANY_ERROR as error:
-                probed.append(Probed(backend=variant.name, status="failed", reason=stages.describe(error)))
-            else:
-                self._variants[variant.name] = variant
-                probed.append(Probed(backend=variant.name, status="ok"))
-        return Opened(backends=probed, provenance=_provenance())
+                status, reason, remedy = stages.failure(error)
+            probed.append(protocol.Probed(backend=variant.name, status=status, reason=reason, remedy=remedy))
+        return protocol.Opened(backends=probed, provenance=_provenance())
 
     def _make(self, variant: Variant) -> Backend:
+        if variant.backend not in self._classes:  # another interpreter may have another gemmscope
+            raise BackendUnavailable(
+                f"gemmscope {_build.VERSION} of {sys.executable} has no backend {variant.backend}",
+                "install there the gemmscope that is installed here",
+            )
         return self._classes[variant.backend](variant.settings)
 
-    def _prepare(self, request: Prepare) -> Prepared:
+    def _prepare(self, request: protocol.Prepare) -> protocol.Prepared:
         self._release()
         start = time.perf_counter()
         block = request.block
@@ -131,7 +102,7 @@ class Worker:
         comparisons = [
             Comparison(pair, block.rows, reference_in(memory, block, i)) for i, pair in enumerate(operands.pairs)
         ]
-        cells: list[PreparedCell] = []
+        cells: list[protocol.PreparedCell] = []
         calibrating = 0.0
         first = Operands(operands.pairs[:1])
         for name in request.backends:
@@ -141,18 +112,12 @@ class Worker:
                 backend.probe()
                 backend.prepare(first if reused else operands)
                 ready, seconds = stages.prepare_cells(
-                    name,
-                    backend,
-                    comparisons[:1] if reused else comparisons,
-                    block.shape.k,
-                    request.first_pair % len(operands),
-                    request.known.get(name, {}),
-                )
-            except BackendUnavailable as absent:  # at this shape only
-                cells += stages.lost_cells(name, backend, "unavailable", absent.reason)
-                continue
-            except stages.ANY_ERROR as error:
-                cells += stages.lost_cells(name, backend, "failed", stages.describe(error))
+                    name, backend, comparisons[:1] if reused else comparisons, block.shape.k,
+                    request.first_pair % len(operands), request.known.get(name, {}),
+                )  # fmt: skip
+            except stages.ANY_ERROR as error:  # a backend may be unavailable at this shape only
+                status, reason, _ = stages.failure(error)
+                cells += stages.lost_cells(name, backend, status, reason)
                 continue
             calibrating += seconds
             cells += ready
@@ -161,7 +126,8 @@ class Worker:
         gc.collect()
         gc.freeze()
         preparing = time.perf_counter() - start - calibrating
-        return Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=stages.wait_until_quiet())
+        settling = stages.wait_until_quiet()
+        return protocol.Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=settling)
 
     def _release(self) -> None:
         self._backends.clear()
@@ -203,24 +169,25 @@ def _end_with(lifeline: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Answers requests until the pipe ends."""
-    protocol, *descriptors = arguments
-    if protocol != str(PROTOCOL):
-        sys.stderr.write(f"gemmscope {_build.VERSION} speaks protocol {PROTOCOL} with its workers, not {protocol}\n")
-        sys.exit(OTHER_PROTOCOL)
+    spoken, *descriptors = arguments
+    known = protocol.PROTOCOL
+    if spoken != str(known):
+        sys.stderr.write(f"gemmscope {_build.VERSION} speaks protocol {known} with its workers, not {spoken}\n")
+        sys.exit(protocol.OTHER_PROTOCOL)
     requests, replies, lifeline, operands = map(int, descriptors)
     # Whatever a library prints goes where it can do no harm: the orchestrator keeps the end of standard error.
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with(lifeline)
     worker = Worker(SharedMemory(operands))
-    decoder = Decoder("requests")
+    decoder = protocol.Decoder("requests")
     while data := os.read(requests, 65536):
         decoder.feed(data)
         while (request := decoder.next()) is not None:
             try:
-                answer = frame(worker.answer(request))  # type: ignore[arg-type]
+                answer = protocol.frame(worker.answer(request))  # type: ignore[arg-type]
             except stages.ANY_ERROR as error:  # the orchestrator decides what a failed request costs
-                answer = frame(Refused(reason=stages.describe(error)))
+                answer = protocol.frame(protocol.Refused(reason=stages.describe(error)))
             write_all(replies, answer)
     # Without tearing the library down: some hang or crash at that, and nothing is left to lose.
     os._exit(0)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from gemmscope.errors import ResultsError, UsageError
+from gemmscope.files import write_all
 from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 JOURNAL = "journal.jsonl"
 
@@ -66,10 +66,8 @@ class Journal:
         """Appends an event; those that only say what is about to happen are not kept."""
         if isinstance(event, TurnStarted | ShapeStarted):
             return
-        view = memoryview(msgspec.json.encode(event) + b"\n")
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            write_all(self._descriptor, msgspec.json.encode(event) + b"\n")
             if isinstance(event, SetFinished):
                 os.fsync(self._descriptor)
         except OSError as error:
@@ -86,9 +84,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
