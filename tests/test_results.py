@@ -269,7 +269,7 @@ class TestJournal:
 
     def test_no_place_to_write(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(UsageError, match="name another folder with --out"):
+        with pytest.raises(UsageError, match="name another place"):
             Journal(tmp_path / "file" / "j")
 
     def test_a_damaged_line_in_the_middle_is_not_passed_over(self, tmp_path):

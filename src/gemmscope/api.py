@@ -108,7 +108,8 @@ def run(
 
     Raises:
         UsageError: If something asked for makes no sense, or the folder cannot be written.
-        ResultsError: If the run to resume cannot be read, or the journal can no longer be written.
+        ResultsError: If the run to resume cannot be read.
+        OutputError: If the journal can no longer be written.
     """
     from gemmscope.job import Job  # with all that a run needs, so that gemmscope.load starts at once
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gemmscope.errors import GemmscopeError, RunInterrupted, UsageError
+from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ class _Group(click.Group):
         """Runs the command."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
+        except (UsageError, ResultsError) as error:
             _tell(f"gemmscope: {error}")
             ctx.exit(EXIT_USAGE)
         except GemmscopeError as error:
@@ -65,7 +65,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings=_CONTEXT)
 @click.version_option(package_name="gemmscope")
 def main() -> None:
-    r"""Which library multiplies float32 matrices fastest on this machine?
+    """Which library multiplies float32 matrices fastest on this machine?
 
     And is the time spent in the kernel, or in the framework around it?
 
@@ -91,7 +91,7 @@ def main() -> None:
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
-    r"""Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
+    """Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
     processes for every set; the intervals are over the sets.
@@ -131,7 +131,7 @@ def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> Non
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
 def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
-    r"""List the backends: what each one times, its options, and whether it can run here.
+    """List the backends: what each one times, its options, and whether it can run here.
 
     \b
     Example:
@@ -151,7 +151,7 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the presets as JSON.")
 def shapes(as_json: bool) -> None:
-    r"""List the presets of shapes: names for --shape that stand for several.
+    """List the presets of shapes: names for --shape that stand for several.
 
     \b
     Example:
@@ -181,7 +181,7 @@ def shapes(as_json: bool) -> None:
 @click.option("--pyperf", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def report(results: str, figures: str | None, html: str | None, as_json: bool, **files: str | None) -> None:
-    r"""Print the table of a results file again. RESULTS is the file, or the folder that holds it.
+    """Print the table of a results file again. RESULTS is the file, or the folder that holds it.
 
     \b
     Examples:
@@ -226,7 +226,7 @@ def report(results: str, figures: str | None, html: str | None, as_json: bool, *
 @click.option("--shape", metavar="MxNxK", help="Only what is about this shape.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
-    r"""Say in words what a run found: which library is fastest, why, and how sure that is.
+    """Say in words what a run found: which library is fastest, why, and how sure that is.
 
     RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
 
@@ -259,7 +259,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
 
 @main.command("blas-shim")
 def blas_shim() -> None:
-    r"""Print where the library lies that gives MLX a faster BLAS on Linux, for LD_PRELOAD.
+    """Print where the library lies that gives MLX a faster BLAS on Linux, for LD_PRELOAD.
 
     MLX's wheel for the processor on Linux multiplies with netlib's reference BLAS. With this library loaded first, MLX
     calls OpenBLAS instead: in your own programs too. Nothing else is replaced.
@@ -294,7 +294,7 @@ def compare(
     figure: str | None,
     as_json: bool,
 ) -> None:
-    r"""Compare runs: ratios with intervals and verdicts, and what differs between them.
+    """Compare runs: ratios with intervals and verdicts, and what differs between them.
 
     RESULTS are results files, or the folders that hold them; each is compared with the first. A machine that changed
     between the runs is told from a library that changed. Runs of different machines are put side by side.

@@ -36,7 +36,7 @@ class ResultsError(GemmscopeError):
 
 
 class OutputError(GemmscopeError):
-    """Standard output cannot be written: the disk behind it is full, say."""
+    """Standard output or the journal cannot be written: the disk behind it is full, say."""
 
 
 class RunInterrupted(GemmscopeError):

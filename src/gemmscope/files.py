@@ -53,4 +53,4 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; name another folder with --out") from error
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; name another place") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from gemmscope.errors import ResultsError, UsageError
+from gemmscope.errors import OutputError, ResultsError, UsageError
 from gemmscope.files import write_all
 from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStarted
 
@@ -71,7 +71,7 @@ class Journal:
             if isinstance(event, SetFinished):
                 os.fsync(self._descriptor)
         except OSError as error:
-            raise ResultsError(
+            raise OutputError(
                 f"the journal cannot be written: {error.strerror}; what was written before is whole"
             ) from error
 
