@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gemmscope.analysis.runs.model import Fleet, FleetCell
-from gemmscope.analysis.runs.model import Run as FleetRun
+from gemmscope.analysis.runs.model import ComparedRun as FleetRun
 from gemmscope.errors import UsageError
 from gemmscope.records.base import Interval
 from gemmscope.records.words import MICRO, TIMES
