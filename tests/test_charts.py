@@ -12,21 +12,20 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from gemmscope.analysis.runs.model import Fleet, FleetCell
 from gemmscope.analysis.runs.model import ComparedRun as FleetRun
+from gemmscope.analysis.runs.model import Fleet, FleetCell
 from gemmscope.errors import UsageError
 from gemmscope.records.base import Interval
 from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report import palette
-from gemmscope.report.charts import NoDataError, picture, pictures, write_figures
-from gemmscope.report.charts.data import Point, RunData
-from gemmscope.report.charts.fleet import draw_fleet, fleet_chart
-from gemmscope.report.charts.gallery import chart_kinds
-from gemmscope.report.charts.parts import calls_of
-from gemmscope.report.charts.render import rendered, specification, svg
-from gemmscope.report.charts.roofline import roofline_of
-from gemmscope.report.charts.scales import limits, round_ticks
+from gemmscope.report.charts import NoDataError, chart_kinds, picture, pictures, write_figures
+from gemmscope.report.charts.data import Point
+from gemmscope.report.charts.fleet import draw_fleet, fleet_picture
+from gemmscope.report.charts.kinds.parts import calls_of
+from gemmscope.report.charts.lines import limits
+from gemmscope.report.charts.render import rendered, svg
 from gemmscope.report.charts.script import ChartScript
+from gemmscope.report.charts.theme import round_ticks
 from tests.builders import (
     make_backend,
     make_ceilings,
@@ -100,7 +99,7 @@ def odd_parts() -> Result:
 
 def rows(result: Result, name: str, data: str) -> list[dict[str, Any]]:
     """The rows of a chart, by the name that its specification has for them."""
-    found: list[dict[str, Any]] = json.loads(specification(picture(result, name).chart))["datasets"][data]
+    found: list[dict[str, Any]] = json.loads(picture(result, name).json)["datasets"][data]
     return found
 
 
@@ -134,9 +133,8 @@ class TestAll:
     def test_every_chart_is_a_file_of_its_own_and_valid_vega_lite(self):
         assert list(chart_kinds()) == ["speed", "speedup", "parts", "roofline"]
         result = made(parts=taken_apart().parts, ceilings=make_ceilings())
-        for name, drawn in pictures(result).items():
+        for drawn in pictures(result).values():
             drawn.chart.to_dict()  # Altair validates it against the schema
-            assert drawn.name == name
             assert drawn.finding.endswith(".")
             assert len(drawn.rows) > 1
             assert {len(row) for row in drawn.rows} == {len(drawn.columns)}
@@ -167,7 +165,7 @@ class TestAll:
     def test_importing_loads_neither_altair_nor_vl_convert(self):
         code = (
             "import sys, gemmscope.cli, gemmscope.report.charts, gemmscope.report.html\n"
-            "from gemmscope.report.charts.gallery import chart_kinds\n"
+            "from gemmscope.report.charts import chart_kinds\n"
             "chart_kinds(); sys.exit(bool({'altair', 'vl_convert'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
@@ -263,7 +261,7 @@ class TestSpeed:
         assert values(result, "speedup", "speedup", "numpy-cpu = 1") == [1, 1]
 
     def test_a_library_has_one_hue_and_its_backends_differ(self):
-        spec = json.loads(specification(picture(made(), "speed").chart))
+        spec = json.loads(picture(made(), "speed").json)
         domains = [
             colour["scale"] for colour in everywhere(spec, "color") if isinstance(colour, dict) and "scale" in colour
         ]
@@ -276,7 +274,7 @@ class TestSpeed:
         assert markers["numpy-cpu"] != markers["numpy-cpu:out"]
 
     def test_the_legend_is_in_the_order_in_which_lines_end(self):
-        spec = json.loads(specification(picture(made(), "speed").chart))
+        spec = json.loads(picture(made(), "speed").json)
         time, rate = (everywhere(panel, "color")[0]["scale"]["domain"] for panel in spec["vconcat"])
         assert time == list(reversed(NAMES))
         assert rate == list(NAMES)
@@ -328,7 +326,7 @@ class TestSpeed:
         assert "null-python (floor)" not in labels(run(5e-7), data="rate")
 
     def test_a_single_shape_has_a_row_for_every_backend(self):
-        spec = json.loads(specification(picture(made(sizes=(64,)), "speed").chart))
+        spec = json.loads(picture(made(sizes=(64,)), "speed").json)
         time, rate = spec["vconcat"]
         assert everywhere(time, "y")[0]["sort"] == everywhere(rate, "y")[0]["sort"] == list(NAMES)
         assert f"64{TIMES}64{TIMES}64" in json.dumps(time, ensure_ascii=False)
@@ -337,7 +335,7 @@ class TestSpeed:
 
     def test_shapes_stand_in_the_order_of_their_work(self):
         result = made(sizes=((4096, 4096, 1), (1024, 1024, 1024), (1, 2, 3)))
-        spec = json.loads(specification(picture(result, "speed").chart))
+        spec = json.loads(picture(result, "speed").json)
         across = next(axis for axis in everywhere(spec, "x") if axis["field"] == "shape")
         assert across["scale"]["domain"] == [f"1{TIMES}2{TIMES}3", f"4096{TIMES}4096{TIMES}1", "1024"]
         assert across["title"] == f"shape M{TIMES}N{TIMES}K, in the order of work"
@@ -350,7 +348,7 @@ class TestSpeed:
     def test_many_lines_have_a_name_each(self):
         names = tuple(f"numpy-cpu:threads={number}" for number in range(30))
         result = made(names, (64, 128))
-        drawn = svg(specification(picture(result, "speed").chart))
+        drawn = svg(picture(result, "speed").json)
         assert all(f">{name}</text>" in drawn for name in names)
 
     def test_what_the_chart_shows_is_said_in_words(self):
@@ -457,8 +455,8 @@ class TestRoofline:
         assert len({row["ceiling"] for row in rows(taken_apart(), "roofline", "ceilings")}) == 2
 
     def test_one_thread_has_one_ceiling(self):
-        found = roofline_of(RunData(taken_apart(ceilings=make_ceilings(threads=1))))
-        assert [ceiling.threads for ceiling in found.ceilings] == [1]
+        corners = rows(taken_apart(ceilings=make_ceilings(threads=1)), "roofline", "ceilings")
+        assert {row["ceiling"].partition(":")[0] for row in corners} == {"1 thread"}
 
     def test_the_gpu_is_under_no_ceiling_of_the_processor(self):
         cells = [make_cell("torch-gpu", 1e-6), make_cell("numpy-cpu", 1e-6)]
@@ -496,7 +494,7 @@ class TestFleet:
                       seconds=Interval(estimate=2e-6, low=1e-6, high=4e-6), gflops=262.0)
             for n in range(2)
         ]  # fmt: skip
-        spec = fleet_chart(Fleet(runs=runs, warnings=[], cells=cells)).to_dict()
+        spec = fleet_picture(Fleet(runs=runs, warnings=[], cells=cells)).chart.to_dict()
         (shown,) = spec["datasets"].values()
         assert [row["machine"] for row in shown] == ["node-0", "node-1"]
         assert {(row["low"], row["value"], row["high"]) for row in shown} == {(131.0, 262.0, 524.0)}
@@ -505,7 +503,7 @@ class TestFleet:
         with pytest.raises(UsageError, match=r"expected a file that ends in \.svg, \.png and \.pdf"):
             draw_fleet(Fleet(runs=[], warnings=[], cells=[]), tmp_path / "fleet.bmp")
         with pytest.raises(ValueError, match=r"\.bmp"):
-            rendered(specification(picture(made(), "speed").chart), ".bmp")
+            rendered(picture(made(), "speed").json, ".bmp")
 
 
 class TestScales:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gemmscope.report import palette
-from gemmscope.report.charts.gallery import chart_kinds, pictures
-from gemmscope.report.charts.picture import NoDataError
-from gemmscope.report.charts.render import specification, svg
+from gemmscope.report.charts import NoDataError, chart_kinds, pictures
+from gemmscope.report.charts.render import svg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,17 +62,17 @@ def figures_of(result: Result, keys: Mapping[str, Key]) -> Figures:
     figures = [
         Figure(name, chart_kinds()[name].title, reason=_sentence(str(drawn)))
         if isinstance(drawn, NoDataError)
-        else _figure(drawn)
+        else _figure(name, drawn)
         for name, drawn in pictures(result).items()
     ]
     return Figures(figures, _data(json.dumps(palette.on_dark(key.style for key in keys.values()))))
 
 
-def _figure(picture: Picture) -> Figure:
-    text = specification(picture.chart)
+def _figure(name: str, picture: Picture) -> Figure:
+    text = picture.json
     # The page's own text says what is in the picture; to leave it out of the picture halves that.
     still = base64.b64encode(_FOR_READERS.sub("", svg(text)).encode()).decode()
-    return Figure(picture.name, picture.title, picture, f"data:image/svg+xml;base64,{still}", _data(text))
+    return Figure(name, picture.title, picture, f"data:image/svg+xml;base64,{still}", _data(text))
 
 
 def _data(text: str) -> Any:
