@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.report.explain import grouped
+from gemmscope.report.sections import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping

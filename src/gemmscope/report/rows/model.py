@@ -14,11 +14,6 @@ Tone = Literal["", "strong", "good", "bad", "open", "quiet"]
 Row = TypeVar("Row")
 
 
-def no_tone(_row: object) -> Tone:
-    """The tone of a column that has none."""
-    return ""
-
-
 @dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column of a table.
@@ -41,7 +36,7 @@ class Column(Generic[Row]):
     right: bool = False
     drop: int = 0
     name: str = ""
-    tone: Callable[[Row], Tone] = no_tone
+    tone: Callable[[Row], Tone] = lambda _: ""
 
     def of(self, row: Row) -> str:
         """The text of a row; empty where there is no value."""
@@ -98,8 +93,3 @@ class Table(Generic[Row]):
     def last_drop(self) -> int:
         """The highest ``drop`` of its columns."""
         return max((column.drop for column in self.columns), default=0)
-
-
-def plain_group(rows: Sequence[Any]) -> list[Group]:
-    """The groups of a table that has none: all rows in one, without a title."""
-    return [Group("", rows)]
