@@ -122,11 +122,11 @@ class RunData:
     @functools.cached_property
     def floors(self) -> list[Series]:
         """What the harness itself takes, where that is not next to nothing."""
-        shortest = min((point.value for line in self.lines for point in line.points.values()), default=math.inf)
+        shortest = min((point.value for _, _, point in points_of(self.lines)), default=math.inf)
         style = palette.Style(palette.FAINT, (1, 3), "circle", palette.FAINT)
         idle = [record.name for record in self.result.backends if not record.multiplies]
         floors = [
-            Series(name, label, label, style, _points_of(self.times, name, "latency"), floor=True)
+            Series(name, label, label, style, _of_mode(self.times, name, "latency"), floor=True)
             for name in idle
             if (label := f"{words.line(name)} (floor)")
         ]
@@ -155,7 +155,7 @@ class RunData:
         lines = self._series(speedups)
         for name, style in self.styles.items():
             if lines and words.line(name) == self.baseline:
-                ones = {shape: Point(1.0) for shape in _points_of(self.times, name, "latency")}
+                ones = {shape: Point(1.0) for shape in _of_mode(self.times, name, "latency")}
                 lines.append(Series(name, label := f"{self.baseline} = 1", label, style, ones))
         return lines
 
@@ -163,10 +163,10 @@ class RunData:
         """A line for every backend's latency, and for another mode where the times of the two differ."""
         lines: list[Series] = []
         for name, style in self.styles.items():
-            if latency := _points_of(points, name, "latency"):
+            if latency := _of_mode(points, name, "latency"):
                 lines.append(Series(name, words.line(name), words.line(name), style, latency))
             # A device's own time is no time of a call, and has its place in the tables and the parts.
-            throughput = _points_of(points, name, "throughput")
+            throughput = _of_mode(points, name, "throughput")
             if any(self._differs(name, shape) for shape in throughput):
                 label = words.line(CellKey(name, next(iter(throughput)), "throughput").label)
                 lines.append(Series(name, label, words.line(name) if latency else label, style, throughput, thin=True))
@@ -186,9 +186,14 @@ def point_of(value: Interval) -> Point | None:
     return Point(value.estimate, (value.low, value.high))
 
 
+def points_of(series: Iterable[Series]) -> list[tuple[Series, Shape, Point]]:
+    """All points, each with its line and its shape."""
+    return [(line, shape, point) for line in series for shape, point in line.points.items()]
+
+
 def shapes_in(series: Iterable[Series]) -> list[Shape]:
     """All shapes that have a point, in the order of their work."""
-    return in_order(shape for line in series for shape in line.points)
+    return in_order(shape for _, shape, _ in points_of(series))
 
 
 def in_order(shapes: Iterable[Shape]) -> list[Shape]:
@@ -216,7 +221,7 @@ def how_to_read(series: Sequence[Series]) -> str:
     """What is drawn beside the lines."""
     alone = len(shapes_in(series)) == 1
     notes: list[str] = []
-    if any(point.bounds for line in series for point in line.points.values()):
+    if any(point.bounds for _, _, point in points_of(series)):
         notes.append(f"{'bars' if alone else 'shaded'}: 95 % interval over processes")
     if any(line.thin for line in series):
         notes.append(f"{'throughput' if alone else 'thin, dotted: throughput'}, one wait for all calls")
@@ -240,7 +245,7 @@ def _bounds(point: Point, say: Callable[[float], str]) -> str:
     return f" [{', '.join(map(say, point.bounds))}]" if point.bounds else ""
 
 
-def _points_of(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
+def _of_mode(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
     return {key.shape: point for key, point in points.items() if (key.backend, key.mode) == (backend, mode)}
 
 

@@ -12,7 +12,7 @@ from gemmscope.report import palette
 from gemmscope.report.charts.data import in_order
 from gemmscope.report.charts.picture import Picture
 from gemmscope.report.charts.render import rendered
-from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, tooltip
+from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, styled, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,20 +73,15 @@ def _layers(
 ) -> list[dict[str, Any]]:
     speeds = [row["value"] for row in rows]
     along = logarithmic(min(speeds) / _REACH, max(speeds) * _REACH, "rate", title, grid=True)
-    names = list(styles)
-
-    def by_backend(values: list[str]) -> dict[str, Any]:
-        legend = {"title": None, "orient": "bottom", "columns": 4}
-        return {"field": "backend", "type": "nominal", "legend": legend, "scale": {"domain": names, "range": values}}
-
+    look = styled("backend", styles, {"title": None, "orient": "bottom", "columns": 4})
     base = {
         "y": {
             "field": "machine", "type": "nominal", "sort": machines, "title": None,
             "scale": {"domain": machines, "paddingInner": 0.3}, "axis": {"labelColor": palette.INK, "grid": False},
         },
         # Backends of one machine stand a little apart, so that equal ones do not hide each other.
-        "yOffset": {"field": "backend", "type": "nominal", "scale": {"domain": names}},
-        "color": by_backend([style.colour for style in styles.values()]),
+        "yOffset": {"field": "backend", "type": "nominal", "scale": {"domain": list(styles)}},
+        "color": look["color"],
     }  # fmt: skip
     bars = {
         "mark": {"type": "rule", "strokeWidth": 1.5, "strokeOpacity": 0.6},
@@ -95,7 +90,7 @@ def _layers(
     marks = {
         "mark": {"type": "point", "filled": True, "opacity": 1, "size": 45},
         "encoding": base | {
-            "x": {"field": "value", **along}, "shape": by_backend([style.marker for style in styles.values()]),
+            "x": {"field": "value", **along}, "shape": look["shape"],
             "tooltip": tooltip(machine="machine", backend="backend", shape="shape", said="said"),
         },
     }  # fmt: skip

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report.charts.data import shapes_in
-from gemmscope.report.charts.theme import HEIGHT, WIDTH, logarithmic, rounded, tooltip
+from gemmscope.report.charts.data import points_of, shapes_in
+from gemmscope.report.charts.theme import HEIGHT, WIDTH, logarithmic, rounded, styled, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from gemmscope.report.charts.data import Point, Series
     from gemmscope.workload.shapes import Shape
@@ -88,9 +88,8 @@ class Panel:
         return row
 
 
-def limits(points: Iterable[Point]) -> tuple[float, float]:
+def limits(points: Sequence[Point]) -> tuple[float, float]:
     """The limits of an axis, around all points and as much of their intervals as is useful."""
-    points = list(points)
     low, high = min(point.value for point in points), max(point.value for point in points)
     bounds = [bound for point in points if point.bounds for bound in point.bounds]
     low = max(min(low, *bounds), low / _STRETCH) if bounds else low
@@ -99,24 +98,11 @@ def limits(points: Iterable[Point]) -> tuple[float, float]:
     return low / room, high * room
 
 
-def style_scales(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
+def look(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
     """The encodings that tell lines apart; if they are ``named``, with a legend in the order in which lines end."""
     ordered = sorted(series, key=lambda line: (line.thin, -list(line.points.values())[-1].value))
-    styles = {line.name: line.style for line in ordered}
     legend = {"title": None, "symbolOpacity": 1} if named else None
-
-    def by_name(values: list[Any]) -> dict[str, Any]:
-        scale = {"domain": list(styles), "range": values}
-        return {"field": "name", "type": "nominal", "scale": scale, "legend": legend}
-
-    return {
-        "color": by_name([style.colour for style in styles.values()]),
-        "shape": by_name([style.marker for style in styles.values()]),
-        "strokeDash": {
-            **by_name([list(style.dashes) or [1, 0] for style in styles.values()]),
-            "condition": {"test": "datum.thin", "value": [2, 3]},
-        },
-    }
+    return styled("name", {line.name: line.style for line in ordered}, legend)
 
 
 def picked_in_legend(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -128,7 +114,7 @@ def picked_in_legend(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
     across = _sizes(shapes) if all(shape.is_square and shape.n for shape in shapes) else _names(shapes)
     up = _axis(panel, panel.unit)
-    styles = style_scales(panel.series)
+    styles = look(panel.series)
     picked, opacity = picked_in_legend(f"picked_{panel.name}")
     base = {"x": across, "color": styles["color"]}
     value = base | {"y": {"field": "value", **up}}
@@ -145,7 +131,8 @@ def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
         "params": [picked],
         "mark": {"type": "line", "aria": False, "invalid": "break-paths-filter-domains"},
         "encoding": value | {
-            "strokeDash": styles["strokeDash"], "opacity": opacity, "strokeWidth": _if_thin(1.3, 2),
+            "strokeDash": {**styles["strokeDash"], "condition": {"test": "datum.thin", "value": [2, 3]}},
+            "opacity": opacity, "strokeWidth": _if_thin(1.3, 2),
             "detail": {"field": "label", "type": "nominal"},
         },
     }  # fmt: skip
@@ -158,7 +145,7 @@ def _by_backend(panel: Panel, shape: Shape) -> dict[str, Any]:
     """A single shape: a row for every backend, the values along the horizontal axis."""
     order = sorted(panel.series, key=lambda line: line.points[shape].value, reverse=panel.labels != "time")
     along = _axis(panel, f"{panel.unit}, {shape.full_title}", grid=True)
-    styles = style_scales(panel.series, named=False)
+    styles = look(panel.series, named=False)
     base = {
         "y": {
             "field": "label", "type": "nominal", "sort": [line.label for line in order], "title": None,
@@ -176,8 +163,7 @@ def _by_backend(panel: Panel, shape: Shape) -> dict[str, Any]:
 
 
 def _axis(panel: Panel, title: str, **axis: Any) -> dict[str, Any]:
-    points = (point for line in panel.series for point in line.points.values())
-    return logarithmic(*limits(points), panel.labels, title, **axis)
+    return logarithmic(*limits([point for _, _, point in points_of(panel.series)]), panel.labels, title, **axis)
 
 
 def _marks(panel: Panel, encoding: dict[str, Any]) -> dict[str, Any]:

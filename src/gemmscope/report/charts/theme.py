@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gemmscope.records import words
 from gemmscope.report import palette
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gemmscope.report.palette import Style
 
 # Of the plot alone, in pixels; the page's script gives a chart the width that there is.
 WIDTH, HEIGHT = 620, 300
@@ -57,6 +62,20 @@ def logarithmic(low: float, high: float, labels: str, title: str | None, **axis:
         "type": "quantitative",
         "scale": {"type": "log", "domain": [low, high], "nice": False, "clamp": True},
         "axis": {"values": round_ticks(low, high), "labelExpr": LABELS[labels], "title": title, **axis},
+    }
+
+
+def styled(field: str, styles: Mapping[str, Style], legend: dict[str, Any] | None) -> dict[str, Any]:
+    """The encodings that tell lines or marks apart, by the names that a field has for them."""
+
+    def by(values: list[Any]) -> dict[str, Any]:
+        scale = {"domain": list(styles), "range": values}
+        return {"field": field, "type": "nominal", "scale": scale, "legend": legend}
+
+    return {
+        "color": by([style.colour for style in styles.values()]),
+        "shape": by([style.marker for style in styles.values()]),
+        "strokeDash": by([list(style.dashes) or [1, 0] for style in styles.values()]),
     }
 
 

@@ -8,7 +8,7 @@ from gemmscope.analysis.roofline import ceilings_of
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
-from gemmscope.report.charts.data import say_rate
+from gemmscope.report.charts.data import points_of, say_rate
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, tooltip
 
@@ -33,7 +33,7 @@ def _make(data: RunData) -> Picture:
     if found is None or not ceilings or not series:
         raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
     note = f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"
-    marks = [(line, shape, point) for line in series for shape, point in line.points.items()]
+    marks = points_of(series)
     intensities = _around([*(shape.intensity for _, shape, _ in marks), *(ceiling.ridge for ceiling in ceilings)])
     rates = _around([
         *(point.value for _, _, point in marks),
@@ -82,7 +82,7 @@ def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tup
         }
         for where, dy in (("above", -8), ("below", 12))
     ]
-    styles = lines.style_scales(series)
+    styles = lines.look(series)
     picked, opacity = lines.picked_in_legend("picked_roofline")
     said = tooltip(label="backend", shape="shape", said="speed")
     intensity = {"field": "intensity", "title": "FLOP/byte", "type": "quantitative", "format": ".3g"}
@@ -115,9 +115,7 @@ def _corners(ceilings: Sequence[Ceiling], intensities: tuple[float, float]) -> l
 
 
 def _highest(series: Sequence[Series], peak: float) -> str:
-    rate, label, shape = max(
-        (point.value, line.label, shape) for line in series for shape, point in line.points.items()
-    )
+    rate, label, shape = max((point.value, line.label, shape) for line, shape, point in points_of(series))
     share = f"{words.percent(rate / peak)} of the measured peak of {words.rate(peak)}"
     return f"The highest rate drawn is that of {label} at {shape.title}: {words.rate(rate)}, {share}."
 

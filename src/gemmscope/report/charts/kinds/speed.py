@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.report.charts.data import NOTHING_MEASURED, ends, how_to_read, say_rate, say_time
+from gemmscope.report.charts.data import NOTHING_MEASURED, ends, how_to_read, points_of, say_rate, say_time
 from gemmscope.report.charts.lines import HIDDEN, Panel
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 
@@ -21,7 +21,7 @@ def _make(data: RunData) -> Picture:
     panels = [Panel("time", "Time: lower is better", "time of one call", "time", timed, say_time)]
     if data.rates:
         panels.append(Panel("rate", "Speed: higher is better", "GFLOP/s", "rate", data.rates, say_rate))
-    rates = {(line.label, shape): say_rate(point) for line in data.rates for shape, point in line.points.items()}
+    rates = {(line.label, shape): say_rate(point) for line, shape, point in points_of(data.rates)}
     where, times = ends(data.lines, say_time)
     reach = f"from {times[0]} to {times[1]}" if len(times) > 1 else times[0]
     return Picture(
@@ -35,8 +35,7 @@ def _make(data: RunData) -> Picture:
         columns=("backend", "shape", "time of one call", "speed"),
         rows=[
             (line.label, shape.title, say_time(point), rates.get((line.label, shape), ""))
-            for line in timed
-            for shape, point in line.points.items()
+            for line, shape, point in points_of(timed)
         ],
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.records import words
-from gemmscope.report.charts.data import NOTHING_MEASURED, ends, how_to_read, say_speedup
+from gemmscope.report.charts.data import NOTHING_MEASURED, ends, how_to_read, points_of, say_speedup
 from gemmscope.report.charts.lines import HIDDEN, Panel
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 
@@ -32,11 +32,7 @@ def _make(data: RunData) -> Picture:
         view={"vconcat": [panel.view], "params": [HIDDEN]},
         data={panel.name: panel.rows},
         columns=("backend", "shape", f"speed-up {over}"),
-        rows=[
-            (line.label, shape.title, say_speedup(point))
-            for line in data.speedups
-            for shape, point in line.points.items()
-        ],
+        rows=[(line.label, shape.title, say_speedup(point)) for line, shape, point in points_of(data.speedups)],
     )  # fmt: skip
 
 
