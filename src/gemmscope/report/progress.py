@@ -32,7 +32,6 @@ from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from rich.console import Console as RichConsole
 
@@ -89,9 +88,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._live is None:
             return
         with contextlib.suppress(OSError):

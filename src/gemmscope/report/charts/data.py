@@ -95,7 +95,7 @@ class RunData:
         return {
             cell.key: point
             for cell in self.result.cells
-            if cell.status == "ok" and cell.seconds is not None and (point := point_of(cell.seconds))
+            if cell.status == "ok" and cell.seconds is not None and (point := _drawable(cell.seconds))
         }
 
     @functools.cached_property
@@ -150,7 +150,7 @@ class RunData:
         for comparison in self.result.comparisons:
             if words.line(comparison.baseline) != self.baseline or comparison.key not in self.times:
                 continue
-            if point := point_of(comparison.ratio):
+            if point := _drawable(comparison.ratio):
                 speedups[comparison.key] = point.inverse
         lines = self._series(speedups)
         for name, style in self.styles.items():
@@ -175,15 +175,6 @@ class RunData:
     def _differs(self, name: str, shape: Shape) -> bool:
         latency, throughput = self.times.get(CellKey(name, shape)), self.times.get(CellKey(name, shape, "throughput"))
         return latency is None or throughput is None or abs(math.log(throughput.value / latency.value)) > _NOTABLE
-
-
-def point_of(value: Interval) -> Point | None:
-    """A measured value, unless a logarithmic axis cannot show it: zero, negative, or no number at all."""
-    if not _can_be_drawn(value.estimate):
-        return None
-    if value.low is None or value.high is None or not (_can_be_drawn(value.low) and _can_be_drawn(value.high)):
-        return Point(value.estimate)
-    return Point(value.estimate, (value.low, value.high))
 
 
 def points_of(series: Iterable[Series]) -> list[tuple[Series, Shape, Point]]:
@@ -241,13 +232,17 @@ def ends(series: Sequence[Series], say: Callable[[Point], str]) -> tuple[str, li
     return f"At {last.title}, the largest shape drawn,", told[: len(values)]
 
 
+def _drawable(value: Interval) -> Point | None:
+    """A measured value, unless a logarithmic axis cannot show it: zero, negative, or no number at all."""
+    if not 0 < value.estimate < math.inf:
+        return None
+    bounds = [bound for bound in (value.low, value.high) if bound is not None and 0 < bound < math.inf]
+    return Point(value.estimate, (bounds[0], bounds[1]) if len(bounds) == 2 else None)
+
+
 def _bounds(point: Point, say: Callable[[float], str]) -> str:
     return f" [{', '.join(map(say, point.bounds))}]" if point.bounds else ""
 
 
 def _of_mode(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
     return {key.shape: point for key, point in points.items() if (key.backend, key.mode) == (backend, mode)}
-
-
-def _can_be_drawn(value: float) -> bool:
-    return math.isfinite(value) and value > 0

@@ -81,12 +81,9 @@ class NoDataError(UsageError):
 
 
 class ChartKind(NamedTuple):
-    """A chart that every run may have.
+    """A chart that every run may have: its place among the others, and its title where there is nothing to show.
 
-    Args:
-        place: Where it stands among the others, ascending.
-        title: What the chart is called where there is nothing to show.
-        make: Draws it; raises :class:`NoDataError` where the run has no data for it.
+    ``make`` raises :class:`NoDataError` where the run has no data for it.
     """
 
     place: int

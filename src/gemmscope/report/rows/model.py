@@ -53,13 +53,10 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """A table.
+    """A table; ``caption`` says what it shows to those who cannot see it.
 
-    Args:
-        kind: What it is a table of. Tables of one kind leave out the same columns on a narrow terminal.
-        caption: A sentence that says what it shows, for those who cannot see it.
-        columns: All columns; those without any text are not shown.
-        groups: The rows, in groups; groups have titles where there are several.
+    Tables of one ``kind`` leave out the same columns on a narrow terminal. Columns without any text are not shown, and
+    the title of a group only where there are several.
     """
 
     kind: str

@@ -38,14 +38,10 @@ _REMARKS = 340
 
 @dataclass(frozen=True)
 class Stack:
-    """The parts of a call at one shape.
+    """The parts of a call at one shape, by name and in stacking order, and its ``whole`` time in seconds.
 
-    Args:
-        shape: The shape.
-        whole: The time of the call in seconds.
-        parts: All of its parts by name, in stacking order.
-        seconds: What each part that was resolved takes of the whole.
-        rest: The share of the whole that belongs to parts that could not be taken; 0 where there are none.
+    ``seconds`` is what each part that was resolved takes of the whole; ``rest`` the share of parts that could not be
+    taken, 0 where there are none.
     """
 
     shape: Shape
