@@ -134,7 +134,8 @@ class TestAll:
         assert list(chart_kinds()) == ["speed", "speedup", "parts", "roofline"]
         result = made(parts=taken_apart().parts, ceilings=make_ceilings())
         for drawn in pictures(result).values():
-            drawn.chart.to_dict()  # Altair validates it against the schema
+            in_notebook = drawn.chart.to_dict()  # Altair validates it against the schema
+            assert svg(json.dumps(in_notebook)) == svg(drawn.json)
             assert drawn.finding.endswith(".")
             assert len(drawn.rows) > 1
             assert {len(row) for row in drawn.rows} == {len(drawn.columns)}

@@ -87,16 +87,18 @@ def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tup
     said = tooltip(label="backend", shape="shape", said="speed")
     intensity = {"field": "intensity", "title": "FLOP/byte", "type": "quantitative", "format": ".3g"}
     marks = {
+        "name": "roofline_marks",
         "data": {"name": "marks"},
         "transform": lines.SHOWN,
-        "params": [picked],
         "mark": {"type": "point", "filled": True, "size": 70},
         "encoding": {
             "color": styles["color"], "shape": styles["shape"], "opacity": opacity, "tooltip": [*said, intensity],
         },
     }  # fmt: skip
     return {
-        "layer": [roofs, *names, marks], "encoding": place, "width": WIDTH, "height": _HEIGHT, "params": [lines.HIDDEN],
+        "layer": [roofs, *names, marks], "encoding": place, "width": WIDTH, "height": _HEIGHT,
+        # Altair declares a layer's own selection twice.
+        "params": [lines.HIDDEN, {**picked, "views": [marks["name"]]}],
     }  # fmt: skip
 
 
