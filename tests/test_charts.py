@@ -12,8 +12,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from gemmscope.analysis.runs.model import ComparedRun as FleetRun
-from gemmscope.analysis.runs.model import Fleet, FleetCell
+from gemmscope.analysis.runs.model import ComparedRun, Fleet, FleetCell
 from gemmscope.errors import UsageError
 from gemmscope.records.base import Interval
 from gemmscope.records.words import MICRO, TIMES
@@ -489,7 +488,7 @@ class TestFleet:
         assert "float32 matrix multiplication by machine" in texts(tmp_path / "fleet.svg")
 
     def test_intervals_of_times_become_intervals_of_rates(self):
-        runs = [FleetRun(label=f"node-{n}", started="", gemmscope="", machine="", sets=5) for n in range(2)]
+        runs = [ComparedRun(label=f"node-{n}", started="", gemmscope="", machine="", sets=5) for n in range(2)]
         cells = [
             FleetCell(run=n, backend="numpy-cpu", library="numpy", m=64, n=64, k=64, mode="latency",
                       seconds=Interval(estimate=2e-6, low=1e-6, high=4e-6), gflops=262.0)
