@@ -19,7 +19,7 @@ from gemmscope import _kernels, load
 from gemmscope.analysis.assemble import assemble
 from gemmscope.records.events import BackendProbed, CellPrepared, RunFinished, RunStarted, SamplesTaken, WorkerReady
 from gemmscope.records.model import SCHEMA, Sample, TimeSpent, WorkerRecord
-from gemmscope.report.explain import document_of
+from gemmscope.report.sections import document_of
 from gemmscope.report.terminal import print_document, print_result
 from gemmscope.storage.store import save
 from tests.bounds import error_bound, matrices

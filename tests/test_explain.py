@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from gemmscope.cli import main
 from gemmscope.records.model import Finding
-from gemmscope.report.explain import grouped, selected
+from gemmscope.report.sections import grouped, selected
 from gemmscope.storage.store import RESULTS, save
 from tests.builders import make_cell, make_result
 

@@ -236,7 +236,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
     """
     from gemmscope.api import load
-    from gemmscope.report.explain import document_of, selected
+    from gemmscope.report.sections import document_of, selected
     from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 

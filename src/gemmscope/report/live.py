@@ -65,10 +65,7 @@ _ASCII = {ord(_NONE_YET): ".", ord(_CURRENT): ">", ord("±"): "~"}
 
 @dataclass
 class _Cell:
-    """One backend at one shape: its samples by set, and each set's median and ratio to the baseline.
-
-    These are computed again only for sets that have ``new`` samples; those of a finished set stay.
-    """
+    """One backend at one shape: samples by set, and of each set the median and the ratio to the baseline."""
 
     status: Status
     samples: dict[int, list[Sample]] = field(default_factory=dict)
@@ -83,16 +80,14 @@ class _Cell:
             self.samples.setdefault(possible[0].set, []).extend(possible)
             self.new.add(possible[0].set)
 
-    def update_medians(self) -> None:
-        """Computes the medians of sets with new samples."""
+    def update(self, baseline: _Cell | None) -> None:
+        """Computes what has changed since the last time: sets with new samples, here or of the baseline."""
         for set_ in self.new:
             self.medians |= statistics.set_medians(self.samples[set_])
-
-    def update_ratios(self, baseline: _Cell) -> None:
-        """Computes the ratios of sets in which this cell or the baseline has new samples."""
+        if baseline is None:
+            return
         for set_ in self.new | baseline.new:
-            ratios, _ = statistics.set_ratios(self.samples.get(set_, ()), baseline.samples.get(set_, ()))
-            self.ratios |= ratios
+            self.ratios |= statistics.set_ratios(self.samples.get(set_, ()), baseline.samples.get(set_, ()))[0]
 
 
 class LiveTable:
@@ -176,24 +171,19 @@ class LiveTable:
             status: The line beneath the table in several lengths, the longest first: the first that fits is drawn.
         """
         self._status = status
-        for shape in self._shapes:
-            self._update(shape, {name: self._cells[CellKey(name, shape)] for name in self._backends})
-
-    def _update(self, shape: Shape, cells: dict[str, _Cell]) -> None:
         comparable = [name for name, backend in self._backends.items() if backend.multiplies]
-        baseline = baseline_of([name for name in comparable if cells[name].status == "ok"])
-        if baseline != self._baselines.get(shape):
-            self._baselines[shape] = baseline  # and every ratio is another
+        for shape in self._shapes:
+            cells = {name: self._cells[CellKey(name, shape)] for name in self._backends}
+            baseline = baseline_of([name for name in comparable if cells[name].status == "ok"])
+            if baseline != self._baselines.get(shape):
+                self._baselines[shape] = baseline  # and every ratio is another
+                for cell in cells.values():
+                    cell.ratios.clear()
+                    cell.new.update(cell.samples)
+            for name, cell in cells.items():
+                cell.update(cells.get(baseline) if name in comparable and name != baseline else None)
             for cell in cells.values():
-                cell.ratios.clear()
-                cell.new.update(cell.samples)
-        for cell in cells.values():
-            cell.update_medians()
-        for name in comparable:
-            if baseline not in ("", name):
-                cells[name].update_ratios(cells[baseline])
-        for cell in cells.values():
-            cell.new.clear()
+                cell.new.clear()
 
     # --- Lines --------------------------------------------------------------------------------------------------------
 
@@ -203,15 +193,12 @@ class LiveTable:
         parts = Group(*self._parts(width, height))
         lines = console.render_lines(parts, options.reset_height().update(width=width), pad=False)
         lines = [_trimmed(line) for line in lines]
-        if options.ascii_only:
-            lines = [
-                [Segment(words.in_ascii(text.translate(_ASCII)), style) for text, style, _ in line] for line in lines
-            ]
         self._widths = [Segment.get_line_length(line) for line in lines]
         for i, line in enumerate(lines):
             if i:
                 yield Segment.line()
-            yield from line
+            for text, style, _ in line:
+                yield Segment(words.in_ascii(text.translate(_ASCII)) if options.ascii_only else text, style)
 
     def folds_at(self, width: int) -> int:
         """By how many lines what was drawn last grows, if the terminal has become so narrow that it folds lines."""
@@ -227,7 +214,8 @@ class LiveTable:
         if not self._cells or room < 1 or name_width < min(longest, _MIN_NAME):
             return [status]
         shapes = self._shown_shapes(max(1, (width - longest) // (_GAP + _BLOCK)))
-        rows = self._shown_rows(room)
+        shown = sorted(self._backends, key=self._is_absent)[:room]
+        rows = [name for name in self._backends if name in shown]
 
         table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="")
         table.add_column(Text("backend", "bold"), width=name_width, no_wrap=True, vertical="bottom")
@@ -277,10 +265,6 @@ class LiveTable:
         at = self._shapes.index(self._current) if self._current is not None else 0
         begin = max(0, min(at // fit * fit, len(self._shapes) - fit))
         return self._shapes[begin : begin + fit]
-
-    def _shown_rows(self, room: int) -> list[str]:
-        shown = set(sorted(self._backends, key=self._is_absent)[:room])
-        return [name for name in self._backends if name in shown]
 
     def _is_absent(self, backend: str) -> bool:
         """Whether nothing can be expected of a backend, and nothing went wrong either."""

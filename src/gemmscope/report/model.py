@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
 from gemmscope.records import words
-from gemmscope.report import ranking, trust
+from gemmscope.report import trust
 from gemmscope.report.rows.calls import calls_table
 from gemmscope.report.rows.cells import cell_rows, shape_table
 from gemmscope.workload.shapes import Shape
@@ -17,6 +16,7 @@ from gemmscope.workload.shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmscope.analysis.ranking import Ranking
     from gemmscope.records.model import Result
     from gemmscope.report.rows.calls import CallRow
     from gemmscope.report.rows.cells import CellRow
@@ -37,16 +37,8 @@ class Lost(NamedTuple):
         return f"{self.label} {self.status}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class ShapeReport:
-    """What is said of a shape.
-
-    Args:
-        shape: The shape.
-        table: Its cells that have a time; None where there is none.
-        ranking: Which call is the fastest, as far as that is settled.
-        lost: Its cells that have no time.
-    """
+class ShapeReport(NamedTuple):
+    """What is said of a shape: ``table`` is of its cells that have a time, if any; ``lost`` are those without one."""
 
     shape: Shape
     table: Table[CellRow] | None
@@ -55,11 +47,7 @@ class ShapeReport:
 
 
 class Report:
-    """What is said of a run.
-
-    Args:
-        result: The run, with all its figures.
-    """
+    """What is said of a run, from all its figures."""
 
     def __init__(self, result: Result) -> None:
         self.view = View(result)
@@ -89,12 +77,9 @@ class Report:
 
     def _shape(self, shape: Shape, rows: Sequence[CellRow]) -> ShapeReport:
         timed = [row for row in rows if row.is_timed]
-        return ShapeReport(
-            shape=shape,
-            table=shape_table(shape, timed, self.view) if timed else None,
-            ranking=ranking.sentence(self.view.rankings.get(shape), self.view),
-            lost=[_lost(row) for row in rows if not row.is_timed],
-        )
+        table = shape_table(shape, timed, self.view) if timed else None
+        lost = [_lost(row) for row in rows if not row.is_timed]
+        return ShapeReport(shape, table, _ranked(self.view.rankings.get(shape), self.view), lost)
 
 
 def _shape_of(text: str) -> Shape | None:
@@ -108,3 +93,45 @@ def _lost(row: CellRow) -> Lost:
     before = "" if row.seconds is None else f" ({words.duration(row.seconds)} before that)"
     status = "not measured" if row.status == "ok" else row.status
     return Lost(row.key.label, status, (words.line(row.reason) or "no reason is known") + before)
+
+
+def _ranked(ranking: Ranking | None, view: View) -> str:
+    """Which call is the fastest at a shape, as far as that is settled, and what is not ranked."""
+    if ranking is None:
+        return "Nothing can be ranked here."
+    said = [_fastest(ranking, view)]
+    if ranking.reduced:
+        cells = [(name, view.cell(name, ranking.shape)) for name in ranking.reduced]
+        named = [f"{name} ({cell.precision})" for name, cell in cells if cell is not None]
+        said.append(f"Not ranked, because of reduced precision: {words.listed(named)}.")
+    if ranking.impossible:
+        said.append(f"Not ranked, because no call can take that time: {words.listed(ranking.impossible)}.")
+    return " ".join(said)
+
+
+def _fastest(ranking: Ranking, view: View) -> str:
+    if not ranking.ranked:
+        return "Nothing can be ranked here."
+    first, *others = ranking.ranked
+    named = f"{first}, {words.duration(view.seconds(first, ranking.shape) or 0.0)}"
+    if not others:
+        return f"Only one to rank: {named}."
+    ahead = f"{words.speedup(_ahead(ranking, view))} as fast as the second, {others[0]}"
+    if ranking.comparisons and not ranking.has_intervals:
+        return (
+            f"Fastest: {named}; {ahead}. "
+            "One batch of fresh processes has no interval, so the order is not settled."
+        )  # fmt: skip
+    said = [] if others[0] in ranking.tied else [ahead]
+    if ranking.tied:
+        said.append(f"tied with {words.listed(ranking.tied)}")
+    return f"Fastest: {named}; {'; '.join(said)}."
+
+
+def _ahead(ranking: Ranking, view: View) -> float:
+    """How many times as fast the first is as the second: by their paired ratio where there is one."""
+    first, second = ranking.ranked[:2]
+    comparison = ranking.comparisons.get(second)
+    if comparison is not None and comparison.ratio.estimate:
+        return 1 / comparison.ratio.estimate
+    return (view.seconds(second, ranking.shape) or 0.0) / (view.seconds(first, ranking.shape) or 1.0)

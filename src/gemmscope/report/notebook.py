@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def html(result: Result) -> str:
     """A run as a fragment of HTML, without a script or a style sheet. What comes from the file is escaped."""
-    from gemmscope.report.html.environment import environment  # with jinja2, which a text does without
+    from gemmscope.report.html import environment  # with jinja2, which a text does without
 
     blocks = [(type(block).__name__, block) for block in for_file(Report(result))]
     return environment().get_template("notebook.html").render(blocks=blocks)

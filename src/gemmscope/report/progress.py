@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.control import Control
 from rich.live import Live
@@ -32,7 +32,6 @@ from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from rich.console import Console as RichConsole
 
@@ -44,15 +43,6 @@ _REFRESH_SECONDS = 0.25
 _MAX_SHARE = 0.01
 # What the worker of the reference workload is called.
 _REFERENCE_NAME = "reference"
-
-
-class _Activity(NamedTuple):
-    """What is going on, as it is shown."""
-
-    set: str = ""
-    shape: str = ""
-    step: str = "starting"
-    worker: str = ""
 
 
 class Progress:
@@ -80,13 +70,14 @@ class Progress:
         self._live: Live | None = None
         self._table = LiveTable()
         self._next = float("-inf")
-        self._reported: set[tuple[str, ...]] = set()
+        self._reported: set[tuple[str, Status]] = set()
         self._started = clock()
         self._seconds = 0.0
         self._sets = 0
         # The widths of the widest shape and worker: what stands behind them must not move.
         self._shape_width = self._worker_width = 0
-        self._activity = _Activity()
+        # The set, shape, step and worker in hand, as they are shown.
+        self._activity = ("", "", "starting", "")
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -97,9 +88,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._live is None:
             return
         with contextlib.suppress(OSError):
@@ -139,8 +128,7 @@ class Progress:
 
         rich goes up by as many lines as it drew.
         """
-        lines = self._table.folds_at(self._console.width)
-        if lines:
+        if lines := self._table.folds_at(self._console.width):
             up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
             self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up * lines))
 
@@ -153,24 +141,26 @@ class Progress:
                 self._worker_width = max(map(len, [_REFERENCE_NAME, *(backend.worker for backend in event.backends)]))
             case SetStarted():
                 starting = f"starting {words.count(len(event.workers), 'worker')}"
-                self._activity = _Activity(self._set(event.set), step=starting)
+                self._activity = (self._set(event.set), "", starting, "")
                 if self._live is None:
                     self._print(f"{self._set(event.set)}: {starting}; {self._remaining(self._clock())}")
             case ShapeStarted():
-                self._activity = _Activity(self._set(event.set), self._shape(event.shape), "preparing")
+                self._activity = (self._set(event.set), self._shape(event.shape), "preparing", "")
             case TurnStarted():
-                step, worker = f"round {event.round + 1:>2}", self._worker(event.worker)
-                self._activity = _Activity(self._set(event.set), self._shape(event.shape), step, worker)
+                worker = _REFERENCE_NAME if event.worker == REFERENCE else words.line(event.worker)
+                step = f"round {event.round + 1:>2}"
+                self._activity = (
+                    self._set(event.set), self._shape(event.shape), step, f"{worker:{self._worker_width}}",
+                )  # fmt: skip
             case SetFinished():
-                self._activity = _Activity(self._set(event.set), step="done")
+                self._activity = (self._set(event.set), "", "done", "")
             case BackendProbed() if event.status != "ok":
                 remedy = f" ({words.line(event.remedy)})" if event.remedy else ""
-                text = f"{event.backend}: {event.status}: {event.reason}{remedy}"
-                self._print_once((event.status, event.backend), text, "yellow")
+                self._print_once(event.backend, event.status, f"{event.reason}{remedy}", "yellow")
             case CellPrepared() if event.status != "ok":
-                self._print_cell(event, event.status)
+                self._print_once(_where(event), event.status, event.reason)
             case CellFailed():
-                self._print_cell(event, "failed")
+                self._print_once(_where(event), "failed", event.reason)
             case WorkerEnded():
                 self._print(f"worker {event.worker} was lost: {event.reason}", "red")
             case Warned():
@@ -189,23 +179,21 @@ class Progress:
     def _shape(self, text: str) -> str:
         return f"{Shape.parse(text).full_title:{self._shape_width}}"
 
-    def _worker(self, name: str) -> str:
-        return f"{_REFERENCE_NAME if name == REFERENCE else words.line(name):{self._worker_width}}"
-
     def _status(self, now: float) -> list[str]:
         """The line beneath the table, and what is left of it in terminals that are narrower and narrower.
 
         The shape goes first: the table shows it too. Times have a fixed width, so that no part comes and goes as they
         grow and shrink.
         """
-        doing, left = self._activity, f"{self._remaining(now):{len('about 59 min 59 s to go')}}"
+        set_, _, step, worker = self._activity
+        left = f"{self._remaining(now):{len('about 59 min 59 s to go')}}"
         times = f"{words.span(now - self._started)} elapsed, {left}"
         times = f"{times:{len('59 min 59 s elapsed, about 59 min 59 s to go')}}"
         lines = (
-            (*doing, times),
-            (doing.set, doing.step, doing.worker, times),
-            (doing.set, doing.step, doing.worker, left),
-            (doing.set, doing.step, left),
+            (*self._activity, times),
+            (set_, step, worker, times),
+            (set_, step, worker, left),
+            (set_, step, left),
         )
         return ["  ".join(filter(None, line)) for line in lines]
 
@@ -215,16 +203,11 @@ class Progress:
 
     # --- Lines that stay ----------------------------------------------------------------------------------------------
 
-    def _print_cell(self, event: CellPrepared | CellFailed, status: Status) -> None:
-        text = f"{event.key.label} at {event.shape.full_title}: {status}: {event.reason}"
-        key = (status, event.key.label, str(event.shape))
-        self._print_once(key, text, "red" if status == "failed" else "")
-
-    def _print_once(self, key: tuple[str, ...], text: str, style: str) -> None:
-        # Every set finds the same things missing.
-        if key not in self._reported:
-            self._reported.add(key)
-            self._print(text, style)
+    def _print_once(self, what: str, status: Status, why: str, style: str = "") -> None:
+        """Prints what is missing, failed or left out: every set finds the same."""
+        if (what, status) not in self._reported:
+            self._reported.add((what, status))
+            self._print(f"{what}: {status}: {why}", style or ("red" if status == "failed" else ""))
 
     def _print(self, text: str, style: str = "") -> None:
         """Prints a line that stays, above the table."""
@@ -234,3 +217,7 @@ class Progress:
         if self._console.options.ascii_only:
             line = words.in_ascii(line)
         self._console.print(Text(line, style if self._console.is_terminal else ""), soft_wrap=True)
+
+
+def _where(event: CellPrepared | CellFailed) -> str:
+    return f"{event.key.label} at {event.shape.full_title}"

@@ -1,4 +1,4 @@
-"""A report as a document: its sections, for printers of text."""
+"""A report as a document, for printers of text: its sections, and the findings under headings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ from typing import TYPE_CHECKING
 
 from gemmscope.records import words
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
-from gemmscope.report.explain import summary
 from gemmscope.report.rows import calls
 from gemmscope.report.trust import batches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmscope.records.model import Finding
     from gemmscope.report.document import Block
-    from gemmscope.report.model import Lost, Report
+    from gemmscope.report.model import Report
     from gemmscope.report.rows.model import Tone
+
+# Which rules stand under which heading; what is under none of these is about how far the figures can be trusted.
+_HEADINGS = {
+    "The answer": ("fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
+    "Why": (
+        "kernel-as-cause", "other-routine", "ceilings", "overhead", "python-or-native", "allocation",
+        "gpu-launch-bound",
+    ),
+}  # fmt: skip
+_TRUST = "How far to trust it"
+_CLAIMS = "The claims that gemmscope began with"
+_TONES: dict[str, Tone] = {"supported": "good", "refuted": "bad", "not testable": "quiet"}
 
 
 def for_terminal(report: Report) -> list[Block]:
@@ -24,6 +38,46 @@ def for_terminal(report: Report) -> list[Block]:
 def for_file(report: Report) -> list[Block]:
     """What was found first, for Markdown and notebooks."""
     return [*_head(report), *summary(report.result.findings), *_body(report)]
+
+
+def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """Findings under their headings, in the order in which a reader wants them; no heading without any."""
+    groups: dict[str, list[Finding]] = {heading: [] for heading in (*_HEADINGS, _TRUST, _CLAIMS)}
+    for finding in findings:
+        groups[_heading(finding)].append(finding)
+    return {heading: found for heading, found in groups.items() if found}
+
+
+def selected(findings: Sequence[Finding], backend: str | None, shape: str | None) -> list[Finding]:
+    """The findings about a backend (or its variants) and a shape; those about neither are about all of them.
+
+    Args:
+        findings: A run's.
+        backend: A backend's or variant's name, or None.
+        shape: As in the results file, ``"64x64x64"``, or None.
+    """
+    return [
+        finding
+        for finding in findings
+        if (backend is None or not finding.backends or any(_is(name, backend) for name in finding.backends))
+        and (shape is None or not finding.shapes or shape in finding.shapes)
+    ]
+
+
+def summary(findings: Sequence[Finding]) -> list[Block]:
+    """The findings of a report: without claims that could not be tested here, and of doubts those that were found."""
+    return document_of([
+        one for one in findings
+        if one.verdict != "not testable" and not (one.verdict == "not found" and _heading(one) == _TRUST)
+    ])  # fmt: skip
+
+
+def document_of(findings: Sequence[Finding]) -> list[Block]:
+    """Findings under their headings."""
+    blocks: list[Block] = []
+    for heading, found in grouped(findings).items():
+        blocks += [Heading(heading), Items([Item(one.text, _TONES.get(one.verdict, "")) for one in found])]
+    return blocks
 
 
 def _body(report: Report) -> list[Block]:
@@ -53,15 +107,11 @@ def _figures(report: Report) -> list[Block]:
         if shape.table is not None:
             blocks.append(Figures(shape.table))
         if shape.lost:
-            blocks.append(Items([Item(one.text, _tone(one)) for one in shape.lost]))
+            blocks.append(Items([Item(one.text, "bad" if one.status == "failed" else "open") for one in shape.lost]))
         blocks.append(Paragraph(shape.ranking, "strong"))
     if report.calls is not None:
         blocks += [Heading(calls.TITLE), Figures(report.calls), Paragraph(calls.NOTE, "quiet")]
     return blocks
-
-
-def _tone(lost: Lost) -> Tone:
-    return "bad" if lost.status == "failed" else "open"
 
 
 def _missing(report: Report) -> list[Block]:
@@ -76,3 +126,13 @@ def _steadiness(report: Report) -> list[Block]:
     if warnings:
         said.append(Items(warnings))
     return [*said, *(Paragraph(text, "quiet") for text in report.steadiness)]
+
+
+def _heading(finding: Finding) -> str:
+    if finding.id.startswith("claim-"):
+        return _CLAIMS
+    return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)
+
+
+def _is(name: str, wanted: str) -> bool:
+    return name == wanted or name.partition(":")[0] == wanted

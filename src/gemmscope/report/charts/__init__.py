@@ -1,23 +1,62 @@
 """Charts of a run, each declared once in Vega-Lite, and shown as files, in the page and in notebooks.
 
-``data``, ``parts`` and ``roofline`` say what is shown and know nothing of drawing; a module in ``kinds`` declares a
-chart; ``render`` makes files of it. Altair and vl-convert are loaded when the first chart is made: they take longer to
-load than all else that the command line does.
+A module in ``kinds`` declares a chart from what ``data`` has derived from the records; ``render`` makes files of it.
+Adding a chart is writing one file, ``kinds/NAME.py``, with a ``CHART``. Everything else follows from it: the files of
+``gemmscope report --figures``, the interactive chart in the page with its text and table, and ``Run.figure``.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
-from gemmscope.report.charts.gallery import picture, pictures
+from gemmscope.errors import UsageError
+from gemmscope.records import words
+from gemmscope.report.charts import kinds
+from gemmscope.report.charts.data import RunData
 from gemmscope.report.charts.picture import NoDataError, Picture
+from gemmscope.report.charts.render import rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmscope.records.model import Result
+    from gemmscope.report.charts.picture import ChartKind
 
-__all__ = ["NoDataError", "Picture", "picture", "pictures", "write_figures"]
+__all__ = ["NoDataError", "Picture", "chart_kinds", "picture", "pictures", "write_figures"]
+
+
+@functools.cache
+def chart_kinds() -> dict[str, ChartKind]:
+    """All charts by name, in the order in which they are shown."""
+    names = [found.name for found in pkgutil.iter_modules(kinds.__path__)]
+    found = {name: importlib.import_module(f"{kinds.__name__}.{name}").CHART for name in names}
+    return dict(sorted(found.items(), key=lambda item: (item[1].place, item[0])))
+
+
+def picture(result: Result, name: str) -> Picture:
+    """One chart of a run.
+
+    Raises:
+        UsageError: If there is no chart of that name, or the run has no data for it.
+    """
+    if name not in chart_kinds():
+        raise UsageError(f"there is no chart {name!r}: the charts are {words.listed(list(chart_kinds()), 20)}")
+    return chart_kinds()[name].make(RunData(result))
+
+
+def pictures(result: Result) -> dict[str, Picture | NoDataError]:
+    """All charts of a run by name, or why there is nothing to show in one."""
+    data = RunData(result)
+    drawn: dict[str, Picture | NoDataError] = {}
+    for name, kind in chart_kinds().items():
+        try:
+            drawn[name] = kind.make(data)
+        except NoDataError as reason:
+            drawn[name] = reason
+    return drawn
 
 
 def write_figures(result: Result, folder: Path) -> list[Path]:
@@ -31,15 +70,13 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     Raises:
         OSError: If a file cannot be written.
     """
-    from gemmscope.report.charts.render import rendered, specification
-
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for drawn in pictures(result).values():
+    for name, drawn in pictures(result).items():
         if isinstance(drawn, NoDataError):
             continue
         for suffix in (".svg", ".png"):
-            path = folder / f"{drawn.name}{suffix}"
-            path.write_bytes(rendered(specification(drawn.chart), suffix))
+            path = folder / f"{name}{suffix}"
+            path.write_bytes(rendered(drawn.json, suffix))
             written.append(path)
     return written

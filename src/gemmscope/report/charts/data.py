@@ -1,4 +1,4 @@
-"""What the charts of a run show: lines of points, derived once from the records and handed to every chart.
+"""What the charts of a run show and say: lines of points, derived once from the records and handed to every chart.
 
 Nothing here knows how a line is drawn.
 """
@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.records.base import CellKey
+from gemmscope.records.base import CellKey, Interval
 from gemmscope.report import palette
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gemmscope.records.base import Interval
     from gemmscope.records.model import Result
     from gemmscope.report.palette import Style
     from gemmscope.workload.shapes import Shape
@@ -29,6 +28,7 @@ NOTHING_MEASURED = "nothing was measured: the tables say why"
 _NOTABLE = 0.05
 # The floor of the harness is drawn where it is this share of the shortest time: below that it explains nothing.
 _FLOOR = 0.1
+_MOST_FINDINGS = 3
 
 
 class Point(NamedTuple):
@@ -76,6 +76,11 @@ class RunData:
         cut_off = "; the run was cut off" if self.result.status == "partial" else ""
         return f"on {words.line(self.result.machine.name)}{cut_off}"
 
+    def found(self, *rules: str) -> list[str]:
+        """The run's own findings of these rules, so that a chart never contradicts them."""
+        findings = [one for one in self.result.findings if one.id in rules and one.verdict != "not testable"]
+        return [words.line(one.text) for one in findings[:_MOST_FINDINGS]]
+
     @functools.cached_property
     def libraries(self) -> dict[str, str]:
         """The library of each backend that multiplies."""
@@ -90,7 +95,7 @@ class RunData:
         return {
             cell.key: point
             for cell in self.result.cells
-            if cell.status == "ok" and cell.seconds is not None and (point := point_of(cell.seconds))
+            if cell.status == "ok" and cell.seconds is not None and (point := _drawable(cell.seconds))
         }
 
     @functools.cached_property
@@ -117,11 +122,11 @@ class RunData:
     @functools.cached_property
     def floors(self) -> list[Series]:
         """What the harness itself takes, where that is not next to nothing."""
-        shortest = min((point.value for line in self.lines for point in line.points.values()), default=math.inf)
+        shortest = min((point.value for _, _, point in points_of(self.lines)), default=math.inf)
         style = palette.Style(palette.FAINT, (1, 3), "circle", palette.FAINT)
         idle = [record.name for record in self.result.backends if not record.multiplies]
         floors = [
-            Series(name, label, label, style, _points_of(self.times, name, "latency"), floor=True)
+            Series(name, label, label, style, _of_mode(self.times, name, "latency"), floor=True)
             for name in idle
             if (label := f"{words.line(name)} (floor)")
         ]
@@ -131,9 +136,11 @@ class RunData:
     def rates(self) -> list[Series]:
         """GFLOP/s of the same lines. An empty matrix has no rate."""
         rates = [
-            replace(line, points={shape: _rate(shape, point) for shape, point in line.points.items() if shape.flops})
+            replace(line, points={
+                shape: point.inverse.times(shape.flops / 1e9) for shape, point in line.points.items() if shape.flops
+            })
             for line in self.lines
-        ]
+        ]  # fmt: skip
         return [line for line in rates if line.points]
 
     @functools.cached_property
@@ -143,12 +150,12 @@ class RunData:
         for comparison in self.result.comparisons:
             if words.line(comparison.baseline) != self.baseline or comparison.key not in self.times:
                 continue
-            if point := point_of(comparison.ratio):
+            if point := _drawable(comparison.ratio):
                 speedups[comparison.key] = point.inverse
         lines = self._series(speedups)
         for name, style in self.styles.items():
             if lines and words.line(name) == self.baseline:
-                ones = {shape: Point(1.0) for shape in _points_of(self.times, name, "latency")}
+                ones = {shape: Point(1.0) for shape in _of_mode(self.times, name, "latency")}
                 lines.append(Series(name, label := f"{self.baseline} = 1", label, style, ones))
         return lines
 
@@ -156,10 +163,10 @@ class RunData:
         """A line for every backend's latency, and for another mode where the times of the two differ."""
         lines: list[Series] = []
         for name, style in self.styles.items():
-            if latency := _points_of(points, name, "latency"):
+            if latency := _of_mode(points, name, "latency"):
                 lines.append(Series(name, words.line(name), words.line(name), style, latency))
             # A device's own time is no time of a call, and has its place in the tables and the parts.
-            throughput = _points_of(points, name, "throughput")
+            throughput = _of_mode(points, name, "throughput")
             if any(self._differs(name, shape) for shape in throughput):
                 label = words.line(CellKey(name, next(iter(throughput)), "throughput").label)
                 lines.append(Series(name, label, words.line(name) if latency else label, style, throughput, thin=True))
@@ -170,35 +177,72 @@ class RunData:
         return latency is None or throughput is None or abs(math.log(throughput.value / latency.value)) > _NOTABLE
 
 
-def point_of(value: Interval) -> Point | None:
-    """A measured value, unless a logarithmic axis cannot show it: zero, negative, or no number at all."""
-    if not _can_be_drawn(value.estimate):
-        return None
-    if value.low is None or value.high is None or not (_can_be_drawn(value.low) and _can_be_drawn(value.high)):
-        return Point(value.estimate)
-    return Point(value.estimate, (value.low, value.high))
+def points_of(series: Iterable[Series]) -> list[tuple[Series, Shape, Point]]:
+    """All points, each with its line and its shape."""
+    return [(line, shape, point) for line in series for shape, point in line.points.items()]
 
 
 def shapes_in(series: Iterable[Series]) -> list[Shape]:
     """All shapes that have a point, in the order of their work."""
-    return sorted({shape for line in series for shape in line.points}, key=lambda shape: (shape.flops, shape))
+    return in_order(shape for _, shape, _ in points_of(series))
 
 
-def extremes(series: Iterable[Series], shape: Shape) -> tuple[Series, Series] | None:
-    """The lines with the least and the greatest value at a shape, of latency if there is any; None without one."""
-    there = [line for line in series if shape in line.points]
+def in_order(shapes: Iterable[Shape]) -> list[Shape]:
+    """Each shape once, in the order of their work."""
+    return sorted(set(shapes), key=lambda shape: (shape.flops, shape))
+
+
+def say_time(point: Point) -> str:
+    """``'1.03 µs [1.01, 1.06]'``."""
+    low, high = point.bounds or (None, None)
+    return words.interval(Interval(estimate=point.value, low=low, high=high))
+
+
+def say_rate(point: Point) -> str:
+    """``'189 GFLOP/s [187, 191]'``."""
+    return words.rate(point.value) + _bounds(point, words.rate_number)
+
+
+def say_speedup(point: Point) -> str:
+    """``'3.2× [3.1×, 3.3×]'``."""
+    return words.speedup(point.value) + _bounds(point, words.speedup)
+
+
+def how_to_read(series: Sequence[Series]) -> str:
+    """What is drawn beside the lines."""
+    alone = len(shapes_in(series)) == 1
+    notes: list[str] = []
+    if any(point.bounds for _, _, point in points_of(series)):
+        notes.append(f"{'bars' if alone else 'shaded'}: 95 % interval over processes")
+    if any(line.thin for line in series):
+        notes.append(f"{'throughput' if alone else 'thin, dotted: throughput'}, one wait for all calls")
+    return "; ".join(notes)
+
+
+def ends(series: Sequence[Series], say: Callable[[Point], str]) -> tuple[str, list[str]]:
+    """The largest shape drawn, and in words the least and the greatest value there, of latency if there is any.
+
+    Where one line alone is there, that is one value.
+    """
+    last = shapes_in(series)[-1]
+    there = [line for line in series if last in line.points]
     latency = [line for line in there if not line.thin]
-    values = sorted(latency or there, key=lambda line: line.points[shape].value)
-    return (values[0], values[-1]) if values else None
+    values = sorted(latency or there, key=lambda line: line.points[last].value)
+    told = [f"{say(line.points[last])} ({line.label})" for line in (values[0], values[-1])]
+    return f"At {last.title}, the largest shape drawn,", told[: len(values)]
 
 
-def _points_of(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
+def _drawable(value: Interval) -> Point | None:
+    """A measured value, unless a logarithmic axis cannot show it: zero, negative, or no number at all."""
+    if not 0 < value.estimate < math.inf:
+        return None
+    bounds = [bound for bound in (value.low, value.high) if bound is not None and 0 < bound < math.inf]
+    return Point(value.estimate, (bounds[0], bounds[1]) if len(bounds) == 2 else None)
+
+
+def _bounds(point: Point, say: Callable[[float], str]) -> str:
+    return f" [{', '.join(map(say, point.bounds))}]" if point.bounds else ""
+
+
+def _of_mode(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:
     return {key.shape: point for key, point in points.items() if (key.backend, key.mode) == (backend, mode)}
-
-
-def _rate(shape: Shape, time: Point) -> Point:
-    return time.inverse.times(shape.flops / 1e9)
-
-
-def _can_be_drawn(value: float) -> bool:
-    return math.isfinite(value) and value > 0

@@ -1,18 +1,17 @@
-"""What a chart is: a module in ``kinds`` declares one.
-
-Adding a chart is writing one file, ``kinds/NAME.py``, with a ``CHART``. Everything else follows from it: the files of
-``gemmscope report --figures``, the interactive chart in the page and its text and table, and ``Run.figure``.
-"""
+"""What a chart is, as it is shown everywhere."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemmscope.errors import UsageError
+from gemmscope.report import palette
+from gemmscope.report.charts.theme import CONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import altair as alt
 
@@ -28,40 +27,65 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A chart of one run, as it is shown everywhere.
+    """A chart. All its text is on one line, and not escaped.
 
-    ``finding`` is the text alternative: it states what the chart shows, not what it is. ``columns`` and ``rows`` are
-    its data as a table, in words. ``remarks`` say what the chart itself cannot show. ``switched`` says that its values
-    can also be drawn along a linear axis. All text is on one line, and not escaped.
+    Args:
+        title: What stands above it.
+        subtitle: A line below the title, such as where it was measured.
+        note: How to read it, a line below that.
+        finding: The text alternative: it states what the chart shows, not what it is.
+        view: What is drawn, in Vega-Lite, with names in place of data.
+        data: The rows of the chart, by those names.
+        columns: The heads of its data as a table.
+        rows: That table, in words.
+        remarks: What the chart itself cannot show.
+        switched: Whether its values can also be drawn along a linear axis.
     """
 
-    name: str
     title: str
+    subtitle: str = ""
     note: str
     finding: str
-    chart: alt.TopLevelMixin
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    view: Mapping[str, Any]
+    data: Mapping[str, Sequence[Mapping[str, Any]]]
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     remarks: Sequence[Remark] = ()
     switched: bool = False
+
+    @property
+    def specification(self) -> dict[str, Any]:
+        """The chart in Vega-Lite, with its data, its text and the look that all charts share."""
+        return {
+            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "title": {"text": self.title, "subtitle": [line for line in (self.subtitle, self.note) if line]},
+            "description": self.finding, "background": palette.PAGE, "padding": 16, "config": CONFIG,
+            **self.view, "datasets": self.data,
+        }  # fmt: skip
+
+    @property
+    def json(self) -> str:
+        """The specification as JSON."""
+        return json.dumps(self.specification, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def chart(self) -> alt.TopLevelMixin:
+        """The chart as Altair's object, for notebooks."""
+        import altair as alt  # takes longer to load than a chart takes to draw
+
+        return alt.Chart.from_dict(json.loads(self.json))
 
 
 class NoDataError(UsageError):
     """The run has no data for this chart; the message says which is missing, and what measures it."""
 
 
-@dataclass(frozen=True)
-class ChartKind:
-    """A chart that every run may have.
+class ChartKind(NamedTuple):
+    """A chart that every run may have: its place among the others, and its title where there is nothing to show.
 
-    Args:
-        name: The chart's name for ``Run.figure``, its file and its place in the page: lower-case letters.
-        place: Where it stands among the others, ascending.
-        title: What the chart is called where there is nothing to show.
-        make: Draws it; raises :class:`NoDataError` where the run has no data for it.
+    ``make`` raises :class:`NoDataError` where the run has no data for it.
     """
 
-    name: str
     place: int
     title: str
     make: Callable[[RunData], Picture]

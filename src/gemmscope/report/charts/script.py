@@ -5,17 +5,12 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _PROGRAM = f"import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle({_SNIPPET!r}).encode())"
 
 
-class ChartScript:
+class ChartScript(contextlib.AbstractContextManager["ChartScript"]):
     """The script, made by a process of its own while the charts are drawn, which takes as long.
 
     vl-convert holds Python's lock while it bundles the script, so that a thread would not do.
@@ -23,8 +18,6 @@ class ChartScript:
 
     def __init__(self) -> None:
         self._helper: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
         if not _made:
             # In a session of its own: Ctrl-C is for the run, which has what it needs and goes on to its end. Where no
             # process can be started, the script is made in this one.
@@ -33,11 +26,8 @@ class ChartScript:
                     [sys.executable, "-P", "-c", _PROGRAM], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL, start_new_session=True,
                 )  # fmt: skip
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._helper is not None:
             with self._helper:
                 self._helper.kill()

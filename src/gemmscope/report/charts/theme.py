@@ -1,42 +1,38 @@
-"""How all charts look: what Vega-Lite calls a config, and axes that speak of times and rates."""
+"""How all charts look: what Vega-Lite calls a config, and logarithmic axes with round values."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report.charts.scales import limits, round_ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    import altair as alt
-
-    from gemmscope.report.charts.data import Point
+    from gemmscope.report.palette import Style
 
 # Of the plot alone, in pixels; the page's script gives a chart the width that there is.
 WIDTH, HEIGHT = 620, 300
 _MOST_NAME = 230
-# The first are in Vega's own renderer or on most machines; a browser that shows an SVG may have only the last.
-_FONT = "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
+_LEAST_TICKS, _MOST_TICKS = 3, 8
 
 # Expressions of Vega's: a round time in the largest unit of which it is one or more, and a round number.
-_TIME = (
-    "datum.value == 0 ? '0' : datum.value >= 0.9999999 ? format(datum.value, '~r') + ' s'"
-    " : datum.value >= 0.9999999e-3 ? format(datum.value * 1e3, '.6~r') + ' ms'"
-    f" : datum.value >= 0.9999999e-6 ? format(datum.value * 1e6, '.6~r') + ' {words.MICRO}s'"
-    " : format(datum.value * 1e9, '.6~r') + ' ns'"
-)
 LABELS = {
-    "time": _TIME,
+    "time": (
+        "datum.value == 0 ? '0' : datum.value >= 0.9999999 ? format(datum.value, '~r') + ' s'"
+        " : datum.value >= 0.9999999e-3 ? format(datum.value * 1e3, '.6~r') + ' ms'"
+        f" : datum.value >= 0.9999999e-6 ? format(datum.value * 1e6, '.6~r') + ' {words.MICRO}s'"
+        " : format(datum.value * 1e9, '.6~r') + ' ns'"
+    ),
     "rate": "format(datum.value, '.6~r')",
     "times": f"format(datum.value, '.6~r') + '{words.TIMES}'",
 }
 
-
-_CONFIG = {
-    "font": _FONT,
+CONFIG = {
+    # The first are in Vega's own renderer or on most machines; a browser that shows an SVG may have only the last.
+    "font": "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif",
     "view": {"stroke": None},
     "title": {
         "anchor": "start", "frame": "group", "color": palette.INK, "fontSize": 17, "subtitleColor": palette.GREY,
@@ -60,39 +56,52 @@ _CONFIG = {
 }  # fmt: skip
 
 
-def value_scale(points: Iterable[Point]) -> alt.Scale:
-    """A logarithmic scale for measured values. The page's script makes it linear, and knows it by its name."""
-    import altair as alt
-
-    return alt.Scale(type="log", domain=list(limits(points)), nice=False, clamp=True)
-
-
-def value_axis(points: Iterable[Point], labels: str, **more: Any) -> alt.Axis:
-    """An axis of measured values: ``labels`` is one of :data:`LABELS`."""
-    import altair as alt
-
-    return alt.Axis(values=round_ticks(*limits(points)), labelExpr=LABELS[labels], **more)
+def logarithmic(low: float, high: float, labels: str, title: str | None, **axis: Any) -> dict[str, Any]:
+    """Scale and axis of an encoding: ``labels`` is one of :data:`LABELS`. The page's script can make it linear."""
+    return {
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [low, high], "nice": False, "clamp": True},
+        "axis": {"values": round_ticks(low, high), "labelExpr": LABELS[labels], "title": title, **axis},
+    }
 
 
-def finished(
-    chart: Any, title: str, notes: Iterable[str], finding: str, data: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> alt.TopLevelMixin:
-    """The chart with its title, its text alternative, the look that all charts share, and its data.
+def styled(field: str, styles: Mapping[str, Style], legend: dict[str, Any] | None) -> dict[str, Any]:
+    """The encodings that tell lines or marks apart, by the names that a field has for them."""
 
-    Args:
-        chart: Whose data are named, and not in it.
-        title: What stands above it.
-        notes: Lines below the title; empty ones are left out.
-        finding: What the chart shows, in words.
-        data: Its rows, by the names that the chart has for them.
-    """
-    import altair as alt
+    def by(values: list[Any]) -> dict[str, Any]:
+        scale = {"domain": list(styles), "range": values}
+        return {"field": field, "type": "nominal", "scale": scale, "legend": legend}
 
-    # Set, and not by Altair's methods: each of those copies the whole chart, with all rows.
-    chart.title = alt.TitleParams(title, subtitle=[note for note in notes if note])
-    chart.description = finding
-    chart.background = palette.PAGE
-    chart.padding = 16
-    chart.config = _CONFIG
-    chart.datasets = {name: list(rows) for name, rows in data.items()}
-    return chart  # type: ignore[no-any-return]
+    return {
+        "color": by([style.colour for style in styles.values()]),
+        "shape": by([style.marker for style in styles.values()]),
+        "strokeDash": by([list(style.dashes) or [1, 0] for style in styles.values()]),
+    }
+
+
+def tooltip(**titles: str) -> list[dict[str, str]]:
+    """What is said at the pointer: the title of each field."""
+    return [{"field": field, "title": title, "type": "nominal"} for field, title in titles.items()]
+
+
+def rounded(value: float) -> float:
+    """Six digits, which is more than a pixel shows: the page is smaller for it."""
+    return float(f"{value:.6g}")
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Round values for a logarithmic axis: steps of 1, 2 and 5, decades where it is long, even steps where short."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for digits in ((1, 2, 5), (1,)):
+        ticks = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= _MOST_TICKS:
+            break
+    if len(ticks) >= _LEAST_TICKS:
+        return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]
+    step = 10.0 ** math.floor(math.log10(high - low))
+    step = next(step * part for part in (0.1, 0.2, 0.5, 1.0, 2.0) if (high - low) / (step * part) <= _MOST_TICKS)
+    return [
+        round(i * step, 12 - math.floor(math.log10(step))) for i in range(math.ceil(low / step), int(high / step) + 1)
+    ]

@@ -5,18 +5,27 @@ The modules here settle what stands on the page, in words; ``templates`` holds h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import functools
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from gemmscope.files import write_whole
-from gemmscope.report.html.page import page
+from gemmscope.records import words
+from gemmscope.report.charts.script import ChartScript
+from gemmscope.report.html import facts
+from gemmscope.report.html.evidence import answer
+from gemmscope.report.html.figures import colours, figures_of, keys_of, on_dark
+from gemmscope.report.model import Report
+from gemmscope.report.rows import calls as breakdown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmscope.records.model import Result
-    from gemmscope.report.charts.script import ChartScript
+    import jinja2
 
-__all__ = ["page", "write_page"]
+    from gemmscope.records.model import Result
 
 
 def write_page(result: Result, path: Path, script: ChartScript | None = None) -> None:
@@ -28,3 +37,100 @@ def write_page(result: Result, path: Path, script: ChartScript | None = None) ->
         UsageError: If it cannot be written.
     """
     write_whole(path, page(result, script).encode)
+
+
+def page(result: Result, script: ChartScript | None = None) -> str:
+    """The page as HTML. All that comes from the result is escaped, and made one line; its samples are left out.
+
+    Args:
+        result: The run.
+        script: Draws the charts; it is made here unless someone has begun to make it.
+    """
+    if script is None:
+        with ChartScript() as made_here:
+            return page(result, made_here)
+    report = Report(result)
+    keys = keys_of(result)
+    figures = figures_of(result)
+    drawn = {figure.name: figure.picture for figure in figures if figure.picture is not None}
+    style = _source("page.css") + colours(keys.values())
+    scripts = [script.text(), _source("page.js")] if drawn else []
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            result=result,
+            style=_trusted(style),
+            scripts=[_trusted(text) for text in scripts],
+            policy=_policy(style, scripts),
+            report=report,
+            keys=keys,
+            answer=answer(report, drawn),
+            figures=figures,
+            on_dark=on_dark(keys) if drawn else None,
+            calls_title=breakdown.TITLE,
+            calls_note=breakdown.NOTE,
+            machine=facts.machine_table(result.machine),
+            ceilings=facts.ceilings_table(result.ceilings),
+            reached=facts.reached_table(result),
+            settings=facts.settings_table(result.settings),
+            workers=facts.loaded(result.workers),
+            command=facts.command_of(result.settings),
+        )
+    )
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of page and notebook. Whatever they show is made one line and escaped."""
+    import jinja2  # the command line must start fast
+
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("gemmscope.report.html"), undefined=jinja2.StrictUndefined, autoescape=True,
+        finalize=_one_line, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    templates.filters["visible"] = _visible
+    return templates
+
+
+def _one_line(value: Any) -> Any:
+    """What is said of every value before it is escaped: no character of a file moves what stands around it."""
+    return words.line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _visible(text: str) -> Any:
+    """A text whose blanks matter, with a sign in place of what could not be seen."""
+    import markupsafe  # as in environment
+
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return markupsafe.escape(shown)
+
+
+def _source(name: str) -> str:
+    """A file that goes into the page as it is."""
+    loader = environment().loader
+    assert loader is not None
+    return loader.get_source(environment(), name)[0]
+
+
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """What the browser may load and run: this style sheet and these scripts alone, and pictures that are in the page.
+
+    Nothing is allowed to evaluate text as a program: Vega's expressions are interpreted.
+    """
+    allowed = " ".join(f"'{_hash(script)}'" for script in scripts) or "'none'"
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {allowed}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _trusted(text: str) -> Any:
+    import markupsafe  # as in environment
+
+    return markupsafe.Markup(text)  # noqa: S704  (our own files, and colours of the palette)
+
+
+def _hash(text: str) -> str:
+    """What a content security policy knows an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

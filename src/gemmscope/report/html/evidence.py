@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.report.explain import grouped
+from gemmscope.report.sections import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Mapping
 
     from gemmscope.records.model import Finding
-    from gemmscope.report.charts.picture import Remark
+    from gemmscope.report.charts import Picture
     from gemmscope.report.model import Report
 
 # The chart in which a rule's figures can be seen; the tables alone where it is none of these.
@@ -39,8 +38,7 @@ class Link(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """A sentence and its links. ``verdict`` is a finding's, or empty."""
 
     text: str
@@ -48,36 +46,27 @@ class Said:
     links: list[Link]
 
 
-def table_id(shape: object) -> str:
-    """The ``id`` of a shape's table."""
-    return f"shape-{shape}"
-
-
-def call_id(number: int) -> str:
-    """The ``id`` of what is said of a call, counted from 0."""
-    return f"call-{number}"
-
-
-def answer(report: Report, charts: Container[str], calls: Sequence[Remark]) -> dict[str, list[Said]]:
+def answer(report: Report, charts: Mapping[str, Picture]) -> dict[str, list[Said]]:
     """The findings under their headings; without any, the ranking of each shape.
 
     Args:
         report: The run; each of its shapes has a table.
-        charts: The kinds of charts that the page has.
-        calls: What is said of the calls whose parts it shows.
+        charts: The charts that the page has.
     """
     result = report.result
     tables = {str(shape.shape) for shape in report.shapes}
     if not result.findings:
         said = [
-            Said(f"{one.shape.full_title}: {one.ranking}", "", [Link(table_id(one.shape), "table")])
+            Said(f"{one.shape.full_title}: {one.ranking}", "", [Link(f"shape-{one.shape}", "table")])
             for one in report.shapes
         ]
         return {"The answer": said} if said else {}
     missing = {record.name for record in result.backends if record.status != "ok"}
+    # Where a chart says something of a backend in words, it is led there.
     places = {kind: {"": kind} for kind in _NAMES if kind in charts}
-    if "parts" in places:
-        places["parts"] |= {call.backend: call_id(number) for number, call in reversed(list(enumerate(calls)))}
+    for kind, place in places.items():
+        for number, remark in enumerate(charts[kind].remarks):
+            place.setdefault(remark.backend, f"call-{number}")
     return {
         heading: [Said(found.text, found.verdict, _links(found, tables, places, missing)) for found in findings]
         for heading, findings in grouped(result.findings).items()
@@ -93,7 +82,7 @@ def _links(
     subject = finding.backends[0] if finding.backends else ""
     links = [Link(places[kind].get(subject, places[kind][""]), _NAMES[kind]) for kind in kinds if kind in places]
     shapes = [shape for shape in finding.shapes if shape in tables]
-    links += [Link(table_id(shape), words.dimensions(shape)) for shape in shapes[:_MOST_SHAPES]]
+    links += [Link(f"shape-{shape}", words.dimensions(shape)) for shape in shapes[:_MOST_SHAPES]]
     if len(shapes) > _MOST_SHAPES:
         links.append(Link("tables", words.count(len(shapes) - _MOST_SHAPES, "other shape")))
     if any(name in missing for name in finding.backends):

@@ -1,4 +1,4 @@
-"""What a run rests on, as pairs of a word and a value: machine, settings, what the workers had loaded."""
+"""What a run rests on, as lines under words: machine, settings, what the workers had loaded."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from gemmscope.records import words
 from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemmscope.records.model import Ceilings, Machine, Result, Settings, WorkerRecord
 
 _Value = str | int | list[str]
+# The lines under every word.
+Facts = dict[str, list[str]]
 _GIB = 2**30
-
-
-class Fact(NamedTuple):
-    """A word, and one line or several."""
-
-    word: str
-    lines: list[str]
 
 
 class Loaded(NamedTuple):
@@ -30,16 +25,15 @@ class Loaded(NamedTuple):
 
     worker: str
     library: str
-    facts: list[Fact]
-    backends: list[tuple[str, list[Fact]]]
+    facts: Facts
+    backends: dict[str, Facts]
 
 
-def machine_table(machine: Machine) -> list[Fact]:
+def machine_table(machine: Machine) -> Facts:
     """All that is known of the machine."""
-    frequency = machine.max_frequency_hz
-    resolution = machine.clock_resolution_seconds
-    loads = machine.load_average
-    known: dict[str, _Value | None] = {
+    frequency, resolution = machine.max_frequency_hz, machine.clock_resolution_seconds
+    limit, loads = machine.memory_limit_bytes, machine.load_average
+    return _facts({
         "name": machine.name,
         "processor": machine.cpu,
         "architecture": machine.architecture,
@@ -51,7 +45,7 @@ def machine_table(machine: Machine) -> list[Fact]:
         "highest clock": None if frequency is None else f"{frequency / 1e9:.3g} GHz",
         "governor": machine.governor,
         "memory": f"{machine.memory_bytes / _GIB:.3g} GiB",
-        "memory limit": None if machine.memory_limit_bytes is None else f"{machine.memory_limit_bytes / _GIB:.3g} GiB",
+        "memory limit": None if limit is None else f"{limit / _GIB:.3g} GiB",
         "GPUs": machine.gpus,
         "system": machine.system,
         "Python": machine.python,
@@ -60,14 +54,13 @@ def machine_table(machine: Machine) -> list[Fact]:
         "power": machine.power_source,
         "load average before": None if loads is None else ", ".join(f"{load:.1f}" for load in loads),
         "clock's resolution": None if resolution is None else words.duration(resolution),
-    }
-    return _facts(known)
+    })  # fmt: skip
 
 
-def ceilings_table(found: Ceilings | None) -> list[Fact]:
+def ceilings_table(found: Ceilings | None) -> Facts:
     """The processor's ceilings, as measured."""
     if found is None:
-        return []
+        return {}
     threads = words.count(found.threads, "thread")
     return _facts({
         "instructions": found.instructions,
@@ -79,7 +72,7 @@ def ceilings_table(found: Ceilings | None) -> list[Fact]:
     })  # fmt: skip
 
 
-def reached_table(result: Result) -> list[Fact]:
+def reached_table(result: Result) -> Facts:
     """What every backend reached of the processor's peak; nothing where that was not measured."""
     return _facts({
         one.backend: f"{words.rate(one.gflops)} at {one.shape.full_title}, {words.percent(one.peak_share)} of the peak"
@@ -88,7 +81,7 @@ def reached_table(result: Result) -> list[Fact]:
     })  # fmt: skip
 
 
-def settings_table(settings: Settings) -> list[Fact]:
+def settings_table(settings: Settings) -> Facts:
     """What was asked for."""
     return _facts({
         "shapes": words.listed([words.dimensions(shape) for shape in settings.shapes], 40),
@@ -127,49 +120,38 @@ def loaded(workers: Sequence[WorkerRecord]) -> list[Loaded]:
     found: list[Loaded] = []
     for name in dict.fromkeys(worker.worker for worker in workers if worker.worker != REFERENCE):
         records = [worker for worker in workers if worker.worker == name]
-        general = _agreed([
-            (one.set, {**one.provenance, **_outside(one)}) for one in records
-        ])  # fmt: skip
-        backends = [
-            (backend, _agreed([(one.set, dict(one.backends[backend])) for one in records if backend in one.backends]))
+        backends = {
+            backend: _agreed([(one.set, one.backends[backend]) for one in records if backend in one.backends])
             for backend in dict.fromkeys(backend for one in records for backend in one.backends)
-        ]
-        found.append(Loaded(name, records[0].library, general, backends))
+        }
+        facts = _agreed([(one.set, {**one.provenance, **_started_with(one)}) for one in records])
+        found.append(Loaded(name, records[0].library, facts, backends))
     return found
 
 
-def _outside(worker: WorkerRecord) -> dict[str, _Value]:
-    """What the worker was started with."""
-    outside: dict[str, _Value] = {}
-    if worker.environment:
-        outside["environment"] = [f"{name}={value}" for name, value in sorted(worker.environment.items())]
-    if worker.interpreter:
-        outside["interpreter"] = worker.interpreter
-    return outside
+def _started_with(worker: WorkerRecord) -> dict[str, _Value]:
+    environment = [f"{name}={value}" for name, value in sorted(worker.environment.items())]
+    started: dict[str, _Value] = {"environment": environment, "interpreter": worker.interpreter}
+    return {word: value for word, value in started.items() if value}
 
 
-def _agreed(sets: Sequence[tuple[int, dict[str, _Value]]]) -> list[Fact]:
-    """A fact for every word; where sets differ, a line for each value, with the sets that had it."""
-    facts: list[Fact] = []
+def _agreed(sets: Sequence[tuple[int, Mapping[str, _Value]]]) -> Facts:
+    """The lines under every word; where sets differ, a line for each value, with the sets that had it."""
+    facts: Facts = {}
     for word in dict.fromkeys(word for _, values in sets for word in values):
-        said: dict[tuple[str, ...], list[int]] = {}
+        said: dict[tuple[str, ...], list[str]] = {}
         for number, values in sets:
             if word in values:
-                said.setdefault(tuple(_lines(values[word])), []).append(number)
+                # Counted from 1 wherever a reader sees them.
+                said.setdefault(tuple(_lines(values[word])), []).append(str(number + 1))
+        facts[word] = [f"batch {words.listed(numbers, 20)}: {', '.join(lines)}" for lines, numbers in said.items()]
         if len(said) == 1:
-            facts.append(Fact(word, list(next(iter(said)))))
-        else:
-            facts.append(Fact(word, [f"{_sets(numbers)}: {', '.join(lines)}" for lines, numbers in said.items()]))
+            facts[word] = list(next(iter(said)))
     return facts
 
 
-def _sets(numbers: Iterable[int]) -> str:
-    # Counted from 1 wherever a reader sees them.
-    return "batch " + words.listed([str(number + 1) for number in numbers], 20)
-
-
-def _facts(values: dict[str, _Value | None]) -> list[Fact]:
-    return [Fact(word, _lines(value)) for word, value in values.items() if value not in (None, "", [])]
+def _facts(values: Mapping[str, _Value | None]) -> Facts:
+    return {word: _lines(value) for word, value in values.items() if value not in (None, "", [])}
 
 
 def _lines(value: _Value | None) -> list[str]:

@@ -6,25 +6,23 @@ import base64
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemmscope.report import palette
-from gemmscope.report.charts.gallery import chart_kinds, pictures
-from gemmscope.report.charts.picture import NoDataError
-from gemmscope.report.charts.render import specification, svg
+from gemmscope.report.charts import NoDataError, chart_kinds, pictures
+from gemmscope.report.charts.data import RunData
+from gemmscope.report.charts.render import svg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from gemmscope.records.model import Result
-    from gemmscope.report.charts.picture import Picture, Remark
-    from gemmscope.report.html.keys import Key
+    from gemmscope.report.charts import Picture
 
 _FOR_READERS = re.compile(r' (?:aria-[a-z]+|role|class)="[^"]*"')
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A chart in the page. Without a ``picture``, ``reason`` says why there is nothing to show."""
 
     name: str
@@ -36,44 +34,62 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """All figures of the page, and what stands in for their colours on a dark one."""
+class Key:
+    """A backend in the key of all charts. Its ``number`` names its colours in the page's style sheet."""
 
-    figures: Sequence[Figure]
-    on_dark: Any
-
-    @property
-    def drawn(self) -> list[Figure]:
-        """Those that have something to show."""
-        return [figure for figure in self.figures if figure.picture is not None]
+    number: int
+    backend: str
+    library: str
+    style: palette.Style
 
     @property
-    def names(self) -> list[str]:
-        """Of those that a reader can be led to."""
-        return [figure.name for figure in self.drawn]
-
-    @property
-    def calls(self) -> list[Remark]:
-        """What is said of each call that was taken apart."""
-        return [remark for figure in self.drawn if figure.picture for remark in figure.picture.remarks]
+    def dashes(self) -> str:
+        """The dashes of its line, as SVG writes them; a solid line has none."""
+        return " ".join(f"{length:g}" for length in self.style.dashes)
 
 
-def figures_of(result: Result, keys: Mapping[str, Key]) -> Figures:
-    """The figures of a run; ``keys`` are of all backends in them."""
-    figures = [
-        Figure(name, chart_kinds()[name].title, reason=_sentence(str(drawn)))
+def figures_of(result: Result) -> list[Figure]:
+    """The figures of a run."""
+    return [
+        Figure(name, chart_kinds()[name].title, reason=f"{str(drawn)[:1].upper()}{str(drawn)[1:]}.")
         if isinstance(drawn, NoDataError)
-        else _figure(drawn)
+        else _figure(name, drawn)
         for name, drawn in pictures(result).items()
     ]
-    return Figures(figures, _data(json.dumps(palette.on_dark(key.style for key in keys.values()))))
 
 
-def _figure(picture: Picture) -> Figure:
-    text = specification(picture.chart)
+def keys_of(result: Result) -> dict[str, Key]:
+    """A key for every backend that is drawn, in the order of the run, and then for the harness's floor."""
+    data = RunData(result)
+    drawn = {**data.styles, **{line.backend: line.style for line in data.floors}}
+    return {
+        name: Key(number, name, data.libraries.get(name, "harness"), style)
+        for number, (name, style) in enumerate(drawn.items())
+    }
+
+
+def colours(keys: Iterable[Key]) -> str:
+    """The rules of the style sheet that give every backend its colours, on a light page and on a dark one.
+
+    They are of the palette alone: nothing in them comes from a results file.
+    """
+    keys = list(keys)
+    light = [f".k{key.number}{{--line:{key.style.colour}}}" for key in keys]
+    dark = [f".k{key.number}{{--line:{key.style.on_dark}}}" for key in keys]
+    # On paper the page is light.
+    return "\n".join([*light, "@media screen and (prefers-color-scheme:dark){", *dark, "}"])
+
+
+def on_dark(keys: Mapping[str, Key]) -> Any:
+    """What stands in for the colours of the figures on a dark page, as JSON."""
+    return _data(json.dumps(palette.on_dark(key.style for key in keys.values())))
+
+
+def _figure(name: str, picture: Picture) -> Figure:
+    text = picture.json
     # The page's own text says what is in the picture; to leave it out of the picture halves that.
     still = base64.b64encode(_FOR_READERS.sub("", svg(text)).encode()).decode()
-    return Figure(picture.name, picture.title, picture, f"data:image/svg+xml;base64,{still}", _data(text))
+    return Figure(name, picture.title, picture, f"data:image/svg+xml;base64,{still}", _data(text))
 
 
 def _data(text: str) -> Any:
@@ -81,7 +97,3 @@ def _data(text: str) -> Any:
     import markupsafe  # the command line must start fast
 
     return markupsafe.Markup(text.replace("<", "\\u003c"))  # noqa: S704
-
-
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:] + "."

@@ -14,8 +14,6 @@ from gemmscope.report.rows.cells import INTERVAL
 from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gemmscope.analysis.breakdown.overhead import Overhead
     from gemmscope.analysis.view import View
     from gemmscope.records.model import Part
@@ -39,14 +37,7 @@ _FIRST_DROP = 2
 
 @dataclass(frozen=True)
 class CallRow:
-    """A call that was taken apart.
-
-    Args:
-        key: Whose call it is, and at which shape.
-        seconds: The time of the call, or None where that was not measured.
-        parts: Its parts by name.
-        overhead: What it spends outside its kernel, or None where the kernel is not known.
-    """
+    """A call that was taken apart: its seconds, its parts by name, and its overhead, None where that is not known."""
 
     key: CellKey
     seconds: float | None
@@ -58,10 +49,10 @@ class CallRow:
         """Whose call it is."""
         return self.key.backend
 
-    @property
-    def kernel(self) -> Part | None:
-        """The part of the kernel: on a GPU the device's own time."""
-        return next((self.parts[name] for name in _INNERMOST if name in self.parts), None)
+    def part(self, name: str) -> Part | None:
+        """One of its parts; the kernel is on a GPU the device's own time."""
+        names = _INNERMOST if name in _INNERMOST else (name,)
+        return next((self.parts[name] for name in names if name in self.parts), None)
 
 
 def calls_table(view: View) -> Table[CallRow] | None:
@@ -80,26 +71,24 @@ def calls_table(view: View) -> Table[CallRow] | None:
 
 def _columns() -> list[Column[CallRow]]:
     # From the inside out; the outermost is the first to be left out.
-    others = [name for name in ORDER if name not in _INNERMOST]
-    drops = range(_FIRST_DROP + len(others) - 1, _FIRST_DROP - 1, -1)
-    parts = (_part_columns(name, drop) for name, drop in zip(others, drops, strict=True))
+    names = ["kernel", *(name for name in ORDER if name not in _INNERMOST)]
+    parts = (_part_columns(name, drop) for drop, name in enumerate(reversed(names), _FIRST_DROP))
     return [
         Column("call", "call", lambda row: row.backend),
         Column("shape", "shape", lambda row: row.key.shape.title, right=True),
         Column("time", "time", lambda row: row.seconds, words.duration, right=True),
-        Column("overhead", "overhead", lambda row: row.overhead, _share, right=True),
-        Column("overhead-interval", INTERVAL, lambda row: row.overhead, _share_bounds, drop=1, name=_INTERVALS),
-        *_columns_of("kernel", lambda row: row.kernel, _FIRST_DROP + len(others)),
-        *itertools.chain.from_iterable(parts),
-    ]
+        Column("overhead", "overhead", lambda row: row.overhead, lambda of: words.percent(of.fraction), right=True),
+        Column("overhead-interval", INTERVAL, lambda row: row.overhead, lambda of: words.percent_bounds(of.share),
+               drop=1, name=_INTERVALS),
+        *itertools.chain.from_iterable(reversed(list(parts))),
+    ]  # fmt: skip
 
 
 def _part_columns(name: str, drop: int) -> list[Column[CallRow]]:
-    return _columns_of(name, lambda row: row.parts.get(name), drop)
-
-
-def _columns_of(name: str, part: Callable[[CallRow], Part | None], drop: int) -> list[Column[CallRow]]:
     """The time of a part, and its interval."""
+
+    def part(row: CallRow) -> Part | None:
+        return row.part(name)
 
     def tone(row: CallRow) -> Tone:
         found = part(row)
@@ -122,11 +111,3 @@ def _part_text(part: Part) -> str:
 
 def _part_bounds(part: Part) -> str:
     return words.time_bounds(part.seconds) if part.status == "ok" and part.seconds is not None else ""
-
-
-def _share(overhead: Overhead) -> str:
-    return words.percent(overhead.fraction)
-
-
-def _share_bounds(overhead: Overhead) -> str:
-    return words.percent_bounds(overhead.share)

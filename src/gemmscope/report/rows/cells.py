@@ -199,7 +199,7 @@ def _columns(baseline: str) -> list[Column[CellRow]]:
 
     return [
         Column("backend", "backend", lambda row: row.key.label),
-        Column("time", "time", lambda row: row.time, _estimate, right=True),
+        Column("time", "time", lambda row: row.seconds, words.duration, right=True),
         Column("time-interval", INTERVAL, lambda row: row.time, words.time_bounds, drop=5, name="intervals of times"),
         Column("rate", "GFLOP/s", lambda row: row.gflops, words.rate_number, right=True, drop=4),
         Column("ratio", f"time /\n{baseline}", relative, words.ratio_median, right=True),
@@ -207,15 +207,8 @@ def _columns(baseline: str) -> list[Column[CellRow]]:
         Column("verdict", "verdict", verdict, tone=lambda row: _TONES.get(verdict(row) or "", "")),
         Column("speed-up", "speed-up", lambda row: row.speedup, words.speedup, right=True, drop=3),
         # Shown where something is reduced, and then never left out: such a time is no answer to the same question.
-        Column("precision", "precision", _reduced, tone=lambda _: "open"),
+        Column("precision", "precision", lambda row: row.precision if row.precision != "float32" else None,
+               tone=lambda _: "open"),
         Column("error", "error", lambda row: row.relative_error, words.error, right=True, drop=2),
         Column("threads", "threads", lambda row: row.threads, "{:.1f}".format, right=True, drop=1),
-    ]
-
-
-def _estimate(time: Interval) -> str:
-    return words.duration(time.estimate)
-
-
-def _reduced(row: CellRow) -> str | None:
-    return row.precision if row.precision != "float32" else None
+    ]  # fmt: skip

@@ -14,11 +14,6 @@ Tone = Literal["", "strong", "good", "bad", "open", "quiet"]
 Row = TypeVar("Row")
 
 
-def no_tone(_row: object) -> Tone:
-    """The tone of a column that has none."""
-    return ""
-
-
 @dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column of a table.
@@ -41,7 +36,7 @@ class Column(Generic[Row]):
     right: bool = False
     drop: int = 0
     name: str = ""
-    tone: Callable[[Row], Tone] = no_tone
+    tone: Callable[[Row], Tone] = lambda _: ""
 
     def of(self, row: Row) -> str:
         """The text of a row; empty where there is no value."""
@@ -58,13 +53,10 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """A table.
+    """A table; ``caption`` says what it shows to those who cannot see it.
 
-    Args:
-        kind: What it is a table of. Tables of one kind leave out the same columns on a narrow terminal.
-        caption: A sentence that says what it shows, for those who cannot see it.
-        columns: All columns; those without any text are not shown.
-        groups: The rows, in groups; groups have titles where there are several.
+    Tables of one ``kind`` leave out the same columns on a narrow terminal. Columns without any text are not shown, and
+    the title of a group only where there are several.
     """
 
     kind: str
@@ -98,8 +90,3 @@ class Table(Generic[Row]):
     def last_drop(self) -> int:
         """The highest ``drop`` of its columns."""
         return max((column.drop for column in self.columns), default=0)
-
-
-def plain_group(rows: Sequence[Any]) -> list[Group]:
-    """The groups of a table that has none: all rows in one, without a title."""
-    return [Group("", rows)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.records import words
 from gemmscope.report.rows.cells import INTERVAL
-from gemmscope.report.rows.model import Column, Table, plain_group
+from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def changes_table(comparison: RunsComparison) -> Table[Change]:
                tone=lambda change: _TONES[change.verdict])
     )  # fmt: skip
     caption = f"{comparison.after.label} against {comparison.before.label}, cell by cell"
-    return Table("changes", caption, columns, plain_group(comparison.changes))
+    return Table("changes", caption, columns, [Group("", comparison.changes)])
 
 
 def differences_table(differences: Sequence[Difference]) -> Table[Difference]:
@@ -62,7 +62,7 @@ def differences_table(differences: Sequence[Difference]) -> Table[Difference]:
         Column("before", "before", lambda one: one.before),
         Column("after", "after", lambda one: one.after),
     ]
-    return Table("differences", "What differs between the runs", columns, plain_group(differences))
+    return Table("differences", "What differs between the runs", columns, [Group("", differences)])
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def machines_table(shape: Shape, runs: Sequence[ComparedRun], cells: Sequence[Fl
         *(_machine_column(label, len(labels) - number) for number, label in enumerate(labels)),
         Column("fastest", "fastest", lambda row: row.fastest),
     ]
-    return Table("machines", f"Machines by backend at {shape.full_title}", columns, plain_group(rows))
+    return Table("machines", f"Machines by backend at {shape.full_title}", columns, [Group("", rows)])
 
 
 def _machine_column(label: str, drop: int) -> Column[MachineRow]:

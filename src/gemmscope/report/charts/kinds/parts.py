@@ -1,166 +1,235 @@
-"""Where the time of a call goes: for every call and shape a bar of shares, from the kernel outwards."""
+"""Where the time of a call goes: for every call and shape a bar of shares, from the kernel outwards.
+
+A part that could not be told from zero, or that came out negative, has no bar and is named in words instead: a bar
+would claim more than was measured.
+"""
 
 from __future__ import annotations
 
 import collections
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gemmscope.analysis.breakdown.overhead import ORDER
 from gemmscope.records import words
+from gemmscope.records.base import CellKey
 from gemmscope.report import palette
-from gemmscope.report.charts import lines
-from gemmscope.report.charts.lines import rounded
-from gemmscope.report.charts.parts import calls_of, depth
+from gemmscope.report.charts.data import in_order
+from gemmscope.report.charts.lines import HIDDEN, SHOWN
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture, Remark
-from gemmscope.report.charts.theme import finished
-from gemmscope.report.charts.told import found
+from gemmscope.report.charts.theme import rounded, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmscope.records.base import Mode
+    from gemmscope.records.model import Part, Result
     from gemmscope.report.charts.data import RunData
-    from gemmscope.report.charts.parts import Call, Stack
+    from gemmscope.workload.shapes import Shape
 
 TITLE = "Where the time of a call goes"
-NOT_KNOWN = "not known"
-_DATA = "parts"
+_NOT_KNOWN = "not known"
 _NOTE = "shares of a call, from the isolated kernel outwards; what was not resolved has no bar and is named beside it"
 _BAR, _STEP = 15, 22
 _WIDTH = 480
 _REMARKS = 340
 
 
+@dataclass(frozen=True)
+class Stack:
+    """The parts of a call at one shape, by name and in stacking order, and its ``whole`` time in seconds.
+
+    ``seconds`` is what each part that was resolved takes of the whole; ``rest`` the share of parts that could not be
+    taken, 0 where there are none.
+    """
+
+    shape: Shape
+    whole: float
+    parts: dict[str, Part]
+    seconds: dict[str, float]
+    rest: float
+
+    @property
+    def remarks(self) -> list[str]:
+        """What has no bar at this shape, and why, in a few words."""
+        return [_unresolved(part) for name, part in self.parts.items() if name not in self.seconds]
+
+    def share(self, name: str) -> float:
+        """The share of a resolved part."""
+        return self.seconds[name] / self.whole
+
+    def said(self, name: str) -> str:
+        """A resolved part in words: ``'1.03 µs [1.01, 1.06], 71 %'``."""
+        seconds = self.parts[name].seconds
+        assert seconds is not None
+        return f"{words.interval(seconds)}, {words.percent(self.share(name))}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One backend's call: its stacks, in the order of work."""
+
+    backend: str
+    mode: Mode
+    stacks: list[Stack]
+
+    @property
+    def label(self) -> str:
+        """The backend, and the mode where that is not the usual one."""
+        return words.line(CellKey(self.backend, self.stacks[0].shape, self.mode).label)
+
+
+def calls_of(result: Result) -> list[Call]:
+    """Every call that was taken apart, in the order of the run; none where the result has no parts.
+
+    A call that is inside of another, such as ``numpy-cpu:out``, is left out: the other one's bars show it.
+    """
+    inside = {record.inside for record in result.backends}
+    times = {cell.key: cell.seconds.estimate for cell in result.cells if cell.seconds is not None}
+    taken: dict[tuple[str, Mode], dict[Shape, list[Part]]] = collections.defaultdict(dict)
+    for part in result.parts:
+        if part.backend not in inside:
+            taken[part.backend, part.mode].setdefault(part.shape, []).append(part)
+    calls = [
+        Call(backend, mode, [
+            _stack(shape, shapes[shape], times.get(CellKey(backend, shape, mode))) for shape in in_order(shapes)
+        ])
+        for (backend, mode), shapes in taken.items()
+    ]  # fmt: skip
+    return [call for call in calls if any(stack.seconds for stack in call.stacks)]
+
+
+def _stack(shape: Shape, parts: Sequence[Part], time: float | None) -> Stack:
+    named = {part.part: part for part in sorted(parts, key=lambda part: _depth(part.part))}
+    seconds = {
+        name: part.seconds.estimate
+        for name, part in named.items()
+        if part.status == "ok" and part.seconds is not None and 0 < part.seconds.estimate < math.inf
+    }
+    drawn = sum(seconds.values())
+    # Noise can make the parts' sum more than the time of the call.
+    whole = max(drawn, time) if time is not None and math.isfinite(time) else drawn
+    unknown = any(part.status == "unknown" for part in parts)
+    return Stack(shape, whole, named, seconds, 1 - drawn / whole if unknown and whole > drawn else 0.0)
+
+
+def _depth(part: str) -> tuple[int, str]:
+    """What sorts the names of parts from the innermost outwards, which is how they are stacked."""
+    return (ORDER.index(part) if part in ORDER else len(ORDER), part)
+
+
+def _unresolved(part: Part) -> str:
+    name = words.line(part.part)
+    if part.status == "below resolution":
+        return f"{name} below {words.duration(part.resolution)}" if part.resolution else f"{name} below resolution"
+    return f"{name} negative" if part.status == "inconsistent" else f"{name} unknown"
+
+
 def _make(data: RunData) -> Picture:
     calls = calls_of(data.result)
     if not calls:
         raise NoDataError("this run has no parts of calls: gemmscope run measures them beside the kernels")
-    finding = found(data.result, ("overhead",), _finding(calls))
-    rows = {_DATA: [row for call in calls for row in _rows(call)]}
+    stacks = [(call, stack) for call in calls for stack in call.stacks]
     return Picture(
-        name="parts", title=TITLE, note=_NOTE, finding=finding,
-        chart=finished(_chart(calls), TITLE, (data.machine, _NOTE), finding, rows),
+        title=TITLE, subtitle=data.machine, note=_NOTE,
+        finding=" ".join([*data.found("overhead"), _reach(stacks)]),
+        view=_view(calls),
+        data={"parts": [bar for call, stack in stacks for bar in _bars(call, stack)]},
         columns=("call", "shape", "time", "parts"),
         rows=[
-            (call.label, stack.shape.title, words.duration(stack.whole), _parts(stack))
-            for call in calls
-            for stack in call.stacks
+            (
+                call.label, stack.shape.title, words.duration(stack.whole),
+                "; ".join([*(f"{words.line(name)} {stack.said(name)}" for name in stack.seconds), *stack.remarks]),
+            )
+            for call, stack in stacks
         ],
         remarks=[_remark(call) for call in calls],
     )  # fmt: skip
 
 
-def _chart(calls: Sequence[Call]) -> Any:
-    import altair as alt
-
-    names = sorted({words.line(name) for call in calls for stack in call.stacks for name in stack.seconds}, key=depth)
+def _view(calls: Sequence[Call]) -> dict[str, Any]:
+    stacks = [stack for call in calls for stack in call.stacks]
+    names = sorted({words.line(name) for stack in stacks for name in stack.seconds}, key=_depth)
     colours = [palette.part(name) for name in names]
-    if any(stack.unknown and stack.rest for call in calls for stack in call.stacks):
-        names, colours = [*names, NOT_KNOWN], [*colours, palette.UNKNOWN]
-    across = alt.X(
-        "start:Q", title="share of the call", scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(labelExpr="format(datum.value * 100, '~r') + ' %'", values=[0, 0.25, 0.5, 0.75, 1], grid=True),
-    )  # fmt: skip
-    base = alt.Chart().encode(
-        y=alt.Y("shape:N", sort=_shapes(calls), title=None, axis=alt.Axis(labelColor=palette.INK)),
-    )
-    bars = base.mark_bar(height=_BAR, stroke=palette.PAGE, invalid=None).encode(
-        x=across,
-        x2="end:Q",
-        color=alt.Color("part:N", scale=alt.Scale(domain=names, range=colours), legend=alt.Legend(
-            title=None, orient="top", symbolType="square", symbolStrokeWidth=0, offset=10, columns=4)),
-        tooltip=[
-            alt.Tooltip("call:N", title="call"),
-            alt.Tooltip("shape:N", title="shape"),
-            alt.Tooltip("part:N", title="part"),
-            alt.Tooltip("said:N", title="time"),
-        ],
-    )  # fmt: skip
-    beside = base.properties(name="beside").mark_text(
-        align="left", dx=8, fontSize=11.5, color=palette.GREY, limit=_REMARKS
-    ).encode(x=alt.datum(1), text="beside:N")  # fmt: skip
-    layered = lines.shown(alt.layer(bars, beside, data=alt.NamedData(_DATA))).properties(
-        width=_WIDTH, height=alt.Step(_STEP)
-    )
-    order = [call.label for call in calls]
-    return (
-        layered.facet(
-            facet=alt.Facet("call:N", sort=order, title=None, header=alt.Header(labelAnchor="start", labelPadding=4)),
-            columns=1,
-            spacing=14,
-        )
-        .add_params(lines.hidden())
-    )  # fmt: skip
+    if any(stack.rest for stack in stacks):
+        names, colours = [*names, _NOT_KNOWN], [*colours, palette.UNKNOWN]
+    shapes = [shape.title for shape in in_order(stack.shape for stack in stacks)]
+    row = {"field": "shape", "type": "nominal", "sort": shapes, "title": None, "axis": {"labelColor": palette.INK}}
+    bars = {
+        "mark": {"type": "bar", "height": _BAR, "stroke": palette.PAGE, "invalid": None},
+        "encoding": {
+            "y": row,
+            "x": {
+                "field": "start", "type": "quantitative", "title": "share of the call", "scale": {"domain": [0, 1]},
+                "axis": {"labelExpr": "format(datum.value * 100, '~r') + ' %'", "values": [0, 0.25, 0.5, 0.75, 1],
+                         "grid": True},
+            },
+            "x2": {"field": "end"},
+            "color": {
+                "field": "part", "type": "nominal", "scale": {"domain": names, "range": colours},
+                "legend": {"title": None, "orient": "top", "symbolType": "square", "symbolStrokeWidth": 0,
+                           "offset": 10, "columns": 4},
+            },
+            "tooltip": tooltip(call="call", shape="shape", part="part", said="time"),
+        },
+    }  # fmt: skip
+    beside = {
+        "name": "beside",
+        "mark": {
+            "type": "text", "align": "left", "dx": 8, "fontSize": 11.5, "color": palette.GREY, "limit": _REMARKS,
+        },
+        "encoding": {"y": row, "x": {"datum": 1}, "text": {"field": "beside", "type": "nominal"}},
+    }  # fmt: skip
+    return {
+        "data": {"name": "parts"}, "columns": 1, "spacing": 14, "params": [HIDDEN],
+        "facet": {
+            "field": "call", "type": "nominal", "sort": [call.label for call in calls], "title": None,
+            "header": {"labelAnchor": "start", "labelPadding": 4},
+        },
+        "spec": {"transform": SHOWN, "width": _WIDTH, "height": {"step": _STEP}, "layer": [bars, beside]},
+    }  # fmt: skip
 
 
-def _shapes(calls: Sequence[Call]) -> list[str]:
-    shapes = {stack.shape for call in calls for stack in call.stacks}
-    return [shape.title for shape in sorted(shapes, key=lambda shape: (shape.flops, shape))]
-
-
-def _rows(call: Call) -> list[dict[str, Any]]:
+def _bars(call: Call, stack: Stack) -> list[dict[str, Any]]:
     """A row for every bar; the first of a stack has the text that stands beside them."""
-    rows: list[dict[str, Any]] = []
-    for stack in call.stacks:
-        bars: list[dict[str, Any]] = []
-        start = 0.0
-        for name, seconds in stack.seconds.items():
-            share = seconds / stack.whole
-            bars.append({"part": words.line(name), "start": rounded(start), "end": rounded(start + share),
-                         "said": _said(stack, name)})  # fmt: skip
-            start += share
-        if stack.unknown and stack.rest:
-            said = f"{words.duration(stack.rest)}, {words.percent(stack.rest / stack.whole)}"
-            bars.append({"part": NOT_KNOWN, "start": rounded(start), "end": 1, "said": said})
-        # A stack without any bar still has its text.
-        bars = bars or [{"part": NOT_KNOWN, "start": 0, "end": 0, "said": ""}]
-        beside = "; ".join([words.duration(stack.whole), *stack.remarks])
-        of = {"backend": words.line(call.backend), "call": call.label, "shape": stack.shape.title}
-        rows += [{**of, **bar, "beside": beside if bar is bars[0] else ""} for bar in bars]
-    return rows
-
-
-def _parts(stack: Stack) -> str:
-    """All parts of a call in words: ``'kernel 1.03 µs [1.01, 1.06], 71 %; allocation below 20 ns'``."""
-    return "; ".join([*(f"{words.line(name)} {_said(stack, name)}" for name in stack.seconds), *stack.remarks])
-
-
-def _said(stack: Stack, name: str) -> str:
-    seconds = stack.parts[name].seconds
-    assert seconds is not None
-    return f"{words.interval(seconds)}, {_share(stack, name)}"
-
-
-def _share(stack: Stack, name: str) -> str:
-    return words.percent(stack.seconds[name] / stack.whole)
+    bars: list[dict[str, Any]] = []
+    start = 0.0
+    for name in stack.seconds:
+        end = start + stack.share(name)
+        bars.append({"part": words.line(name), "start": rounded(start), "end": rounded(end), "said": stack.said(name)})
+        start = end
+    if stack.rest:
+        said = f"{words.duration(stack.rest * stack.whole)}, {words.percent(stack.rest)}"
+        bars.append({"part": _NOT_KNOWN, "start": rounded(start), "end": 1, "said": said})
+    # A stack without any bar still has its text.
+    bars = bars or [{"part": _NOT_KNOWN, "start": 0, "end": 0, "said": ""}]
+    beside = "; ".join([words.duration(stack.whole), *stack.remarks])
+    of = {"backend": words.line(call.backend), "call": call.label, "shape": stack.shape.title}
+    return [{**of, **bar, "beside": "" if number else beside} for number, bar in enumerate(bars)]
 
 
 def _remark(call: Call) -> Remark:
     """The share of the innermost part, from the smallest shape to the largest, and what has no bar."""
-    inner = min((name for stack in call.stacks for name in stack.seconds), key=depth)
-    told = [f"{_share(stack, inner)} at {stack.shape.title}" for stack in call.stacks if inner in stack.seconds]
-    said = [f"{call.label}: {words.line(inner)} {words.listed(told, 6)}"]
+    inner = min((name for stack in call.stacks for name in stack.seconds), key=_depth)
+    shares = [
+        f"{words.percent(stack.share(inner))} at {stack.shape.title}" for stack in call.stacks if inner in stack.seconds
+    ]
     missing: dict[str, list[str]] = collections.defaultdict(list)
     for stack in call.stacks:
         for name, part in stack.parts.items():
             if name not in stack.seconds:
-                status = (
-                    f"unknown, {words.line(part.reason)}," if part.status == "unknown" and part.reason else part.status
-                )
-                missing[f"{words.line(name)} is {status}"].append(stack.shape.title)
-    said += [f"{what} at {words.listed(shapes, 6)}" for what, shapes in missing.items()]
-    return Remark(call.backend, "; ".join(said))
+                why = f", {words.line(part.reason)}," if part.status == "unknown" and part.reason else ""
+                missing[f"{words.line(name)} is {part.status}{why}"].append(stack.shape.title)
+    said = [f"{what} at {words.listed(shapes, 6)}" for what, shapes in missing.items()]
+    return Remark(call.backend, "; ".join([f"{call.label}: {words.line(inner)} {words.listed(shares, 6)}", *said]))
 
 
-def _computing(stack: Stack) -> float | None:
-    shares = [stack.seconds[name] / stack.whole for name in ("kernel", "device") if name in stack.seconds]
-    return sum(shares) if shares else None
-
-
-def _finding(calls: Sequence[Call]) -> str:
+def _reach(stacks: Sequence[tuple[Call, Stack]]) -> str:
     told = [
-        (share, call.label, stack.shape.title)
-        for call in calls
-        for stack in call.stacks
-        if (share := _computing(stack)) is not None
+        (sum(map(stack.share, inner)), call.label, stack.shape.title)
+        for call, stack in stacks
+        if (inner := [name for name in ("kernel", "device") if name in stack.seconds])
     ]
     if not told:
         return "No kernel's share of a call is resolved."
@@ -171,4 +240,4 @@ def _finding(calls: Sequence[Call]) -> str:
     return f"{reach} to {words.percent(most)} ({last} at {at_most})."
 
 
-CHART = ChartKind("parts", 3, TITLE, _make)
+CHART = ChartKind(3, TITLE, _make)

@@ -1,116 +1,125 @@
-"""The roofline: what each call reached, under the ceilings of processor and memory."""
+"""The roofline: what each call reached, under what processor and memory allow at that arithmetic intensity."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gemmscope.analysis.roofline import ceilings_of
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
-from gemmscope.report.charts.lines import rounded
+from gemmscope.report.charts.data import points_of, say_rate
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
-from gemmscope.report.charts.roofline import name_of, roofline_of
-from gemmscope.report.charts.scales import round_ticks
-from gemmscope.report.charts.theme import LABELS, WIDTH, finished
-from gemmscope.report.charts.told import found, say_rate
+from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, tooltip
 
 if TYPE_CHECKING:
-    from gemmscope.report.charts.data import RunData
-    from gemmscope.report.charts.roofline import Roofline
+    from collections.abc import Sequence
+
+    from gemmscope.analysis.roofline import Ceiling
+    from gemmscope.report.charts.data import RunData, Series
 
 TITLE = "Roofline: the speed of each call under the processor's ceilings"
 _HEIGHT = 340
-_CEILINGS, _MARKS = "ceilings", "marks"
-_UNITS = ("arithmetic intensity, FLOP/byte", "GFLOP/s")
+# How far the axes go beyond marks and ridges.
+_ROOM = 1.6
+_INTENSITY = "arithmetic intensity, FLOP/byte"
 
 
 def _make(data: RunData) -> Picture:
-    roofline = roofline_of(data)
-    if roofline is None:
+    found, ceilings = data.result.ceilings, ceilings_of(data.result.ceilings)
+    # The processor's ceilings are none for work on a GPU.
+    on_gpu = {record.name for record in data.result.backends if record.device == "gpu"}
+    series = [line for line in data.rates if not line.thin and line.backend not in on_gpu]
+    if found is None or not ceilings or not series:
         raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
-    finding = found(data.result, ("ceilings",), _finding(roofline))
+    note = f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"
+    marks = points_of(series)
+    intensities = _around([*(shape.intensity for _, shape, _ in marks), *(ceiling.ridge for ceiling in ceilings)])
+    rates = _around([
+        *(point.value for _, _, point in marks),
+        *(rate for ceiling in ceilings for rate in (ceiling.at(intensities[0]), ceiling.peak)),
+    ])  # fmt: skip
     return Picture(
-        name="roofline", title=TITLE, note=roofline.note, finding=finding,
-        chart=finished(
-            _chart(roofline), TITLE, (data.machine, roofline.note), finding,
-            {_CEILINGS: _ceilings(roofline), _MARKS: _marks(roofline)},
-        ),
-        columns=("backend", "shape", _UNITS[0], "speed"),
-        rows=[
-            (line.label, shape.title, f"{shape.intensity:.3g}", say_rate(point))
-            for line in roofline.series
-            for shape, point in line.points.items()
-        ],
+        title=TITLE, subtitle=data.machine, note="; ".join(filter(None, (note, words.line(found.note)))),
+        finding=" ".join([*data.found("ceilings"), _highest(series, ceilings[0].peak)]),
+        view=_view(series, intensities, rates),
+        data={
+            "ceilings": _corners(ceilings, intensities),
+            "marks": [
+                {
+                    "backend": words.line(line.backend), "name": line.name, "label": line.label, "shape": shape.title,
+                    "intensity": rounded(shape.intensity), "value": rounded(point.value), "said": say_rate(point),
+                }
+                for line, shape, point in marks
+            ],
+        },
+        columns=("backend", "shape", _INTENSITY, "speed"),
+        rows=[(line.label, shape.title, f"{shape.intensity:.3g}", say_rate(point)) for line, shape, point in marks],
     )  # fmt: skip
 
 
-def _chart(roofline: Roofline) -> Any:
-    import altair as alt
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    return min(values) / _ROOM, max(values) * _ROOM
 
-    scales = [
-        alt.Scale(type="log", domain=list(limits), nice=False) for limits in (roofline.intensities, roofline.rates)
-    ]
-    axes = [
-        alt.Axis(values=round_ticks(*limits), labelExpr=LABELS["rate"], title=title)
-        for limits, title in zip((roofline.intensities, roofline.rates), _UNITS, strict=True)
-    ]
-    x = alt.X("intensity:Q", scale=scales[0], axis=axes[0])
-    y = alt.Y("value:Q", scale=scales[1], axis=axes[1])
-    ceilings = alt.NamedData(_CEILINGS)
-    roofs = alt.Chart(ceilings).mark_line(color=palette.GREY, strokeWidth=1.5).encode(x=x, y=y, detail="ceiling:N")
+
+def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tuple[float, float]) -> dict[str, Any]:
+    place = {
+        "x": {"field": "intensity", **logarithmic(*intensities, "rate", _INTENSITY)},
+        "y": {"field": "value", **logarithmic(*rates, "rate", "GFLOP/s")},
+    }
+    roofs = {
+        "data": {"name": "ceilings"},
+        "mark": {"type": "line", "color": palette.GREY, "strokeWidth": 1.5},
+        "encoding": {"detail": {"field": "ceiling", "type": "nominal"}},
+    }
     # Nothing lies above the highest ceiling, so its name stands there; the other's hangs below its own line.
     names = [
-        alt.Chart(ceilings).transform_filter(f"datum.named == '{where}'").mark_text(
-            align="right", dx=-4, dy=-8 if where == "above" else 12, color=palette.GREY, fontSize=11.5
-        ).encode(x=x, y=y, text="ceiling:N")
-        for where in ("above", "below")
-    ]  # fmt: skip
-    styles = lines.style_scales(roofline.series)
+        {
+            "data": {"name": "ceilings"},
+            "transform": [{"filter": f"datum.named == '{where}'"}],
+            "mark": {"type": "text", "align": "right", "dx": -4, "dy": dy, "color": palette.GREY, "fontSize": 11.5},
+            "encoding": {"text": {"field": "ceiling", "type": "nominal"}},
+        }
+        for where, dy in (("above", -8), ("below", 12))
+    ]
+    styles = lines.look(series)
     picked, opacity = lines.picked_in_legend("picked_roofline")
-    marks = lines.shown(alt.Chart(alt.NamedData(_MARKS), name="roofline_marks")).mark_point(
-        filled=True, size=70
-    ).encode(
-        x=x, y=y, color=styles["color"], shape=styles["shape"], opacity=opacity,
-        tooltip=[
-            alt.Tooltip("label:N", title="backend"),
-            alt.Tooltip("shape:N", title="shape"),
-            alt.Tooltip("said:N", title="speed"),
-            alt.Tooltip("intensity:Q", title="FLOP/byte", format=".3g"),
-        ],
-    ).add_params(picked)  # fmt: skip
-    return alt.layer(roofs, *names, marks).properties(width=WIDTH, height=_HEIGHT).add_params(lines.hidden())
+    said = tooltip(label="backend", shape="shape", said="speed")
+    intensity = {"field": "intensity", "title": "FLOP/byte", "type": "quantitative", "format": ".3g"}
+    marks = {
+        "name": "roofline_marks",
+        "data": {"name": "marks"},
+        "transform": lines.SHOWN,
+        "mark": {"type": "point", "filled": True, "size": 70},
+        "encoding": {
+            "color": styles["color"], "shape": styles["shape"], "opacity": opacity, "tooltip": [*said, intensity],
+        },
+    }  # fmt: skip
+    return {
+        "layer": [roofs, *names, marks], "encoding": place, "width": WIDTH, "height": _HEIGHT,
+        # Altair declares a layer's own selection twice.
+        "params": [lines.HIDDEN, {**picked, "views": [marks["name"]]}],
+    }  # fmt: skip
 
 
-def _ceilings(roofline: Roofline) -> list[dict[str, Any]]:
-    low, high = roofline.intensities
+def _corners(ceilings: Sequence[Ceiling], intensities: tuple[float, float]) -> list[dict[str, Any]]:
+    low, high = intensities
     return [
         {
-            "ceiling": name_of(ceiling), "intensity": rounded(place), "value": rounded(ceiling.at(place)),
-            "named": ("above" if number == 0 else "below") if place == high else "",
+            "ceiling": f"{words.count(ceiling.threads, 'thread')}: {words.rate(ceiling.peak)}, "
+                       f"{words.bandwidth(ceiling.bandwidth)}",
+            "intensity": rounded(place), "value": rounded(ceiling.at(place)),
+            "named": ("below" if number else "above") if place == high else "",
         }
-        for number, ceiling in enumerate(roofline.ceilings)
+        for number, ceiling in enumerate(ceilings)
         for place in (low, ceiling.ridge, high)
     ]  # fmt: skip
 
 
-def _marks(roofline: Roofline) -> list[dict[str, Any]]:
-    return [
-        {
-            "backend": words.line(line.backend), "name": line.name, "label": line.label, "shape": shape.title,
-            "intensity": rounded(shape.intensity), "value": rounded(point.value), "said": say_rate(point),
-        }
-        for line in roofline.series
-        for shape, point in line.points.items()
-    ]  # fmt: skip
-
-
-def _finding(roofline: Roofline) -> str:
-    peak = roofline.ceilings[0].peak
-    rate, label, shape = max(
-        (point.value, line.label, shape) for line in roofline.series for shape, point in line.points.items()
-    )
+def _highest(series: Sequence[Series], peak: float) -> str:
+    rate, label, shape = max((point.value, line.label, shape) for line, shape, point in points_of(series))
     share = f"{words.percent(rate / peak)} of the measured peak of {words.rate(peak)}"
     return f"The highest rate drawn is that of {label} at {shape.title}: {words.rate(rate)}, {share}."
 
 
-CHART = ChartKind("roofline", 4, TITLE, _make)
+CHART = ChartKind(4, TITLE, _make)
