@@ -13,11 +13,13 @@ import msgspec
 import pytest
 
 from gemmscope.analysis.runs.model import ComparedRun, Fleet, FleetCell
+from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
+from gemmscope.records import words
 from gemmscope.records.base import Interval
 from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report import palette
-from gemmscope.report.charts import NoDataError, chart_kinds, picture, pictures, write_figures
+from gemmscope.report.charts import NoDataError, RunData, chart_kinds, picture, pictures, write_figures
 from gemmscope.report.charts.data import Point
 from gemmscope.report.charts.fleet import draw_fleet, fleet_picture
 from gemmscope.report.charts.kinds.parts import calls_of
@@ -132,7 +134,7 @@ class TestAll:
     def test_every_chart_is_a_file_of_its_own_and_valid_vega_lite(self):
         assert list(chart_kinds()) == ["speed", "speedup", "parts", "roofline"]
         result = made(parts=taken_apart().parts, ceilings=make_ceilings())
-        for drawn in pictures(result).values():
+        for drawn in pictures(RunData(View(result))).values():
             in_notebook = drawn.chart.to_dict()  # Altair validates it against the schema
             assert svg(json.dumps(in_notebook)) == svg(drawn.json)
             assert drawn.finding.endswith(".")
@@ -156,7 +158,7 @@ class TestAll:
         "cells", [[], [make_cell("numpy-cpu", None, status="failed")], [make_cell("null-python", 1e-8)]]
     )
     def test_nothing_measured_is_said_and_nothing_written(self, cells, tmp_path):
-        for reason in pictures(make_result(cells)).values():
+        for reason in pictures(RunData(View(make_result(cells)))).values():
             assert isinstance(reason, NoDataError)
         with pytest.raises(UsageError, match="nothing was measured"):
             make_result(cells).figure("speed")
@@ -378,7 +380,7 @@ class TestParts:
         assert list(dict.fromkeys(row["call"] for row in drawn)) == list(CALLS)
         for name, size in itertools.product(CALLS, SIZES):
             bars = [row for row in drawn if (row["call"], row["shape"]) == (name, str(size))]
-            assert [bar["part"] for bar in bars] == list(CALLS[name])
+            assert [bar["part"] for bar in bars] == [words.part(part) for part in CALLS[name]]
             assert [bar["start"] for bar in bars[1:]] == [bar["end"] for bar in bars[:-1]]
             assert (bars[0]["start"], bars[-1]["end"]) == (0, pytest.approx(1, rel=1e-5))
             whole = sum(kernel(value, size) if part == "kernel" else value for part, value in CALLS[name].items())
@@ -387,16 +389,16 @@ class TestParts:
     def test_what_was_not_resolved_has_no_bar_and_is_named(self):
         drawn = rows(odd_parts(), "parts", "parts")
         assert [(row["shape"], row["part"]) for row in drawn] == [
-            ("64", "kernel"), ("256", "binding"), ("256", "not known"),
+            ("64", "kernel"), ("256", "Python call overhead"), ("256", "not known"),
         ]  # fmt: skip
         assert [row["beside"] for row in drawn] == [
-            f"4.00 {MICRO}s; runtime negative; binding below 40.0 ns",
+            f"4.00 {MICRO}s; runtime negative; Python call overhead below 40.0 ns",
             f"9.00 {MICRO}s; kernel unknown; runtime unknown",
             "",
         ]
         (remark,) = picture(odd_parts(), "parts").remarks
         assert remark.backend == "mlx-cpu"
-        assert "binding is below resolution at 64" in remark.text
+        assert "Python call overhead is below resolution at 64" in remark.text
         assert "kernel is unknown, kernel not identified, at 256" in remark.text
 
     def test_the_unknown_fills_the_call_up(self):
@@ -418,12 +420,26 @@ class TestParts:
         backends = [make_backend("numpy-cpu", part="allocation", inside="numpy-cpu:out"), make_backend("numpy-cpu:out")]
         parts = [make_part(name, "kernel", 1e-6) for name in ("numpy-cpu", "numpy-cpu:out")]
         cells = [make_cell("numpy-cpu", 2e-6), make_cell("numpy-cpu:out", 2e-6)]
-        assert [call.backend for call in calls_of(make_result(cells, parts=parts, backends=backends))] == ["numpy-cpu"]
+        calls = calls_of(View(make_result(cells, parts=parts, backends=backends)))
+        assert [call.backend for call in calls] == ["numpy-cpu"]
 
-    def test_other_modes_are_named(self):
-        parts = [make_part("mlx-gpu", "device", 1e-6, mode="throughput")]
-        (call,) = calls_of(make_result([make_cell("mlx-gpu", 2e-6, mode="throughput")], parts=parts))
-        assert call.label == "mlx-gpu, throughput"
+    def test_the_bars_are_those_of_the_overhead(self):
+        """The kernel's bar is 1 − overhead; parts that add up to more than the overhead share its room."""
+        parts = [make_part("numpy-cpu", "kernel", 6e-6), make_part("numpy-cpu", "binding", 8e-6)]
+        result = make_result([make_cell("numpy-cpu", 10e-6)], parts=parts)
+        (overhead,) = View(result).overheads.values()
+        kernel, binding = rows(result, "parts", "parts")
+        assert (kernel["part"], kernel["end"]) == ("kernel", 0.6)
+        assert overhead.fraction == pytest.approx(1 - kernel["end"])
+        assert (binding["part"], binding["start"], binding["end"]) == ("Python call overhead", 0.6, 1)
+
+    def test_on_a_gpu_the_python_call_overhead_is_a_share_of_the_launch(self):
+        parts = [make_part("mlx-gpu", *part) for part in (("device", 10e-6), ("launch", 30e-6), ("binding", 5e-6))]
+        result = make_result([make_cell("mlx-gpu", 40e-6)], parts=parts)
+        ends = {row["part"]: (row["start"], row["end"]) for row in rows(result, "parts", "parts")}
+        assert ends["device"] == (0, 0.25)
+        assert sum(end - start for start, end in ends.values()) == pytest.approx(1.0)
+        assert ends["Python call overhead"][1] - ends["Python call overhead"][0] == pytest.approx(0.125)
 
     def test_the_share_of_the_kernel_is_said(self):
         finding = picture(taken_apart(), "parts").finding

@@ -17,8 +17,9 @@ import psutil
 import pytest
 
 import gemmscope
+from gemmscope.analysis.view import View
 from gemmscope.records.events import SamplesTaken, SetFinished
-from gemmscope.report.charts import NoDataError, pictures
+from gemmscope.report.charts import NoDataError, RunData, pictures
 from gemmscope.storage.journal import Journal, read_journal
 
 GEMMSCOPE = [sys.executable, "-m", "gemmscope"]
@@ -103,7 +104,7 @@ def test_a_run_ends_well(finished):
     assert drawn >= {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
     assert drawn == {
         f"{name}.{suffix}"
-        for name, made in pictures(result).items()
+        for name, made in pictures(RunData(View(result))).items()
         if not isinstance(made, NoDataError)
         for suffix in ("svg", "png")
     }

@@ -109,8 +109,8 @@ class Registry:
         """
         if name not in self.backends:
             near = difflib.get_close_matches(name, self.backends, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no backend is called {name!r}{hint} 'gemmscope backends' lists them all.")
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"no backend is called {name!r}: {hint}'gemmscope backends' lists them all")
         return self.backends[name]
 
     def variant(self, text: str) -> Variant:

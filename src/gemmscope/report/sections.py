@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemmscope.records import words
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows import calls
-from gemmscope.report.trust import batches
+from gemmscope.report.trust import batches, sets_measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +93,8 @@ def _head(report: Report) -> list[Block]:
         Heading(f"gemmscope {result.gemmscope}: float32 matrix multiplication on {result.machine.name}"),
         Paragraph(", ".join(report.machine)),
         Paragraph(
-            f"{batches(settings.sets)} {words.TIMES} {words.count(settings.pairs, 'pair')} of operands; {threads}; "
-            f"margin {words.percent(settings.margin)}, seed {settings.seed}; {result.started}"
+            f"{batches(sets_measured(result))} {words.TIMES} {words.count(settings.pairs, 'pair')} of operands; "
+            f"{threads}; margin {words.percent(settings.margin)}, seed {settings.seed}; {result.started}"
         ),
     ]
     return [*head, Paragraph(f"PARTIAL: {report.cut_off}", "open")] if report.cut_off else head

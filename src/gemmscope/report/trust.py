@@ -41,13 +41,17 @@ def batches(number: int) -> str:
     return words.count(number, "batch of fresh processes", "batches of fresh processes")
 
 
+def sets_measured(result: Result) -> int:
+    """How many sets have samples: fewer than were asked for where the time was up, or the differences were plain."""
+    return len({sample.set for cell in result.cells for sample in cell.samples})
+
+
 def cut_off(result: Result) -> str:
     """What the figures of a run that was cut off rest on; empty for a complete one."""
     if result.status != "partial":
         return ""
-    begun = len({sample.set for cell in result.cells for sample in cell.samples})
     return (
-        f"the run was cut off. These figures rest on {begun} of {batches(result.settings.sets)}, "
+        f"the run was cut off. These figures rest on {sets_measured(result)} of {batches(result.settings.sets)}, "
         "as far as they had been measured."
     )  # fmt: skip
 

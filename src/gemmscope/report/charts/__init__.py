@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
 from gemmscope.records import words
 from gemmscope.report.charts import kinds
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gemmscope.records.model import Result
     from gemmscope.report.charts.picture import ChartKind
 
-__all__ = ["NoDataError", "Picture", "chart_kinds", "picture", "pictures", "write_figures"]
+__all__ = ["NoDataError", "Picture", "RunData", "chart_kinds", "picture", "pictures", "write_figures"]
 
 
 @functools.cache
@@ -44,12 +45,11 @@ def picture(result: Result, name: str) -> Picture:
     """
     if name not in chart_kinds():
         raise UsageError(f"there is no chart {name!r}: the charts are {words.listed(list(chart_kinds()), 20)}")
-    return chart_kinds()[name].make(RunData(result))
+    return chart_kinds()[name].make(RunData(View(result)))
 
 
-def pictures(result: Result) -> dict[str, Picture | NoDataError]:
+def pictures(data: RunData) -> dict[str, Picture | NoDataError]:
     """All charts of a run by name, or why there is nothing to show in one."""
-    data = RunData(result)
     drawn: dict[str, Picture | NoDataError] = {}
     for name, kind in chart_kinds().items():
         try:
@@ -72,7 +72,7 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, drawn in pictures(result).items():
+    for name, drawn in pictures(RunData(View(result))).items():
         if isinstance(drawn, NoDataError):
             continue
         for suffix in (".svg", ".png"):

@@ -18,6 +18,7 @@ from gemmscope.report import palette
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gemmscope.analysis.view import View
     from gemmscope.records.model import Result
     from gemmscope.report.palette import Style
     from gemmscope.workload.shapes import Shape
@@ -68,7 +69,12 @@ class Series:
 class RunData:
     """A run, and what all of its charts have in common."""
 
-    result: Result
+    view: View
+
+    @property
+    def result(self) -> Result:
+        """All records of the run."""
+        return self.view.result
 
     @property
     def machine(self) -> str:
@@ -228,8 +234,8 @@ def ends(series: Sequence[Series], say: Callable[[Point], str]) -> tuple[str, li
     there = [line for line in series if last in line.points]
     latency = [line for line in there if not line.thin]
     values = sorted(latency or there, key=lambda line: line.points[last].value)
-    told = [f"{say(line.points[last])} ({line.label})" for line in (values[0], values[-1])]
-    return f"At {last.title}, the largest shape drawn,", told[: len(values)]
+    said = [f"{say(line.points[last])} ({line.label})" for line in (values[0], values[-1])]
+    return f"At {last.title}, the largest shape drawn,", said[: len(values)]
 
 
 def _drawable(value: Interval) -> Point | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmscope.files import write_whole
 from gemmscope.records import words
+from gemmscope.report.charts import RunData
 from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import facts
 from gemmscope.report.html.evidence import answer
@@ -50,8 +51,9 @@ def page(result: Result, script: ChartScript | None = None) -> str:
         with ChartScript() as made_here:
             return page(result, made_here)
     report = Report(result)
-    keys = keys_of(result)
-    figures = figures_of(result)
+    data = RunData(report.view)
+    keys = keys_of(data)
+    figures = figures_of(data)
     drawn = {figure.name: figure.picture for figure in figures if figure.picture is not None}
     style = _source("page.css") + colours(keys.values())
     scripts = [script.text(), _source("page.js")] if drawn else []

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemmscope.report import palette
 from gemmscope.report.charts import NoDataError, chart_kinds, pictures
-from gemmscope.report.charts.data import RunData
 from gemmscope.report.charts.render import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gemmscope.records.model import Result
-    from gemmscope.report.charts import Picture
+    from gemmscope.report.charts import Picture, RunData
 
 _FOR_READERS = re.compile(r' (?:aria-[a-z]+|role|class)="[^"]*"')
 
@@ -48,19 +46,18 @@ class Key:
         return " ".join(f"{length:g}" for length in self.style.dashes)
 
 
-def figures_of(result: Result) -> list[Figure]:
+def figures_of(data: RunData) -> list[Figure]:
     """The figures of a run."""
     return [
         Figure(name, chart_kinds()[name].title, reason=f"{str(drawn)[:1].upper()}{str(drawn)[1:]}.")
         if isinstance(drawn, NoDataError)
         else _figure(name, drawn)
-        for name, drawn in pictures(result).items()
+        for name, drawn in pictures(data).items()
     ]
 
 
-def keys_of(result: Result) -> dict[str, Key]:
+def keys_of(data: RunData) -> dict[str, Key]:
     """A key for every backend that is drawn, in the order of the run, and then for the harness's floor."""
-    data = RunData(result)
     drawn = {**data.styles, **{line.backend: line.style for line in data.floors}}
     return {
         name: Key(number, name, data.libraries.get(name, "harness"), style)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gemmscope.analysis.breakdown import cpu, gpu
 from gemmscope.analysis.breakdown.overhead import ORDER
 from gemmscope.records import words
 from gemmscope.records.base import CellKey
@@ -23,8 +24,8 @@ from gemmscope.report.charts.theme import rounded, tooltip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.records.base import Mode
-    from gemmscope.records.model import Part, Result
+    from gemmscope.analysis.view import View
+    from gemmscope.records.model import Part
     from gemmscope.report.charts.data import RunData
     from gemmscope.workload.shapes import Shape
 
@@ -40,14 +41,16 @@ _REMARKS = 340
 class Stack:
     """The parts of a call at one shape, by name and in stacking order, and its ``whole`` time in seconds.
 
-    ``seconds`` is what each part that was resolved takes of the whole; ``rest`` the share of parts that could not be
-    taken, 0 where there are none.
+    ``kernel`` is the innermost part, empty where it is not known. ``seconds`` is what each part that was resolved takes
+    of the whole; ``said`` the same in words. ``rest`` is the share of parts that could not be taken.
     """
 
     shape: Shape
     whole: float
     parts: dict[str, Part]
+    kernel: str
     seconds: dict[str, float]
+    said: dict[str, str]
     rest: float
 
     @property
@@ -59,59 +62,54 @@ class Stack:
         """The share of a resolved part."""
         return self.seconds[name] / self.whole
 
-    def said(self, name: str) -> str:
-        """A resolved part in words: ``'1.03 µs [1.01, 1.06], 71 %'``."""
-        seconds = self.parts[name].seconds
-        assert seconds is not None
-        return f"{words.interval(seconds)}, {words.percent(self.share(name))}"
-
 
 @dataclass(frozen=True)
 class Call:
     """One backend's call: its stacks, in the order of work."""
 
     backend: str
-    mode: Mode
     stacks: list[Stack]
 
     @property
     def label(self) -> str:
-        """The backend, and the mode where that is not the usual one."""
-        return words.line(CellKey(self.backend, self.stacks[0].shape, self.mode).label)
+        """The backend on one line."""
+        return words.line(self.backend)
 
 
-def calls_of(result: Result) -> list[Call]:
+def calls_of(view: View) -> list[Call]:
     """Every call that was taken apart, in the order of the run; none where the result has no parts.
 
     A call that is inside of another, such as ``numpy-cpu:out``, is left out: the other one's bars show it.
     """
-    inside = {record.inside for record in result.backends}
-    times = {cell.key: cell.seconds.estimate for cell in result.cells if cell.seconds is not None}
-    taken: dict[tuple[str, Mode], dict[Shape, list[Part]]] = collections.defaultdict(dict)
-    for part in result.parts:
-        if part.backend not in inside:
-            taken[part.backend, part.mode].setdefault(part.shape, []).append(part)
     calls = [
-        Call(backend, mode, [
-            _stack(shape, shapes[shape], times.get(CellKey(backend, shape, mode))) for shape in in_order(shapes)
-        ])
-        for (backend, mode), shapes in taken.items()
-    ]  # fmt: skip
+        Call(name, [_stack(view, CellKey(name, shape)) for shape in view.shapes if view.parts(name, shape)])
+        for name in view.outermost
+    ]
     return [call for call in calls if any(stack.seconds for stack in call.stacks)]
 
 
-def _stack(shape: Shape, parts: Sequence[Part], time: float | None) -> Stack:
-    named = {part.part: part for part in sorted(parts, key=lambda part: _depth(part.part))}
-    seconds = {
-        name: part.seconds.estimate
-        for name, part in named.items()
-        if part.status == "ok" and part.seconds is not None and 0 < part.seconds.estimate < math.inf
-    }
-    drawn = sum(seconds.values())
-    # Noise can make the parts' sum more than the time of the call.
-    whole = max(drawn, time) if time is not None and math.isfinite(time) else drawn
-    unknown = any(part.status == "unknown" for part in parts)
-    return Stack(shape, whole, named, seconds, 1 - drawn / whole if unknown and whole > drawn else 0.0)
+def _stack(view: View, key: CellKey) -> Stack:
+    """The kernel's bar is what the overhead leaves of the call; the others have no more room than the overhead is."""
+    parts = dict(sorted(view.parts(key.backend, key.shape).items(), key=lambda item: _depth(item[0])))
+    overhead = view.overheads.get(key)
+    intervals = {name: part.seconds for name, part in parts.items() if part.status == "ok" and part.seconds is not None}
+    kernel = next((name for name in (cpu.KERNEL, gpu.DEVICE) if name in intervals), "")
+    if kernel and overhead is not None:
+        intervals[kernel] = overhead.kernel
+    seconds = {name: one.estimate for name, one in intervals.items() if 0 < one.estimate < math.inf}
+    if gpu.LAUNCH in seconds and "binding" in seconds:  # which is a share of the launch
+        seconds[gpu.LAUNCH] = max(0.0, seconds[gpu.LAUNCH] - seconds["binding"])
+    time = view.seconds(key.backend, key.shape)
+    whole = time if time is not None and 0 < time < math.inf else sum(seconds.values())
+    inner = min(seconds.get(kernel, 0.0), whole)
+    outer = sum(value for name, value in seconds.items() if name != kernel)
+    scale = min(1.0, (whole - inner) / outer) if outer else 1.0
+    drawn = {name: inner if name == kernel else scale * value for name, value in seconds.items()}
+    drawn = {name: value for name, value in drawn.items() if value > 0}
+    said = {name: f"{words.interval(intervals[name])}, {words.percent(drawn[name] / whole)}" for name in drawn}
+    is_unknown = any(part.status == "unknown" for part in parts.values())
+    rest = max(0.0, 1 - sum(drawn.values()) / whole) if is_unknown and whole else 0.0
+    return Stack(key.shape, whole, parts, kernel, drawn, said, rest)
 
 
 def _depth(part: str) -> tuple[int, str]:
@@ -119,15 +117,20 @@ def _depth(part: str) -> tuple[int, str]:
     return (ORDER.index(part) if part in ORDER else len(ORDER), part)
 
 
+def _called(part: str) -> str:
+    """What a part is called where it is read; a file may hold any name, so it is kept on one line."""
+    return words.part(words.line(part))
+
+
 def _unresolved(part: Part) -> str:
-    name = words.line(part.part)
+    name = _called(part.part)
     if part.status == "below resolution":
         return f"{name} below {words.duration(part.resolution)}" if part.resolution else f"{name} below resolution"
     return f"{name} negative" if part.status == "inconsistent" else f"{name} unknown"
 
 
 def _make(data: RunData) -> Picture:
-    calls = calls_of(data.result)
+    calls = calls_of(data.view)
     if not calls:
         raise NoDataError("this run has no parts of calls: gemmscope run measures them beside the kernels")
     stacks = [(call, stack) for call in calls for stack in call.stacks]
@@ -140,7 +143,7 @@ def _make(data: RunData) -> Picture:
         rows=[
             (
                 call.label, stack.shape.title, words.duration(stack.whole),
-                "; ".join([*(f"{words.line(name)} {stack.said(name)}" for name in stack.seconds), *stack.remarks]),
+                "; ".join([*(f"{_called(name)} {said}" for name, said in stack.said.items()), *stack.remarks]),
             )
             for call, stack in stacks
         ],
@@ -150,8 +153,8 @@ def _make(data: RunData) -> Picture:
 
 def _view(calls: Sequence[Call]) -> dict[str, Any]:
     stacks = [stack for call in calls for stack in call.stacks]
-    names = sorted({words.line(name) for stack in stacks for name in stack.seconds}, key=_depth)
-    colours = [palette.part(name) for name in names]
+    kinds = sorted({words.line(name) for stack in stacks for name in stack.seconds}, key=_depth)
+    names, colours = [words.part(name) for name in kinds], [palette.part(name) for name in kinds]
     if any(stack.rest for stack in stacks):
         names, colours = [*names, _NOT_KNOWN], [*colours, palette.UNKNOWN]
     shapes = [shape.title for shape in in_order(stack.shape for stack in stacks)]
@@ -197,7 +200,8 @@ def _bars(call: Call, stack: Stack) -> list[dict[str, Any]]:
     start = 0.0
     for name in stack.seconds:
         end = start + stack.share(name)
-        bars.append({"part": words.line(name), "start": rounded(start), "end": rounded(end), "said": stack.said(name)})
+        part = _called(name)
+        bars.append({"part": part, "start": rounded(start), "end": rounded(end), "said": stack.said[name]})
         start = end
     if stack.rest:
         said = f"{words.duration(stack.rest * stack.whole)}, {words.percent(stack.rest)}"
@@ -220,20 +224,20 @@ def _remark(call: Call) -> Remark:
         for name, part in stack.parts.items():
             if name not in stack.seconds:
                 why = f", {words.line(part.reason)}," if part.status == "unknown" and part.reason else ""
-                missing[f"{words.line(name)} is {part.status}{why}"].append(stack.shape.title)
+                missing[f"{_called(name)} is {part.status}{why}"].append(stack.shape.title)
     said = [f"{what} at {words.listed(shapes, 6)}" for what, shapes in missing.items()]
-    return Remark(call.backend, "; ".join([f"{call.label}: {words.line(inner)} {words.listed(shares, 6)}", *said]))
+    return Remark(call.backend, "; ".join([f"{call.label}: {_called(inner)} {words.listed(shares, 6)}", *said]))
 
 
 def _reach(stacks: Sequence[tuple[Call, Stack]]) -> str:
-    told = [
-        (sum(map(stack.share, inner)), call.label, stack.shape.title)
+    shares = [
+        (stack.share(stack.kernel), call.label, stack.shape.title)
         for call, stack in stacks
-        if (inner := [name for name in ("kernel", "device") if name in stack.seconds])
+        if stack.kernel in stack.seconds
     ]
-    if not told:
+    if not shares:
         return "No kernel's share of a call is resolved."
-    (least, first, at_least), (most, last, at_most) = min(told), max(told)
+    (least, first, at_least), (most, last, at_most) = min(shares), max(shares)
     if least == most:
         return f"The kernel takes {words.percent(most)} of a call."
     reach = f"The kernel's share of a call reaches from {words.percent(least)} ({first} at {at_least})"

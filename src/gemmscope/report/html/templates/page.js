@@ -125,6 +125,8 @@
     for (const folded of document.querySelectorAll("details[data-printed]")) { folded.open = false; delete folded.dataset.printed; }
   });
 
+  // Without this script the controls would do nothing.
+  document.querySelector(".controls")?.removeAttribute("hidden");
   // A browser may restore what was chosen before the page was loaded again.
   document.querySelectorAll(".library").forEach(mark);
   drawAll().then(() => { document.documentElement.dataset.drawn = ""; });
