@@ -171,18 +171,19 @@ def test_a_shape_has_its_table_and_its_ranking() -> None:
 
 def test_heading_says_machine_and_settings() -> None:
     machine = make_machine(usable_cpus=2.0, gpus=["Example GPU"], memory_limit_bytes=8 * 2**30)
-    lines = printed(make_result([make_cell("numpy-cpu")], machine=machine)).splitlines()
+    cell = make_sampled_cell("numpy-cpu", [1e-6] * 4)
+    lines = printed(make_result([cell], machine=machine)).splitlines()
     assert lines[0] == "gemmscope 0.1.0: float32 matrix multiplication on bench-1"
     assert lines[1] == "Example CPU, 8 logical CPUs, 2 usable, 8 GiB, Example GPU, Linux 6.1, Python 3.11.9"
     assert lines[2] == (
-        f"5 batches of fresh processes {TIMES} 10 pairs of operands; as many threads as each library takes; "
+        f"4 batches of fresh processes {TIMES} 10 pairs of operands; as many threads as each library takes; "
         "margin 1 %, seed 0; 2026-01-02T03:04:05Z"
     )
 
 
 def test_heading_says_how_many_threads_were_asked_for() -> None:
     settings = make_settings(threads=1, sets=1)
-    text = printed(make_result([make_cell("numpy-cpu")], settings=settings))
+    text = printed(make_result([make_sampled_cell("numpy-cpu", [1e-6])], settings=settings))
     assert f"1 batch of fresh processes {TIMES} 10 pairs of operands; 1 thread asked for;" in text
 
 
