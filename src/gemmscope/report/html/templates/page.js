@@ -25,7 +25,11 @@
     }
     for (const view of spec.vconcat ?? [spec.spec ?? spec]) {
       view.width = width;
-      if (narrow) view.layer = view.layer.filter((layer) => layer.name !== "beside");
+      if (!narrow) continue;
+      view.layer = view.layer.filter((layer) => layer.name !== "beside");
+      for (const { encoding } of view.layer) {
+        if (encoding?.color?.legend?.columns) encoding.color.legend.columns = 2;
+      }
     }
     return spec;
   }
