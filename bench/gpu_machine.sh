@@ -60,7 +60,7 @@ measure() {
 
 # Away from the tree, so that what is imported is what was installed.
 tests() {
-  cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q --tb=short -p no:cacheprovider "$tree/tests/test_gpu.py"
+  cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q --tb=short -p no:cacheprovider "$tree/tests/backends/test_gpu.py"
 }
 
 # The contract of every backend on a GPU. A process for each library: two frameworks in one are another thing to test.
@@ -69,7 +69,7 @@ contract() {
   cd "$work" || return
   for name in torch-gpu mlx-gpu mlx-cpp-gpu cublas; do
     MLX_ENABLE_TF32=0 timeout 40 python3 -m pytest -q --tb=short -p no:cacheprovider --timeout 30 -k "$name" \
-      "$tree/tests/test_contract.py" || status=$?
+      "$tree/tests/backends/test_contract.py" || status=$?
   done
   return "$status"
 }

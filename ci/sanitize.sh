@@ -5,7 +5,7 @@
 # Arguments go to pip: ci/sanitize.sh --no-build-isolation
 #
 # Leaks are not looked for by the sanitizer: the interpreter keeps some of its memory to the end, and so do NumPy and
-# OpenBLAS. tests/test_native.py counts references and memory over 100 000 calls instead.
+# OpenBLAS. tests/native/test_native.py counts references and memory over 100 000 calls instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,4 +40,4 @@ maps = pathlib.Path("/proc/self/maps").read_text()
 assert "libasan" in maps and str(pathlib.Path(_native.__file__).parent) in maps, _native.__file__
 assert b"__asan_report_load4" in pathlib.Path(_native.__file__).read_bytes()
 CHECK
-python -m pytest -q -p no:cacheprovider tests/test_native.py tests/test_native_properties.py tests/test_native_level3.py
+python -m pytest -q -p no:cacheprovider tests/native/test_native.py tests/native/test_native_properties.py tests/native/test_native_level3.py

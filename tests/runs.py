@@ -18,8 +18,7 @@ from gemmscope.records.events import (
     WorkerReady,
 )
 from gemmscope.records.model import Sample, TimeSpent, WorkerRecord
-
-from .builders import make_backend, make_machine, make_settings
+from tests.builders import make_backend, make_machine, make_settings
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0", "mlx": "0.32.4"}
 

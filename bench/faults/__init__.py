@@ -1,4 +1,4 @@
-"""Faults that are injected into the real program: bench/reliability.py counts, tests/test_faults.py tries once.
+"""Faults that are injected into the real program: bench/reliability.py counts, tests/program/test_faults.py tries once.
 
 Each is a function that is given an empty folder, injects its fault, and says in a few words what happened. What is not
 as it should be is a :class:`BrokenError`. After each of them nothing may be left: no process, no shared memory, no file

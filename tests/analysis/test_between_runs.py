@@ -1,0 +1,380 @@
+"""Runs against each other: what is called a change, what is not, and what is refused."""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from gemmscope.analysis.runs.changes import compare_runs
+from gemmscope.analysis.runs.model import Fleet
+from gemmscope.api import compare
+from gemmscope.errors import ResultsError, UsageError
+from gemmscope.records.words import ratio
+from gemmscope.report.between_runs import comparison_page, fleet_page
+from gemmscope.report.document import Figures
+from gemmscope.report.terminal import print_document
+from gemmscope.storage.store import save
+from tests.program.test_run import gemmscope_
+from tests.runs import World
+
+
+def against(before, after, **given):
+    return compare_runs(("before", before), ("after", after), **given)
+
+
+def verdicts(comparison, backend=None):
+    return collections.Counter(change.verdict for change in comparison.changes if backend in (None, change.backend))
+
+
+def text_of(comparison):
+    file = io.StringIO()
+    print_document(comparison_page(comparison), Console(file=file, width=80, _environ={}))
+    return file.getvalue()
+
+
+# --- What is called a change ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scatter", "drift", "libraries"),
+    [(scatter, drift, libraries)
+     for scatter, drift in ((0.003, 0.0), (0.02, 0.0), (0.05, 0.0), (0.01, 0.01), (0.003, 0.01))
+     for libraries in (1, 2, 4)] + [(0.003, 0.02, 4)],
+)  # fmt: skip
+def test_two_runs_of_one_machine_are_rarely_called_different(scatter, drift, libraries):
+    """Also where runs differ by more than their sets; by far more if there are libraries enough to show it."""
+    backends = dict(list(World().backends.items())[:libraries])
+    counts = collections.Counter()
+    for i in range(25):
+        world = World(backends, scatter=scatter, drift=drift)
+        comparison = against(world.run(2 * i), world.run(2 * i + 1), limit=0.05)
+        counts += verdicts(comparison)
+        assert not comparison.gate.slower
+    assert counts["slower"] + counts["faster"] + counts["machine"] <= 0.05 * counts.total()
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.005])
+def test_a_planted_slow_down_of_a_tenth_is_found_and_named(drift):
+    found = gated = 0
+    for i in range(20):
+        quiet = World(drift=drift)
+        slow = World(drift=drift, slower={"torch-cpu": 1.10})
+        comparison = against(quiet.run(i), slow.run(i + 1000), limit=0.05)
+        found += verdicts(comparison, "torch-cpu")["slower"]
+        others = verdicts(comparison) - verdicts(comparison, "torch-cpu")
+        assert set(others) <= {"same", "unclear"}
+        gated += bool(comparison.gate.slower)
+        assert {slowdown.backend for slowdown in comparison.gate.slower} <= {"torch-cpu"}
+        assert all(slowdown.ratio.low > 1.05 for slowdown in comparison.gate.slower)
+    assert found >= 0.9 * 20 * 3
+    assert gated >= 0.9 * 20
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.005, 0.01])
+def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
+    """A machine whose speed scatters by 15 % from set to set, in both runs alike; its libraries by 1 %."""
+    found = gated = 0
+    counts = collections.Counter()
+    for i in range(20):
+        world = World(weather=0.15, drift=drift, sets=10)
+        slow = World(weather=0.15, drift=drift, sets=10, slower={"torch-cpu": 1.15})
+        comparison = against(world.run(i), slow.run(i + 1000), limit=0.05)
+        found += verdicts(comparison, "torch-cpu")["slower"]
+        gated += bool(comparison.gate.slower)
+        assert {slowdown.backend for slowdown in comparison.gate.slower} <= {"torch-cpu"}
+        counts += verdicts(comparison) - verdicts(comparison, "torch-cpu")
+        counts += verdicts(against(world.run(i), world.run(i + 2000)))
+    assert found >= 0.9 * 20 * 3
+    assert gated >= 0.9 * 20
+    assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
+
+
+def test_a_reference_that_drifts_by_itself_makes_no_library_slower():
+    """Where one library alone was measured, nothing tells its own drift between runs from the reference workload's."""
+    counts = collections.Counter()
+    for i in range(30):
+        world = World({"numpy-cpu": 1e-6}, weather=0.15, drift=0.02, sets=10)
+        comparison = against(world.run(2 * i), world.run(2 * i + 1), limit=0.05)
+        counts += verdicts(comparison)
+        assert not comparison.gate.slower
+    assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
+
+
+def test_what_rests_on_the_reference_is_said():
+    weather = World(weather=0.15, sets=10)
+    comparison = against(weather.run(1), World(weather=0.15, sets=10, slower={"torch-cpu": 1.3}).run(1))
+    assert all(change.rests_on_reference for change in comparison.changes)
+    said = text_of(comparison)
+    assert "reference workload" in said
+    change = next(change for change in comparison.changes if change.verdict == "slower")
+    assert f"{ratio(change.relative)}, relative to the reference workload" in said
+    quiet = against(World().run(1), World().run(2))
+    assert not all(change.rests_on_reference for change in quiet.changes)
+
+
+def test_a_library_that_changed_does_not_hide_what_the_others_did():
+    slower = {"torch-cpu": 4.0, "mlx-cpu": 1.2}
+    comparison = against(World().run(1), World(slower=slower).run(2))
+    assert verdicts(comparison, "torch-cpu") == verdicts(comparison, "mlx-cpu") == {"slower": 3}
+    for name in ("numpy-cpu", "cblas"):
+        assert not {"slower", "faster"} & set(verdicts(comparison, name))
+
+
+def test_a_ratio_is_later_over_earlier_and_turns_around():
+    fast, slow = World().run(1), World(slower={"mlx-cpu": 1.5}).run(2)
+    (later,) = {change.verdict for change in against(fast, slow).changes if change.backend == "mlx-cpu"}
+    (earlier,) = {change.verdict for change in against(slow, fast).changes if change.backend == "mlx-cpu"}
+    assert (later, earlier) == ("slower", "faster")
+    change = next(change for change in against(fast, slow).changes if change.backend == "mlx-cpu")
+    assert change.ratio.low < 1.5 < change.ratio.high
+    assert change.after / change.before == pytest.approx(change.ratio.estimate)
+
+
+@pytest.mark.parametrize("machine", [1.1, 1.4, 1 / 1.3])
+def test_a_machine_that_changed_is_not_a_library_that_changed(machine):
+    for i in range(10):
+        comparison = against(World().run(i), World(machine=machine, versions={"torch": "3.0"}).run(i + 50), limit=0.05)
+        assert comparison.machine.status == "changed"
+        assert set(verdicts(comparison)) <= {"machine", "unclear"}
+        assert verdicts(comparison)["machine"] >= 10
+        assert not comparison.gate.slower
+        for change in comparison.changes:
+            assert change.relative.low < 1 < change.relative.high or 0.97 < change.relative.estimate < 1.03
+    text = text_of(comparison)
+    assert f"The machine became {'slower' if machine > 1 else 'faster'} between the runs" in text
+    assert "reference workload" in text
+    assert "moved with the machine" in text
+
+
+def test_a_library_that_became_slower_by_more_than_its_machine_is_found():
+    comparison = against(World().run(1), World(machine=1.1, slower={"mlx-cpu": 1.3}).run(2), limit=0.05)
+    assert comparison.machine.status == "changed"
+    assert verdicts(comparison, "mlx-cpu") == {"slower": 3}
+    assert {slowdown.backend for slowdown in comparison.gate.slower} == {"mlx-cpu"}
+
+
+def test_a_reference_that_moved_alone_is_said_and_excuses():
+    before, after = World().run(1), World(machine=1.1).run(2)
+    import msgspec
+
+    alone = msgspec.structs.replace(World().run(3), reference=after.reference)
+    comparison = against(before, alone)
+    assert comparison.machine.status == "doubtful"
+    assert "the machine may have changed" in comparison.machine.text
+    assert not {"slower", "faster"} & set(verdicts(comparison))
+
+
+def test_a_reference_that_scatters_widely_explains_everything():
+    noisy = World(scatter=0.5)
+    comparison = against(noisy.run(1), World(scatter=0.01, slower={"cblas": 1.2}).run(2))
+    assert "was noisy" in comparison.machine.text
+    assert verdicts(comparison) == {"unclear": 12}
+
+
+def test_libraries_that_all_moved_without_the_reference_are_no_measure_of_each_other():
+    everything = dict.fromkeys(World().backends, 1.2)
+    comparison = against(World().run(1), World(slower=everything).run(2))
+    assert comparison.machine.status == "steady"
+    assert "may be the machine's doing" in comparison.machine.text
+    assert verdicts(comparison)["slower"] == 0
+    changed = dict.fromkeys(("numpy", "torch", "mlx"), "9")
+    comparison = against(World().run(1), World(slower={"torch-cpu": 1.2}, versions=changed).run(2))
+    assert verdicts(comparison, "torch-cpu") == {"slower": 3}
+
+
+def test_without_anything_that_is_the_same_no_change_is_named():
+    world = World({"torch-cpu": 1e-6}, reference=False)
+    slow = World({"torch-cpu": 1e-6}, reference=False, slower={"torch-cpu": 2.0}, versions={"torch": "3.0"})
+    comparison = against(world.run(1), slow.run(2), limit=0.05)
+    assert comparison.machine.status == "unknown"
+    assert verdicts(comparison) == {"unclear": 3}
+    assert not comparison.gate.slower
+    without = World(reference=False)
+    slow = World(reference=False, slower={"torch-cpu": 1.2}, versions={"torch": "3.0"})
+    comparison = against(without.run(1), slow.run(2))
+    assert "no reference workload in common" in comparison.machine.text
+    assert verdicts(comparison, "torch-cpu") == {"slower": 3}
+
+
+def test_one_set_says_nothing():
+    comparison = against(World(sets=1).run(1), World(sets=1, slower={"mlx-cpu": 3.0}).run(2), limit=0.05)
+    assert verdicts(comparison) == {"unclear": 12}
+    assert any("1 set:" in warning for warning in comparison.warnings)
+
+
+# --- What can be compared ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (World(hardware={"cpu": "Another"}), "runs of two machines"),
+        (World(hardware={"usable_cpus": 2.0}), "8 processors, 2 usable"),
+        (World(changes={"threads": 1}), "the library's own number of and 1; measure again with the same --threads"),
+        (World(sizes=(32,)), "no cell in common"),
+        (World({"null-python": 1e-9}), "no cell in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other, words):
+    with pytest.raises(UsageError, match=words):
+        against(World().run(), other.run())
+
+
+def test_another_precision_is_left_out_and_said():
+    import msgspec
+
+    before, after = World().run(1), World().run(2)
+    cells = [
+        msgspec.structs.replace(cell, precision="tf32") if cell.backend == "mlx-cpu" else cell for cell in after.cells
+    ]
+    comparison = against(before, msgspec.structs.replace(after, cells=cells))
+    assert {change.backend for change in comparison.changes} == {"numpy-cpu", "torch-cpu", "cblas"}
+    assert "mlx-cpu at 64×64×64: precision float32 and then tf32" in comparison.left_out
+
+
+def test_what_casts_doubt_is_a_warning():
+    other = World({"numpy-cpu": 1e-6, "cblas": 1e-6}, sets=3, changes={"seed": 7, "pairs": 2})
+    comparison = against(World().run(1), other.run(2, status="partial"))
+    said = "\n".join(comparison.warnings)
+    for words in ("seed is 0 and then 7", "pairs is 10 and then 2", "later run was cut off", "later run has 3 sets"):
+        assert words in said
+    assert "torch-cpu at 64×64×64: only in the earlier run; not measured in the other" in comparison.left_out
+
+
+def test_a_backend_that_failed_in_one_run_is_left_out_with_its_reason():
+    import msgspec
+
+    after = World().run(2)
+    cells = [
+        msgspec.structs.replace(cell, status="failed", reason="it broke") if cell.backend == "cblas" else cell
+        for cell in after.cells
+    ]
+    comparison = against(World().run(1), msgspec.structs.replace(after, cells=cells))
+    assert "cblas at 64×64×64: only in the earlier run; in the other failed: it broke" in comparison.left_out
+
+
+def test_provenance_that_differs_is_shown_with_its_library():
+    before, after = World().run(1), World(versions={"mlx": "0.33.0"}, slower={"mlx-cpu": 1.5}).run(2)
+    comparison = against(before, after)
+    assert [(d.of, d.fact, d.before, d.after) for d in comparison.differences] == [(["mlx"], "mlx", "0.32.4", "0.33.0")]
+    assert {change.library for change in comparison.changes if change.library_changed} == {"mlx"}
+    assert "what differs in its library: mlx 0.32.4 → 0.33.0" in text_of(comparison)
+    assert against(before, World().run(3)).differences == []
+
+
+# --- Files and the command line ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two runs that are the same, and one in which torch-cpu is slower by a quarter."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, result in {
+        "before": World().run(1),
+        "same": World().run(2),
+        "slow": World(slower={"torch-cpu": 1.25}).run(3),
+        "far": World(hardware={"cpu": "Another", "name": "bench-2"}, machine=3.0).run(4),
+        "evil": World({"<script>alert(1)</script>|x": 1e-6}).run(5),
+    }.items():
+        save(result, folder / name / "results.json")
+    return folder
+
+
+def test_the_gate_fails_where_a_backend_is_slower_and_names_it(files):
+    done = gemmscope_("compare", files / "before", files / "slow" / "results.json", "--fail-slower-than", "5%")
+    assert done.returncode == 1
+    assert "torch-cpu at 64×64×64" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = gemmscope_("compare", files / "before", files / "same", "--fail-slower-than", "5%")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The gate holds" in done.stdout
+    assert gemmscope_("compare", files / "before", files / "slow", "--fail-slower-than", "40%").returncode == 0
+
+
+def test_a_summary_for_a_build_log(files, tmp_path):
+    summary = tmp_path / "summary.md"
+    done = gemmscope_("compare", files / "before", files / "slow", "--markdown", summary)
+    assert done.returncode == 0
+    assert "torch-cpu is slower at" in summary.read_text()
+    printed = gemmscope_("compare", files / "before", files / "slow", "--markdown", "-")
+    assert printed.stdout == summary.read_text()
+    rows = [line for line in printed.stdout.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1
+    assert len(rows) == 2 + 12
+
+
+def test_json_has_every_figure(files):
+    (comparison,) = json.loads(gemmscope_("compare", files / "before", files / "slow", "--json").stdout)
+    assert {change["verdict"] for change in comparison["changes"] if change["backend"] == "torch-cpu"} == {"slower"}
+    assert comparison["machine"]["status"] == "steady"
+
+
+def test_three_runs_are_compared_with_the_first(files):
+    found = compare([files / "before", files / "same", files / "slow"])
+    assert [(one.before.label, one.after.label) for one in found] == [
+        (str(files / "before"), str(files / "same")),
+        (str(files / "before"), str(files / "slow")),
+    ]
+
+
+def test_machines_stand_side_by_side(files, tmp_path):
+    found = compare([files / "before", files / "far"])
+    assert isinstance(found, Fleet)
+    tables = [block.table for block in fleet_page(found) if isinstance(block, Figures)]
+    assert len(tables) == 3
+    columns = tables[0].shown()
+    assert [column.heading for column in columns] == ["run", "numpy-cpu", "torch-cpu", "mlx-cpu", "cblas", "fastest"]
+    first, second = ([column.of(row) for column in columns] for row in tables[0].rows)
+    assert [first[0], second[0]] == [str(files / "before"), str(files / "far")]
+    assert "3.0" in second[1]
+    assert second[-1] == "numpy-cpu, tied with 1"
+    for suffix, begins in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        path = tmp_path / f"fleet.{suffix}"
+        assert gemmscope_("compare", files / "before", files / "far", "--figure", path).returncode == 0
+        assert path.read_bytes().startswith(begins)
+
+
+def test_runs_of_one_machine_can_stand_side_by_side_if_asked(files):
+    assert isinstance(compare([files / "before", files / "same"], fleet=True), Fleet)
+    with pytest.raises(UsageError, match="put them side by side with --fleet"):
+        compare([files / "before", files / "far"], fleet=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["before"], "two results files or more"),
+        (["before", "far", "--fail-slower-than", "5%"], "runs of two machines"),
+        (["before", "same", "--fleet", "--fail-slower-than", "5%"], "has no gate"),
+        (["before", "same", "--figure", "x.svg"], "these runs are of one machine"),
+        (["before", "far", "--figure", "x.bmp"], "expected a file that ends in .svg, .png and .pdf"),
+        (["before", "same", "--margin", "-1%"], "margin is -0.01; expected a share"),
+    ],
+)
+def test_bad_usage_is_said_in_words(files, arguments, words):
+    names = [files / argument if (files / argument).exists() else argument for argument in arguments]
+    done = gemmscope_("compare", *names)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_from_a_file_is_never_markup(files):
+    done = gemmscope_("compare", files / "evil", files / "evil", "--markdown", "-")
+    assert "<script>" not in done.stdout
+    assert "\\<script\\>" in done.stdout
+    assert len({line.count(" | ") for line in done.stdout.splitlines() if line.startswith("|")}) == 1
+
+
+def test_a_damaged_file(files, tmp_path):
+    (tmp_path / "x.json").write_bytes((files / "same" / "results.json").read_bytes()[:5000])
+    with pytest.raises(ResultsError, match="it is damaged"):
+        compare([files / "before", tmp_path / "x.json"])
+
+
+def test_help_has_an_example():
+    assert "gemmscope compare before/ after/" in gemmscope_("compare", "--help").stdout

@@ -1,0 +1,187 @@
+"""What a schedule decides, without any worker: sets, shares of the time, rounds, and orders."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+from gemmscope.measure.pacing import CellPace
+from gemmscope.measure.protocol import PreparedCell
+from gemmscope.measure.resume import ResumePoint
+from gemmscope.measure.roles import Role
+from gemmscope.measure.schedule import Budget, Schedule, SetPlan, ShapePlan
+from gemmscope.records.base import CellKey
+from gemmscope.workload.shapes import Shape
+from tests.builders import make_settings
+from tests.fakes import Clock
+
+SMALL, LARGE = Shape(32, 32, 32), Shape(64, 64, 64)
+
+
+def scheduled(clock, *, judge=None, resume=None, shapes=(LARGE, SMALL), **settings):
+    asked = make_settings(*map(str, shapes), **{"sets": 5, "seconds": 100.0} | settings)
+    return Schedule(asked, shapes, resume or ResumePoint(), judge, clock)
+
+
+def run(schedule, clock, start_seconds=1.0, overrun=0.0):
+    """Lets every set take exactly the time that it is given, and so much more; returns each set with its shapes."""
+    done = []
+    for plan in schedule.sets():
+        clock.now += start_seconds
+        shapes = []
+        for shape in schedule.shapes(plan, start_seconds):
+            shapes.append(shape)
+            clock.now = max(clock.now, shape.end) + overrun
+        done.append((plan, shapes))
+    return done
+
+
+def test_without_a_judge_the_sets_share_the_whole_budget():
+    clock = Clock()
+    sets = run(scheduled(clock), clock)
+    assert [plan.number for plan, _ in sets] == [0, 1, 2, 3, 4]
+    assert clock.now == pytest.approx(1100)
+    lengths = [shape.end - shape.begin for _, shapes in sets for shape in shapes]
+    assert lengths == pytest.approx([95 / 10] * 10)
+
+
+def test_the_first_set_goes_from_small_to_large_and_later_ones_in_random_order():
+    clock = Clock()
+    orders = [tuple(shape.shape for shape in shapes) for _, shapes in run(scheduled(clock, sets=20), clock)]
+    assert orders[0] == (SMALL, LARGE)
+    assert set(orders[1:]) == {(SMALL, LARGE), (LARGE, SMALL)}
+
+
+def test_with_a_judge_further_sets_follow_for_what_is_open():
+    clock = Clock()
+    only = {LARGE: {"a", "b"}, SMALL: {"a"}}
+    sets = run(scheduled(clock, judge=lambda: only), clock)
+    assert [plan.planned_left for plan, _ in sets] == [5, 4, 3, 2, 1, 0, 0, 0]
+    assert [plan.only for plan, _ in sets[5:]] == [{LARGE: {"a", "b"}}] * 3, "a baseline alone settles nothing"
+    assert all([shape.shape for shape in shapes] == [LARGE] for _, shapes in sets[5:])
+    assert clock.now == pytest.approx(1100)
+
+
+def test_with_a_judge_that_is_content_a_part_of_the_budget_is_left():
+    clock = Clock()
+    sets = run(scheduled(clock, judge=dict), clock)
+    assert len(sets) == 5
+    assert 1050 < clock.now < 1070
+
+
+def test_settled_shapes_have_less_time_from_the_third_set_on():
+    clock = Clock()
+    opened = lambda: {LARGE: {"a", "b"}}  # noqa: E731
+    sets = run(scheduled(clock, judge=opened), clock)[:5]
+    share = [{shape.shape: shape.end - shape.begin for shape in shapes} for _, shapes in sets]
+    assert [each[SMALL] / each[LARGE] for each in share] == pytest.approx([1, 1, 1, 0.3, 0.3])
+
+
+def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():
+    clock = Clock()
+    schedule = scheduled(clock, sets=9, seconds=10.0)
+    assert len(run(schedule, clock, overrun=20.0)) == 2
+    assert schedule.cut_short == "only 2 of 9 sets"
+
+
+def test_a_run_that_goes_on_has_what_is_left_of_sets_and_time():
+    clock = Clock()
+    schedule = scheduled(clock, resume=ResumePoint(next_set=3, finished_sets=2, elapsed=50.0))
+    assert schedule.budget.epoch == 950
+    assert [plan.number for plan, _ in run(schedule, clock)] == [3, 4, 5]
+    assert clock.now == pytest.approx(1060)
+    assert not schedule.cut_short
+
+
+def test_rounds_go_on_until_the_time_is_up():
+    clock = Clock()
+    taken = 0
+    for number in scheduled(clock).rounds(ShapePlan(SMALL, clock.now, clock.now + 10)):
+        assert number == taken
+        taken += 1
+        clock.now += 2.0
+    assert taken == 5
+
+
+@pytest.mark.parametrize(("length", "rounds"), [(100.0, 2), (5.0, 2)])
+def test_two_rounds_are_taken_however_slow(length, rounds):
+    clock = Clock()
+    taken = 0
+    for _ in scheduled(clock).rounds(ShapePlan(SMALL, clock.now, clock.now + 6.0)):
+        taken += 1
+        clock.now += length
+    assert taken == rounds
+
+
+def test_what_a_shape_costs_besides_its_rounds_is_set_aside_in_the_next_set():
+    clock = Clock()
+    schedule = scheduled(clock, sets=2)
+    first, second = schedule.sets(), []
+    for shape in schedule.shapes(next(first), 0.0):
+        clock.now += 8.0 if shape.shape == LARGE else 0.0  # it takes that long to prepare
+        schedule.give_slots(shape, [CellPace(1e-5, throughput=False, product_bytes=4, slot=0.0)])
+        clock.now = shape.end
+    for shape in schedule.shapes(next(first), 0.0):
+        second.append(shape)
+        clock.now = shape.end
+    length = {shape.shape: shape.end - shape.begin for shape in second}
+    assert length[LARGE] - length[SMALL] == pytest.approx(8.0)
+
+
+def test_a_turn_has_blocks_with_a_sample_of_each_cell():
+    order = scheduled(Clock()).sample_order([3, 1, 3])
+    assert collections.Counter(order) == {0: 3, 1: 1, 2: 3}
+    assert sorted(order[:3]) == [0, 1, 2]
+    assert sorted(order[3:5]) == sorted(order[5:]) == [0, 2]
+
+
+def test_a_set_measures_what_is_open():
+    plan = SetPlan(7, only={LARGE: {"a", "b"}})
+    assert plan.measures("a")
+    assert plan.measures("a", LARGE)
+    assert not plan.measures("a", SMALL)
+    assert not plan.measures("c")
+    assert SetPlan(0).measures("c", SMALL)
+
+
+def test_a_budget_runs_from_the_moment_when_it_is_made():
+    clock = Clock()
+    budget = Budget(clock, 10.0, elapsed=5.0)
+    clock.now += 4.0
+    assert (budget.used, budget.left) == (4.0, 6.0)
+    assert clock.now - budget.epoch == 9.0
+
+
+class TestWhatARoleLearns:
+    @pytest.fixture
+    def role(self):
+        return Role(make_settings(sets=5, seconds=100.0), lambda event: None)
+
+    @staticmethod
+    def admit(role, shape, seconds):
+        assert role.admit(0, shape, PreparedCell(backend="a", mode="latency", status="ok", seconds=seconds))
+
+    def test_a_rate_says_what_a_larger_shape_takes_and_never_a_smaller_one(self, role):
+        assert role.expected_seconds("a", LARGE) == 0
+        self.admit(role, LARGE, 0.5)
+        assert role.expected_seconds("a", Shape(128, 128, 128)) == pytest.approx(4.0)
+        assert role.expected_seconds("a", SMALL) == 0
+        assert role.expected_seconds("b", LARGE) == 0
+
+    def test_a_call_that_is_mostly_overhead_has_no_rate(self, role):
+        self.admit(role, SMALL, 1e-3)
+        assert role.expected_seconds("a", LARGE) == 0
+
+    def test_a_cell_that_was_measured_is_not_skipped_later_and_others_are(self, role):
+        self.admit(role, SMALL, 3.0)
+        assert role.admit(1, SMALL, PreparedCell(backend="a", mode="latency", status="ok", seconds=30.0))
+        assert role.worth_preparing(SetPlan(1), SMALL, ["a"]) == ["a"]
+        assert role.worth_preparing(SetPlan(1), LARGE, ["a"]) == []
+
+    def test_seconds_are_known_by_backend_and_mode(self, role):
+        role.measured(CellKey("a", SMALL), 1.0)
+        role.measured(CellKey("a", SMALL, "throughput"), 2.0)
+        role.measured(CellKey("a", LARGE), 3.0)
+        role.measured(CellKey("b", SMALL), 4.0)
+        assert role.known_seconds(SMALL, ["a"]) == {"a": {"latency": 1.0, "throughput": 2.0}}

@@ -1,0 +1,266 @@
+"""A worker's stages, by a clock that moves only when a backend is at work, with backends that misbehave."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from gemmscope.backends.base import Backend
+from gemmscope.measure import stages
+from gemmscope.measure.protocol import TurnCell
+from gemmscope.measure.verify import Comparison
+from gemmscope.workload.operands import OperandPair, Operands
+from tests.bounds import matrices
+
+PAIRS = [OperandPair(*matrices(6, 5, 4, seed)) for seed in range(3)]
+COMPARISONS = [
+    Comparison(pair, list(range(6)), pair.a.astype(np.float64) @ pair.b.astype(np.float64)) for pair in PAIRS
+]
+
+
+class Time:
+    """Stands for the module ``time``: nothing takes time but a backend's calls, and a microsecond to read the clock."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.processor = 0.0
+        self.spins_until = 0.0
+
+    def perf_counter(self):
+        self.now += 1e-6
+        return self.now
+
+    def process_time(self):
+        return self.processor
+
+    def sleep(self, seconds):
+        """Others sleep, but a pool that spins uses a whole processor meanwhile."""
+        self.processor += min(seconds, max(0.0, self.spins_until - self.now))
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch):
+    fake = Time()
+    monkeypatch.setattr(stages, "time", fake)
+    return fake
+
+
+class Plain(Backend):
+    name = "plain"
+    library = "plain"
+    device = "cpu"
+    entry = "python"
+    summary = "for tests"
+    seconds = 1e-4
+
+    def probe(self): ...
+
+    def prepare(self, operands):
+        self.operands = operands
+        self.calls = []
+
+    def run(self, loops, first):
+        self.calls.append((loops, first))
+        stages.time.now += loops * self.seconds
+        return loops * self.seconds
+
+    run_throughput = run
+
+    def product(self, pair):
+        a, b = self.operands.pairs[pair]
+        return a @ b
+
+
+def made(kind, **attributes):
+    backend = type("Made", (kind,), attributes)()
+    backend.prepare(Operands(PAIRS))
+    return backend
+
+
+def prepared(backend, known=None):
+    return stages.prepare_cells("x", backend, COMPARISONS, 4, 0, known or {})[0]
+
+
+def taken(backend, samples=2, mode="latency", loops=3):
+    cells = [TurnCell(backend="x", mode=mode, loops=loops, samples=samples, first_pair=1)]
+    return stages.take_turn(cells, [0] * samples, {"x": backend}, 3)
+
+
+def test_a_right_product_is_calibrated():
+    (cell,) = prepared(made(Plain))
+    assert (cell.status, cell.precision, cell.pairs_compared) == ("ok", "float32", 3)
+    assert cell.relative_error < 1e-6
+    assert cell.seconds == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("held_up", [0.03, 5.0])
+def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time, held_up):
+    def run(self, loops, first):
+        time.now += held_up if not self.calls else 0.0
+        return Plain.run(self, loops, first)
+
+    (cell,) = prepared(made(Plain, run=run))
+    assert cell.seconds == pytest.approx(1e-4, rel=0.05)
+
+
+def test_what_is_known_is_not_calibrated_again():
+    backend = made(Plain)
+    (cell,) = prepared(backend, known={"latency": 0.25})
+    assert cell.seconds == 0.25
+    assert cell.pairs_compared == 3, "but it is compared"
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize(
+    "product",
+    [lambda self, pair: Plain.product(self, pair) * 2, lambda self, pair: np.full((6, 5), np.nan, np.float32)],
+    ids=["twice", "NaN"],
+)
+def test_a_wrong_product_is_not_timed(product):
+    backend = made(Plain, product=product)
+    (cell,) = prepared(backend)
+    assert (cell.status, cell.precision, cell.seconds) == ("failed", "wrong", None)
+    assert "wrong product" in cell.reason
+    assert cell.relative_error is None or math.isfinite(cell.relative_error)
+    assert backend.calls == []
+
+
+def test_one_wrong_pair_is_enough():
+    backend = made(Plain, product=lambda self, pair: Plain.product(self, pair) * (1 if pair < 2 else 2))
+    assert prepared(backend)[0].status == "failed"
+
+
+def test_a_slow_backend_is_not_asked_for_throughput():
+    latency, throughput = prepared(made(Plain, seconds=0.12, modes=("latency", "throughput")))
+    assert latency.status == "ok"
+    assert (throughput.status, throughput.seconds) == ("skipped", None)
+    assert "see latency" in throughput.reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [(1e-5, 91), (1e-3, 3), (8e-3, 3), (0.03, 1)],
+    ids=["a millisecond", "a rotation", "a rotation of slow calls", "one call"],
+)
+def test_a_warm_up_is_a_rotation_and_a_millisecond(seconds, calls):
+    backend = made(Plain, seconds=seconds)
+    assert stages.warm_up(backend.run, 3, 0) == pytest.approx(seconds, rel=0.2)
+    assert [first for _, first in backend.calls] == list(range(len(backend.calls)))
+    assert len(backend.calls) == pytest.approx(calls, abs=1)
+
+
+def test_verifying_stops_after_a_while_and_compares_one_pair_in_any_case(time):
+    def product(self, pair):
+        time.now += 0.3
+        return Plain.product(self, pair)
+
+    (cell,) = prepared(made(Plain, product=product))
+    assert cell.pairs_compared == 1
+
+
+def test_samples_follow_each_other_round_the_pairs():
+    backend = made(Plain)
+    (cell,), warming, sampling = taken(backend, samples=3, loops=4)
+    assert [(m.loops, m.first_pair) for m in cell.samples] == [(4, 1), (4, 2), (4, 0)]
+    assert warming == pytest.approx((len(backend.calls) - 3) * 1e-4, rel=0.05)
+    assert sampling == pytest.approx(3 * 4 * 1e-4, rel=0.05)
+
+
+def test_throughput_warms_up_its_own_path():
+    backend = made(Plain, modes=("latency", "throughput"))
+    taken(backend, mode="throughput", loops=10)
+    assert backend.calls[0] == (3, 1)
+
+
+def test_garbage_collection_is_off_while_sampling():
+    seen = []
+
+    def run(self, loops, first):
+        seen.append(gc.isenabled())
+        return Plain.run(self, loops, first)
+
+    taken(made(Plain, run=run))
+    assert set(seen) == {False}
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf, None, "1", 0.0])
+def test_a_duration_that_is_none_fails_the_cell(seconds):
+    backend = made(Plain, run=lambda self, loops, first: seconds)
+    (cell,), _, _ = taken(backend)
+    assert cell.samples == []
+    assert cell.reason.startswith("ValueError: run() returned ")
+
+
+def test_what_raises_in_the_middle_keeps_what_was_sampled():
+    def run(self, loops, first):
+        if len(self.calls) > 20:
+            raise MemoryError("no more")
+        return Plain.run(self, loops, first)
+
+    (cell,), _, _ = taken(made(Plain, run=run, seconds=1e-3), samples=100)
+    assert 0 < len(cell.samples) < 100
+    assert cell.reason == "MemoryError: no more"
+    assert gc.isenabled()
+
+
+def test_an_exit_is_an_error_like_any_other():
+    def run(self, loops, first):
+        raise SystemExit("enough")
+
+    (cell,), _, _ = taken(made(Plain, run=run))
+    assert cell.reason == "SystemExit: enough"
+
+
+def test_a_number_of_numpys_is_a_number():
+    (cell,), _, _ = taken(made(Plain, run=lambda self, loops, first: np.float32(0.5)))
+    assert [m.seconds for m in cell.samples] == [0.5, 0.5]
+
+
+def test_errors_become_one_line():
+    assert stages.describe(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert stages.describe(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_gpu_is_warm_when_three_timings_agree():
+    times = iter([9.0, 5.0, 3.0, 2.02, 2.01, 2.0, 1.0, 1.0])
+    seen = []
+
+    def run(loops, first):
+        seen.append((loops, first))
+        return next(times)
+
+    stages.until_steady(run, 7, 2)
+    assert seen == [(7, 2)] * 6
+
+
+def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(time):
+    times = itertools.cycle([0.01, 0.02])
+
+    def run(loops, first):
+        seconds = next(times)
+        time.now += seconds
+        return seconds
+
+    stages.until_steady(run, 1, 0)
+    assert 0.2 <= time.now < 0.25
+
+
+@pytest.mark.parametrize(
+    ("spinning", "waited"), [(0.0, 0.001), (0.2, 0.2), (1e9, 1.0)], ids=["quiet", "spinning", "for ever"]
+)
+def test_a_turn_passes_on_when_pools_have_gone_quiet(time, spinning, waited):
+    time.spins_until = spinning
+    assert stages.wait_until_quiet() == pytest.approx(waited, abs=2e-3)
+
+
+@pytest.mark.parametrize(("device", "more"), [("cpu", False), ("gpu", True)])
+def test_only_gpus_are_warmed_up_until_steady(device, more):
+    backend = made(Plain, device=device, modes=("latency", "throughput"))
+    taken(backend, mode="throughput", loops=10, samples=1)
+    assert (len(backend.calls) > 2) is more
