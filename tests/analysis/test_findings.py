@@ -73,6 +73,18 @@ def test_the_best_rate_is_a_share_of_the_peak():
     assert found.evidence["numpy-cpu, share of the peak"] == pytest.approx(0.75)
 
 
+def test_a_peak_below_the_best_rate_was_measured_too_low():
+    found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=290, mlx_cpu=4), ceilings=CEILINGS)))
+    assert found.text == (
+        "The best rate seen on the processor is 290 GFLOP/s, by torch-cpu at 64. The multiply-add peak came out lower, "
+        "200 GFLOP/s: it was measured too low. Of that best rate, at their best: numpy-cpu 52 % and mlx-cpu 1.4 %."
+    )
+    assert "numpy-cpu, share of the peak" not in found.evidence
+    # What exceeds it by noise alone still has its share.
+    noise = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=204), ceilings=CEILINGS)))
+    assert "102 % of the multiply-add peak" in noise.text
+
+
 def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
     cells = rates(kernel_torch=190, kernel_numpy=150, torch_cpu=180)
     backends = [make_backend("kernel-torch", entry="native"), make_backend("kernel-numpy", entry="native"),
@@ -85,7 +97,7 @@ def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
 
 def test_without_a_measured_peak_the_best_rate_is_the_ceiling():
     found = only(ceilings.shares(view(*rates(numpy_cpu=90, torch_cpu=180))))
-    assert found.text.endswith("180 GFLOP/s, by torch-cpu at 64. Of that, at their best: numpy-cpu 50 %.")
+    assert found.text.endswith("180 GFLOP/s, by torch-cpu at 64. Of that best rate, at their best: numpy-cpu 50 %.")
     assert not ceilings.shares(view(*rates(numpy_cpu=90)))
 
 

@@ -48,10 +48,15 @@ def ceilings_of(found: Ceilings | None) -> list[Ceiling]:
     return ceilings
 
 
+# By so much a rate may exceed the peak through the noise of both. By more, something else ran while the peak was
+# measured; unless the peak is known to be no ceiling, which its note says.
+_NOISE = 1.05
+
+
 class Reached(NamedTuple):
     """The best rate of a backend, in GFLOP/s, and its shares of the peak and of the best rate seen.
 
-    ``peak_share`` is None where the peak was not measured.
+    ``peak_share`` is None where the peak was not measured, or was measured too low: below the best rate seen.
     """
 
     backend: str
@@ -75,6 +80,8 @@ def best_rates(result: Result) -> list[Reached]:
             best[cell.backend] = (cell.gflops, cell.shape)
     most = max((rate for rate, _ in best.values()), default=0.0)
     peak = ceilings[0].peak if (ceilings := ceilings_of(result.ceilings)) else None
+    if result.ceilings is not None and peak is not None and not result.ceilings.note and most > _NOISE * peak:
+        peak = None
     reached = [
         Reached(name, shape, rate, rate / peak if peak else None, rate / most) for name, (rate, shape) in best.items()
     ]

@@ -22,13 +22,15 @@ def shares(view: View) -> list[Finding]:
     found = view.result.ceilings
     best = f"{words.rate(first.gflops)}, by {first.backend} at {first.shape.title}"
     if first.peak_share is None or found is None:
-        whole, of_peak = "that", ""
+        whole, of_peak = "that best rate", ""
         listed = [f"{one.backend} {words.percent(one.best_share)}" for one in others]
     else:
         threads = f"{words.count(found.threads, 'thread')} ({words.line(found.instructions)})"
         whole, of_peak = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
         listed = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
     text = f"The best rate seen on the processor is {best}{of_peak}."
+    if first.peak_share is None and found is not None and 0 < found.peak_gflops < first.gflops:
+        text += f" The multiply-add peak came out lower, {words.rate(found.peak_gflops)}: it was measured too low."
     text += f" Of {whole}, at their best: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
