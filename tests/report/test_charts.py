@@ -479,6 +479,12 @@ class TestRoofline:
         result = make_result(cells, ceilings=make_ceilings())
         assert {row["label"] for row in rows(result, "roofline", "marks")} == {"numpy-cpu"}
 
+    def test_no_share_of_a_peak_below_what_was_reached_is_said(self):
+        cells = [make_cell("numpy-cpu", 1e-6), make_cell("cblas", 2e-6)]  # 524 and 262 GFLOP/s
+        for peak, share in ((600.0, ", 87 % of the measured peak of 600 GFLOP/s."), (400.0, ": 524 GFLOP/s.")):
+            result = make_result(cells, ceilings=make_ceilings(peak_gflops=peak))
+            assert picture(result, "roofline").finding.endswith(share)
+
     def test_a_note_on_the_ceilings_and_the_nearest_call_are_said(self):
         drawn = picture(taken_apart(ceilings=make_ceilings(note="AMX is faster than NEON")), "roofline")
         assert "AMX is faster than NEON" in drawn.note

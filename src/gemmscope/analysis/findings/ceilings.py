@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.roofline import best_rates
+from gemmscope.analysis.roofline import best_rates, ceilings_of
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
@@ -29,8 +29,8 @@ def shares(view: View) -> list[Finding]:
         whole, of_peak = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
         listed = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
     text = f"The best rate seen on the processor is {best}{of_peak}."
-    if first.peak_share is None and found is not None and 0 < found.peak_gflops < first.gflops:
-        text += f" The multiply-add peak came out lower, {words.rate(found.peak_gflops)}: it was measured too low."
+    if first.peak_share is None and (ceilings := ceilings_of(found)):
+        text += f" The multiply-add peak came out lower, {words.rate(ceilings[0].peak)}: it was measured too low."
     text += f" Of {whole}, at their best: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}

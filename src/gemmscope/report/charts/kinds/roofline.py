@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gemmscope.analysis.roofline import ceilings_of
+from gemmscope.analysis.roofline import best_rates, ceilings_of
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
@@ -33,6 +33,8 @@ def _make(data: RunData) -> Picture:
     if found is None or not ceilings or not series:
         raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
     note = f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"
+    # A peak below what was reached is no measure of it.
+    is_peak = all(one.peak_share is not None for one in best_rates(data.result))
     marks = points_of(series)
     intensities = _around([*(shape.intensity for _, shape, _ in marks), *(ceiling.ridge for ceiling in ceilings)])
     rates = _around([
@@ -41,7 +43,7 @@ def _make(data: RunData) -> Picture:
     ])  # fmt: skip
     return Picture(
         title=TITLE, subtitle=data.machine, note="; ".join(filter(None, (note, words.line(found.note)))),
-        finding=" ".join([*data.found("ceilings"), _highest(series, ceilings[0].peak)]),
+        finding=" ".join([*data.found("ceilings"), _highest(series, ceilings[0].peak if is_peak else None)]),
         view=_view(series, intensities, rates),
         data={
             "ceilings": _corners(ceilings, intensities),
@@ -116,10 +118,10 @@ def _corners(ceilings: Sequence[Ceiling], intensities: tuple[float, float]) -> l
     ]  # fmt: skip
 
 
-def _highest(series: Sequence[Series], peak: float) -> str:
+def _highest(series: Sequence[Series], peak: float | None) -> str:
     rate, label, shape = max((point.value, line.label, shape) for line, shape, point in points_of(series))
-    share = f"{words.percent(rate / peak)} of the measured peak of {words.rate(peak)}"
-    return f"The highest rate drawn is that of {label} at {shape.title}: {words.rate(rate)}, {share}."
+    share = f", {words.percent(rate / peak)} of the measured peak of {words.rate(peak)}" if peak else ""
+    return f"The highest rate drawn is that of {label} at {shape.title}: {words.rate(rate)}{share}."
 
 
 CHART = ChartKind(4, TITLE, _make)
