@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.records.base import CellKey
+from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,13 +31,14 @@ class Lookup:
         self.comparisons: dict[CellKey, Comparison] = {one.key: one for one in result.comparisons}
         self._cells = {cell.key: cell for cell in result.cells}
         self._parts: dict[CellKey, dict[str, Part]] = {}
+        self._compared: dict[tuple[str, str, Shape], PairwiseComparison | None] = {}
         for part in result.parts:
             self._parts.setdefault(part.key, {})[part.part] = part
 
     @functools.cached_property
     def shapes(self) -> list[Shape]:
         """All shapes that something was measured at, from the least work to the most."""
-        return sorted({cell.shape for cell in self.result.cells}, key=lambda shape: (shape.flops, shape))
+        return by_work(cell.shape for cell in self.result.cells)
 
     @property
     def squares(self) -> list[Shape]:
@@ -70,10 +72,13 @@ class Lookup:
 
     def compare(self, one: str, other: str, shape: Shape) -> PairwiseComparison | None:
         """Two backends against each other, paired inside rounds; None where they were not measured together."""
-        first, second = self.cell(one, shape), self.cell(other, shape)
-        if first is None or second is None:
-            return None
-        return compare_cells(first, second, self.result.settings.margin)
+        key = (one, other, shape)
+        if key not in self._compared:  # rankings and several findings ask for the same
+            first, second = self.cell(one, shape), self.cell(other, shape)
+            self._compared[key] = (
+                None if first is None or second is None else compare_cells(first, second, self.result.settings.margin)
+            )
+        return self._compared[key]
 
     def compare_all(self, pairs: Iterable[tuple[str, str]], shapes: Iterable[Shape]) -> list[PairwiseComparison]:
         """Every pair at every shape; the verdicts hold when all are taken together (Holm's method)."""

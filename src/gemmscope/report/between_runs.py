@@ -10,7 +10,7 @@ from gemmscope.records.base import CellKey
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows.runs import OUTCOMES, changes_table, differences_table, machines_table
 from gemmscope.report.trust import batches
-from gemmscope.workload.shapes import Shape
+from gemmscope.workload.shapes import Shape, by_work
 
 if TYPE_CHECKING:
     from gemmscope.analysis.runs.model import Change, ComparedRun, Fleet, FleetCell, Gate, RunsComparison, Slowdown
@@ -73,7 +73,7 @@ def fleet_page(fleet: Fleet) -> list[Block]:
     by_shape: dict[Shape, list[FleetCell]] = collections.defaultdict(list)
     for cell in fleet.cells:
         by_shape[cell.shape].append(cell)
-    for shape in sorted(by_shape, key=lambda shape: (shape.flops, shape)):
+    for shape in by_work(by_shape):
         page += [Heading(shape.full_title), Figures(machines_table(shape, fleet.runs, by_shape[shape]))]
     page += [Heading("The runs"), Items.of(*map(_of_run, fleet.runs))]
     return page

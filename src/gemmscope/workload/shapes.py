@@ -133,6 +133,11 @@ class Block(msgspec.Struct, frozen=True):
         return _on_page(_FLOAT64_BYTES * self.reference_rows * self.shape.n)
 
 
+def by_work(shapes: Iterable[Shape]) -> list[Shape]:
+    """Each shape once, from the least work to the most."""
+    return sorted(set(shapes), key=lambda shape: (shape.flops, shape))
+
+
 def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:
     """Lays the blocks of all shapes behind each other, in the order given."""
     blocks: list[Block] = []

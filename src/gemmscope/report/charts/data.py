@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gemmscope.records import words
 from gemmscope.records.base import CellKey, Interval
 from gemmscope.report import palette
+from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,7 +91,7 @@ class RunData:
     @functools.cached_property
     def libraries(self) -> dict[str, str]:
         """The library of each backend that multiplies."""
-        records = {record.name: record for record in self.result.backends}
+        records = self.view.backends
         without = (cell.backend for cell in self.result.cells if cell.backend not in records)
         libraries = {name: name.partition("-")[0] for name in without}
         return libraries | {name: record.library for name, record in records.items() if record.multiplies}
@@ -190,12 +191,7 @@ def points_of(series: Iterable[Series]) -> list[tuple[Series, Shape, Point]]:
 
 def shapes_in(series: Iterable[Series]) -> list[Shape]:
     """All shapes that have a point, in the order of their work."""
-    return in_order(shape for _, shape, _ in points_of(series))
-
-
-def in_order(shapes: Iterable[Shape]) -> list[Shape]:
-    """Each shape once, in the order of their work."""
-    return sorted(set(shapes), key=lambda shape: (shape.flops, shape))
+    return by_work(shape for _, shape, _ in points_of(series))
 
 
 def say_time(point: Point) -> str:

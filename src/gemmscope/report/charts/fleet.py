@@ -9,10 +9,10 @@ from gemmscope.errors import UsageError
 from gemmscope.files import write_whole
 from gemmscope.records import words
 from gemmscope.report import palette
-from gemmscope.report.charts.data import in_order
 from gemmscope.report.charts.picture import Picture
 from gemmscope.report.charts.render import rendered
 from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, styled, tooltip
+from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def fleet_picture(fleet: Fleet) -> Picture:
         for name, style in palette.styles((cell.backend, cell.library) for cell in cells).items()
     }
     machines = [_label(run.label) for run in fleet.runs]
-    shapes = in_order(cell.shape for cell in cells)
+    shapes = by_work(cell.shape for cell in cells)
     rows = {
         str(shape): [_row(cell, machines[cell.run]) for cell in cells if cell.shape == shape] for shape in shapes
     }  # fmt: skip

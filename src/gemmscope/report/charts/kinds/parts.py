@@ -16,10 +16,10 @@ from gemmscope.analysis.breakdown.overhead import ORDER
 from gemmscope.records import words
 from gemmscope.records.base import CellKey
 from gemmscope.report import palette
-from gemmscope.report.charts.data import in_order
 from gemmscope.report.charts.lines import HIDDEN, SHOWN
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture, Remark
 from gemmscope.report.charts.theme import rounded, tooltip
+from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def _view(calls: Sequence[Call]) -> dict[str, Any]:
     names, colours = [words.part(name) for name in kinds], [palette.part(name) for name in kinds]
     if any(stack.rest for stack in stacks):
         names, colours = [*names, _NOT_KNOWN], [*colours, palette.UNKNOWN]
-    shapes = [shape.title for shape in in_order(stack.shape for stack in stacks)]
+    shapes = [shape.title for shape in by_work(stack.shape for stack in stacks)]
     row = {"field": "shape", "type": "nominal", "sort": shapes, "title": None, "axis": {"labelColor": palette.INK}}
     bars = {
         "mark": {"type": "bar", "height": _BAR, "stroke": palette.PAGE, "invalid": None},
