@@ -350,14 +350,14 @@ def _say(text: str) -> None:
 
 def _write(file: str, text: str) -> None:
     """Writes a text to a file, or to standard output for ``-``."""
+    from gemmscope.files import writing
+
     if file == "-":
         _say(text)
         return
-    try:
+    with writing(Path(file)):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written: {error.strerror}; name another file") from error
     _tell(f"Written: {file}")
 
 
