@@ -23,6 +23,7 @@
 #include "gemm.h"
 #include "kernel.h"
 #include "macos.h"
+#include "sampling.h"
 #include "symbols.h"
 #include "torch_mm.h"
 
@@ -180,6 +181,8 @@ NB_MODULE(_kernels, module) {
   module.def("low_power_mode", &low_power_mode, "macOS: whether low-power mode is on; elsewhere None.");
   module.def("run_in_background", &run_in_background,
              "macOS: keeps this process on efficiency cores, if there are any; False where that cannot be.");
+
+  add_sampler(module);
 }
 
 }  // namespace gemmscope::bindings
