@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #if defined(__APPLE__)
 #include <mach/mach_init.h>
@@ -48,6 +49,9 @@ class Reader {
     const iovec remote{reinterpret_cast<void*>(address), size};
     if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size)) {
       return true;
+    }
+    if (errno == EFAULT) {
+      return false;  // the other way would read what no thread can: it takes no notice of a page's protection
     }
     if (file_ < 0) {
       file_ = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);

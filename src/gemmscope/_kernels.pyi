@@ -131,3 +131,38 @@ def low_power_mode() -> bool | None:
 
 def run_in_background() -> bool:
     """macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused."""
+
+@final
+class Sampler:
+    """Interrupts this process every so many seconds of its processor time, all its threads together.
+
+    It stores where the thread that was running was interrupted, by a handler that allocates and locks nothing. Linux
+    looks at such a timer when its scheduler ticks, every 1 to 10 ms on each processor, however short the interval. What
+    a thread does that blocks SIGPROF is not seen.
+
+    Args:
+        interval_seconds: 0.0001 to 1.
+        capacity: The most samples that are stored, at most 2**20.
+
+    Raises:
+        ValueError: If one of them is out of range.
+    """
+
+    def __init__(self, interval_seconds: float, capacity: int) -> None: ...
+    def start(self) -> None:
+        """Begins. Raises RuntimeError if a sampler of this process is running, or the system refuses the timer."""
+    def stop(self) -> tuple[list[int], list[int], int]:
+        """Ends, and puts back the timer and the handler of SIGPROF that were there before.
+
+        Returns:
+            Program counters, the ids of the threads (as ``threading.get_native_id``), and how many more samples found
+            the buffer full, since the last start. Nothing of a sampler that is not running.
+        """
+    @property
+    def running(self) -> bool: ...
+
+def read_memory(address: int, size: int) -> bytes:
+    """Bytes of this process's memory; fewer, or none, where it cannot be read. ``size`` is at most 1 MiB."""
+
+def locate(address: int) -> tuple[str, str, int] | None:
+    """The image, the exported function (or nothing) and the offset in the image at an address; None for no image's."""

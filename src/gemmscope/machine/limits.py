@@ -59,7 +59,7 @@ def usable_cpus(root: Path = ROOT, allowed: int | None = None) -> float:
 def cpu_quota(root: Path = ROOT) -> float | None:
     """The smallest quota, in processors, of this process's cgroup and of those around it, or None."""
     quotas = []
-    for folder in _cgroups(root, "cpu"):
+    for folder in cgroups(root, "cpu"):
         match (files.text(folder / "cpu.max") or "").split():
             case [quota, period] if quota.isdecimal() and period.isdecimal():  # version 2; "max 100000" is no limit
                 quotas.append((int(quota), int(period)))
@@ -73,7 +73,7 @@ def memory_limit_bytes(root: Path = ROOT) -> int | None:
     """The smallest limit on memory, in bytes, of this process's cgroup and of those around it, or None."""
     limits = (
         files.number(folder / file)
-        for folder in _cgroups(root, "memory")
+        for folder in cgroups(root, "memory")
         for file in ("memory.max", "memory.limit_in_bytes")
     )
     return min((limit for limit in limits if limit is not None and 0 < limit < _UNLIMITED_BYTES), default=None)
@@ -81,7 +81,7 @@ def memory_limit_bytes(root: Path = ROOT) -> int | None:
 
 def available_bytes(root: Path = ROOT) -> int:
     """Memory that can still be taken: what the system says is available, but no more than a container has left."""
-    left = (_room(folder) for folder in _cgroups(root, "memory"))
+    left = (_room(folder) for folder in cgroups(root, "memory"))
     return min([int(psutil.virtual_memory().available), *(room for room in left if room is not None)])
 
 
@@ -136,7 +136,7 @@ def virtual(root: Path = ROOT, reader: sysctl.Reader = sysctl.read) -> str | Non
     return None
 
 
-def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+def cgroups(root: Path, controller: str) -> Iterator[Path]:
     """Folders that may limit this process: its own cgroup, then each one around it up to the root of the mount.
 
     Inside a container the path is often the host's, and only the mount's root is there: a folder may not exist. See
