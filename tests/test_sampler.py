@@ -46,7 +46,7 @@ def program(text, **environment):
     return done.stdout
 
 
-# --- What is stored -----------------------------------------------------------------------------------------------------
+# --- What is stored ---------------------------------------------------------------------------------------------------
 
 
 def test_it_sees_the_code_and_the_thread_that_run():
@@ -113,7 +113,7 @@ def test_what_is_out_of_range_is_refused(interval, capacity, which):
         _kernels.Sampler(interval, capacity)
 
 
-# --- What is left behind ------------------------------------------------------------------------------------------------
+# --- What is left behind ----------------------------------------------------------------------------------------------
 
 
 def test_a_second_one_at_once_is_refused_and_a_later_one_is_not():
@@ -285,7 +285,7 @@ def test_a_timer_that_the_system_refuses_is_said_in_words():
     assert said.splitlines() == [refused, refused, f"not available, because {refused}"]
 
 
-# --- Looks at memory ----------------------------------------------------------------------------------------------------
+# --- Looks at memory --------------------------------------------------------------------------------------------------
 
 
 def test_bytes_are_read_as_they_are():
@@ -337,7 +337,9 @@ def test_too_much_is_refused():
 
 def test_an_address_is_of_an_image_and_a_function():
     address = ctypes.cast(ctypes.pythonapi.PyLong_FromLong, ctypes.c_void_p).value
-    image, symbol, offset = _kernels.locate(address)
+    found = _kernels.locate(address)
+    assert found is not None
+    image, symbol, offset = found
     assert "python" in os.path.basename(image).lower()
     assert symbol == "PyLong_FromLong"
     assert 0 < offset < address

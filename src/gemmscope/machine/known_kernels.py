@@ -48,10 +48,11 @@ _ARM_NEON = frozenset(
 _NEON_BITS = 128
 
 # MKL's functions carry the name of their code path: mkl_blas_avx2_sgemm_kernel_0, mkl_blas_def_sgemm_kernel_0_zen.
-_MKL_PATH = re.compile(r"mkl_blas_(cnr_def|def|mc3?|avx512\w*?|avx2|avx)_\w*?gemm")
+_MKL_PATH = re.compile(r"mkl_blas_(cnr_def|def|mc3?|avx512|avx2|avx)_\w*?gemm")
 _MKL_LEVELS = {"mc": "SSE", "mc3": "SSE", "avx": "AVX", "avx2": "AVX2"}
 
-_WIDTH_LEVELS = {"scalar": "no vectors", "128-bit": "SSE", "256-bit": "AVX2"}
+# The oldest of x86's vector instructions that have vectors so long.
+_WIDTH_LEVELS = {"128-bit": "SSE", "256-bit": "AVX"}
 
 
 def cpu_level(flags: Collection[str]) -> str | None:
@@ -118,17 +119,15 @@ def judge_mkl(symbols: Iterable[str], flags: Collection[str]) -> str | None:
 def judge_width(profile: InstructionProfile, flags: Collection[str], sve: int | None = None) -> str | None:
     """What is wrong with the vectors that a kernel was seen to use; None if nothing is, or none were seen."""
     level = cpu_level(flags)
+    if profile.width == "scalar":
+        return "computes without vectors" + (f" on a CPU with {level}" if level else "")
     if level is None:
-        if profile.width == "scalar":
-            return "computes without vectors"
         long = profile.width == "NEON" and sve is not None and sve > _NEON_BITS
         return f"computes with NEON on a CPU with {sve}-bit SVE" if long else None
     seen = _WIDTH_LEVELS.get(profile.width)
-    if seen == "no vectors":
-        return f"computes without vectors on a CPU with {level}"
-    # AVX has vectors as long as AVX2's; without FMAs that is what it is.
-    best = "AVX2" if level == "AVX" else level
-    return f"computes with {profile.width} vectors on a CPU with {level}" if seen and _older(seen, best) else None
+    # AVX's vectors are as long as AVX2's.
+    narrow = seen is not None and _LEVELS.index(seen) < _LEVELS.index(level) and (seen, level) != ("AVX", "AVX2")
+    return f"computes with {profile.width} vectors on a CPU with {level}" if narrow else None
 
 
 def judge(library: LibraryThreads, flags: Collection[str], sve: int | None = None) -> str | None:
