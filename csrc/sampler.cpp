@@ -2,15 +2,14 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/time.h>
+#include <sys/ucontext.h>
 #include <unistd.h>
 
 #if defined(__linux__)
 #include <sys/syscall.h>
 #endif
-// After the above: on macOS this header's machine types come with sys/types.
-#include <signal.h>
-#include <ucontext.h>
 
 #include <algorithm>
 #include <atomic>
