@@ -6,16 +6,18 @@ import builtins
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import msgspec
 import pytest
 
 from gemmscope.machine import cpu, disassembly
 from gemmscope.machine.instructions import profile
-from gemmscope.machine.sampling import sample
+from gemmscope.machine.sampling import hidden_threads, sample
 from gemmscope.records.evidence import InstructionProfile, SampledCode, Sampling, Shares, image_name
 
 X86, ARM = "x86_64", "aarch64"
@@ -179,6 +181,8 @@ STORE_LOOP = NOP * 8 + "488902" + "4839d0" + "75f0"
         ("/usr/lib/libc.so.6", "__sched_yield", LOADS, SYSCALL, "spinning"),
         ("/usr/lib/libc.so.6", "madvise", LOADS, SYSCALL, "system"),
         (TORCH, "", LOADS, SYSCALL, "system"),
+        (TORCH, "_ZN2at6native7cpublas4gemmEv", LOADS, "", "runtime"),
+        ("/site/mine.so", "dgemm_wrapper", LOADS, "", "kernel"),
         ("linux-vdso.so.1", "__vdso_clock_gettime", RDTSC + LOADS, "", "system"),
         ("/usr/lib/system/libsystem_kernel.dylib", "__psynch_cvwait", LOADS, "", "system"),
     ],
@@ -223,6 +227,35 @@ def test_shares_count_samples_and_not_addresses():
     assert found.width_share == 1
     assert found.examples[0].startswith("libscipy_openblas64_+0x1000: vfmadd231ps ymm0, ymm1, ymm2; mov rax")
     assert found.summary == ("70 % of samples in libscipy_openblas64_: 256-bit FMAs (vfmadd231ps ymm); 20 % spinning")
+
+
+def test_threads_that_cannot_be_seen_are_said():
+    found = profile(Sampling(architecture=X86, codes=[code(YMM_FMA + LOADS)], hidden=2))
+    assert found.summary.endswith("(vfmadd231ps ymm); 2 threads could not be seen")
+
+
+def test_threads_that_block_the_signal_are_counted():
+    blocked, done = threading.Event(), threading.Event()
+
+    def hide():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+        blocked.set()
+        done.wait()
+
+    before = hidden_threads()
+    thread = threading.Thread(target=hide)
+    thread.start()
+    blocked.wait()
+    after = hidden_threads()
+    done.set()
+    thread.join()
+    assert after - before == (1 if sys.platform == "linux" else 0)
+
+
+def test_a_system_that_says_nothing_of_signals_hides_nothing(tmp_path):
+    (tmp_path / "proc/self/task/7").mkdir(parents=True)
+    (tmp_path / "proc/self/task/7/status").write_text("Name:\tx\n")
+    assert hidden_threads(tmp_path) == 0
 
 
 def test_the_image_that_counts_is_the_kernels():
@@ -271,6 +304,18 @@ def test_an_unknown_architecture_is_said():
     assert found.summary == (
         "100 % of samples in libscipy_openblas64_; nothing is known of the instructions of riscv64"
     )
+
+
+def test_a_capstone_that_lacks_an_instruction_set_is_said(monkeypatch):
+    capstone = pytest.importorskip("capstone")
+
+    def refuse(*_):
+        raise capstone.CsError(capstone.CS_ERR_ARCH)
+
+    monkeypatch.setattr(capstone, "Cs", refuse)
+    found = judged(YMM_FMA + LOADS)
+    assert (found.shares.kernel, found.width) == (1, "")
+    assert "this Capstone was built without this processor's instructions" in found.summary
 
 
 def test_without_capstone_the_images_are_known_all_the_same(monkeypatch):

@@ -59,6 +59,8 @@ def test_openblass_cores_on_x86(core, flags, said):
         ("neoversen2", SVE, 128, None),
         ("neoversen2", SVE, None, None),
         ("neoversev1", SVE, 256, None),
+        ("neoversev2", SVE, 128, None),
+        ("cortexa53", SVE, 512, "uses NEON kernels (cortexa53) on a CPU with 512-bit SVE"),
         ("a64fx", SVE, 512, None),
     ],
 )

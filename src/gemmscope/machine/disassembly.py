@@ -76,6 +76,7 @@ class Disassembler(ABC):
     """One architecture's instructions.
 
     Raises:
+        UnknownArchitecture: If Capstone was built without them.
         ImportError: If Capstone is not installed, or its library does not load.
     """
 
@@ -91,7 +92,12 @@ class Disassembler(ABC):
     def __init__(self) -> None:
         import capstone  # only where samples are decoded: its library is large
 
-        self._engine = self._engine_of(capstone)
+        try:
+            self._engine = self._engine_of(capstone)
+        except capstone.CsError as error:
+            raise UnknownArchitecture(
+                f"this Capstone was built without this processor's instructions ({error})"
+            ) from None
 
     def window(self, address: int, before: bytes, after: bytes) -> Window:
         """The instructions on both sides of an address.
@@ -285,7 +291,7 @@ def disassembler(architecture: str) -> Disassembler:
     """The one for what ``platform.machine()`` says.
 
     Raises:
-        UnknownArchitecture: If it is neither x86-64 nor 64-bit Arm.
+        UnknownArchitecture: If it is neither x86-64 nor 64-bit Arm, or Capstone was built without it.
         ImportError: If Capstone is not installed, or its library does not load.
     """
     if architecture in {"x86_64", "AMD64"}:

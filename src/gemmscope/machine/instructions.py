@@ -24,9 +24,10 @@ _SYMBOLS = 8
 
 # Images that are a BLAS and nothing else: packing the operands is a part of their kernels.
 _BLAS = re.compile(r"blas|blis|libmkl_|libarmpl|nvpl|accelerate|veclib|libBNNS", re.IGNORECASE)
-# A BLAS inside of another image, by the names of its functions: MKL's in PyTorch, oneDNN's, anybody's.
-_BLAS_SYMBOL = re.compile(r"gem[mv]|syrk|mkl_blas|mkl_lapack|^bli_|dnnl", re.IGNORECASE)
-_OPENMP = re.compile(r"libgomp|libi?omp\d*\b|libomp", re.IGNORECASE)
+# A BLAS inside of another image, by the names of its functions, such as MKL's in PyTorch. Names of C++ are not looked
+# at: those of a framework speak of gemm as well, and only call it.
+_BLAS_SYMBOL = re.compile(r"(?!_Z).*(gem[mv]|syrk)|mkl_blas_|bli_", re.IGNORECASE)
+_OPENMP = re.compile(r"libgomp|libi?omp")
 _INTERPRETER = re.compile(r"(lib)?python[\d.]*|Python|pypy[\d.]*", re.ASCII)
 _SYSTEM = re.compile(r"linux-vdso|linux-gate|libsystem_kernel|libsystem_platform")
 _LIBC = re.compile(r"libc\b|libpthread|ld-linux|libsystem_|libm\b")
@@ -50,26 +51,27 @@ def profile(sampling: Sampling) -> InstructionProfile:
     if sampling.reason:
         return InstructionProfile(reason=sampling.reason)
     if not sampling.codes:
-        return InstructionProfile(dropped=sampling.dropped, reason="it used too little processor time to be sampled")
+        reason = "it used too little processor time to be sampled"
+        return InstructionProfile(dropped=sampling.dropped, hidden=sampling.hidden, reason=reason)
     try:
         engine = disassembly.disassembler(sampling.architecture)
     except disassembly.UnknownArchitecture as unknown:
-        return _without_instructions(sampling, str(unknown))
+        return _summed(sampling, _by_image(sampling), str(unknown))
     except ImportError as missing:
-        return _without_instructions(sampling, f"Capstone, which reads instructions, cannot be loaded ({missing})")
-    return _summed([_judge(code, engine) for code in sampling.codes], sampling.dropped)
+        reason = f"Capstone, which reads instructions, cannot be loaded ({missing})"
+        return _summed(sampling, _by_image(sampling), reason)
+    return _summed(sampling, [_judge(code, engine) for code in sampling.codes])
 
 
-def _without_instructions(sampling: Sampling, reason: str) -> InstructionProfile:
-    """By the images alone: what waits in a BLAS then counts as its kernel."""
-    judged = [_Judged(code, _place(code, None, None), None, "", broken=False) for code in sampling.codes]
-    return _summed(judged, sampling.dropped, reason)
+def _by_image(sampling: Sampling) -> list[_Judged]:
+    """Without instructions: what waits in a BLAS then counts as its kernel."""
+    return [_Judged(code, _place_by_name(code) or "runtime", None, "", broken=False) for code in sampling.codes]
 
 
 def _judge(code: SampledCode, engine: Disassembler) -> _Judged:
     window = engine.window(code.address, code.before, code.after)
     found = _arithmetic(window, engine)
-    place = _place(code, window if found is None else None, engine, found)
+    place = _place(code, window, found, engine)
     example = "; ".join(each.text for each in window.after[:_EXAMPLES])
     return _Judged(code, place, found if place == "kernel" else None, example, window.broken)
 
@@ -81,68 +83,73 @@ def _arithmetic(window: Window, engine: Disassembler) -> Arithmetic | None:
     return max(counts, key=lambda each: counts[each], default=None)
 
 
-def _place(
-    code: SampledCode, window: Window | None, engine: Disassembler | None, arithmetic: Arithmetic | None = None
-) -> Place:
-    """Where the time at an address goes. ``window`` is None where it holds arithmetic, or nothing could be decoded."""
-    name = PurePosixPath(code.image).name
-    if _YIELD.search(code.symbol):
+def _place(code: SampledCode, window: Window, arithmetic: Arithmetic | None, engine: Disassembler) -> Place:
+    """Where the time at an address goes: by the instructions, where they tell more than the image's name."""
+    named = _place_by_name(code)
+    if named in {"spinning", "system", "interpreter"}:
+        return named
+    if code.before.endswith(engine.system_calls):
+        return "system"
+    if arithmetic is None and engine.waits(window):
         return "spinning"
-    if _SYSTEM.match(name) or (engine is not None and code.before.endswith(engine.system_calls)):
+    if named is None and arithmetic is not None and not _LIBC.match(PurePosixPath(code.image).name):
+        return "kernel"
+    return named or "runtime"
+
+
+def _place_by_name(code: SampledCode) -> Place | None:
+    """Where the time goes by the names of image and function alone; None where they do not tell."""
+    name = PurePosixPath(code.image).name
+    if _YIELD.search(code.symbol) or _OPENMP.match(name):
+        # An OpenMP runtime computes nothing itself: its threads wait there for work, and for each other.
+        return "spinning"
+    if _SYSTEM.match(name):
         return "system"
     if _INTERPRETER.fullmatch(image_name(code.image)):
         return "interpreter"
-    if _OPENMP.match(name) or (window is not None and engine is not None and engine.waits(window)):
-        # An OpenMP runtime computes nothing itself: its threads wait there for work, and for each other.
-        return "spinning"
-    if _BLAS.search(name) or _BLAS_SYMBOL.search(code.symbol):
-        return "kernel"
-    return "kernel" if arithmetic is not None and not _LIBC.match(name) else "runtime"
+    return "kernel" if _BLAS.search(name) or _BLAS_SYMBOL.match(code.symbol) else None
 
 
-def _summed(judged: Sequence[_Judged], dropped: int, reason: str = "") -> InstructionProfile:
+def _summed(sampling: Sampling, judged: Sequence[_Judged], reason: str = "") -> InstructionProfile:
     total = sum(each.code.count for each in judged)
-    places = _counted((each.place, each) for each in judged)
     kernel = [each for each in judged if each.place == "kernel"]
     # Spinning threads can be most of all samples, and say nothing about what the others do.
-    main = kernel or [each for each in judged if each.place != "spinning"] or list(judged)
-    images = _counted((each.code.image, each) for each in main)
-    image, inside = images.most_common(1)[0]
-    symbols = [
-        name for name, _ in _counted((each.code.symbol, each) for each in main if each.code.symbol).most_common()
-    ]
-    widths = _counted((each.arithmetic.width, each) for each in kernel if each.arithmetic)
-    width, wide = widths.most_common(1)[0] if widths else ("", 0)
-    alike = [each for each in kernel if each.arithmetic and each.arithmetic.width == width]
-    instructions = _counted((each.arithmetic, each) for each in alike)
-    instruction = instructions.most_common(1)[0][0] if instructions else None
+    main = kernel or [each for each in judged if each.place != "spinning"] or judged
+    (image, inside), *_ = _commonest((each.code.image, each) for each in main)
+    symbols = [name for name, _ in _commonest((each.code.symbol, each) for each in main) if name]
+    widths = _commonest((each.arithmetic.width, each) for each in kernel if each.arithmetic)
+    width, wide = widths[0] if widths else ("", 0)
+    alike = [(each.arithmetic, each) for each in kernel if each.arithmetic and each.arithmetic.width == width]
+    instruction = _commonest(alike)[0][0] if alike else None
+    examples = [_example(each) for each in ([each for _, each in alike] or main) if each.example]
     return InstructionProfile(
         samples=total,
-        dropped=dropped,
+        dropped=sampling.dropped,
         threads=len({each.code.thread for each in judged}),
-        shares=Shares(**{place: count / total for place, count in places.items()}),
+        hidden=sampling.hidden,
+        shares=Shares(**{place: count / total for place, count in _commonest((each.place, each) for each in judged)}),
         image=image,
         image_share=inside / total,
         symbol=symbols[0] if symbols else "",
         symbols=symbols[:_SYMBOLS],
         width=width,
-        width_share=wide / sum(widths.values()) if widths else 0.0,
+        width_share=wide / sum(count for _, count in widths) if widths else 0.0,
         instruction=instruction.name if instruction else "",
         fused=instruction.fused if instruction else False,
-        examples=[
-            f"{image_name(each.code.image)}+{each.code.offset:#x}: {each.example}"
-            for each in (alike or main)[:_EXAMPLES]
-            if each.example
-        ],
+        examples=list(dict.fromkeys(examples))[:_EXAMPLES],
         unread=sum(each.code.count for each in judged if not each.code.after),
         undecoded=sum(each.code.count for each in judged if each.broken),
         reason=reason,
     )
 
 
-def _counted(pairs: Iterable[tuple[T, _Judged]]) -> Counter[T]:
-    """How many samples there are of each kind."""
+def _example(judged: _Judged) -> str:
+    return f"{image_name(judged.code.image)}+{judged.code.offset:#x}: {judged.example}"
+
+
+def _commonest(pairs: Iterable[tuple[T, _Judged]]) -> list[tuple[T, int]]:
+    """How many samples there are of each kind, the commonest first."""
     counts: Counter[T] = Counter()
     for kind, each in pairs:
         counts[kind] += each.code.count
-    return counts
+    return counts.most_common()

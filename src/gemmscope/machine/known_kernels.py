@@ -37,12 +37,13 @@ _X86_CORES = {
     **dict.fromkeys(("skylakex", "cooperlake", "sapphirerapids"), "AVX-512"),
 }
 
-# driver/others/dynamic_arm64.c and kernel/arm64/KERNEL.*: Neoverse N2's sgemm is written for NEON though it has SVE,
-# whose vectors are no longer there.
+# driver/others/dynamic_arm64.c, kernel/arm64/KERNEL.*, and what OpenBLAS 0.3.31 was seen to execute under emulation.
+# The sgemm of Neoverse N2 and V2 is written for NEON though they have SVE, whose vectors are no longer there. That of
+# Neoverse V1, of A64FX and of "armv8sve" uses SVE.
 _ARM_NEON = frozenset(
     {
         *("armv8", "cortexa53", "cortexa55", "cortexa57", "cortexa72", "cortexa73", "falkor", "thunderx"),
-        *("thunderx2t99", "thunderx3t110", "tsv110", "emag8180", "neoversen1", "neoversen2"),
+        *("thunderx2t99", "thunderx3t110", "tsv110", "emag8180", "neoversen1", "neoversen2", "neoversev2"),
     }
 )
 _NEON_BITS = 128

@@ -7,16 +7,20 @@ another process: a worker loads no disassembler.
 from __future__ import annotations
 
 import platform
+import signal
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from gemmscope import _kernels
+from gemmscope.machine import files
+from gemmscope.machine.cpu import ROOT
 from gemmscope.records.evidence import SampledCode, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 # Linux looks at the timer when the scheduler ticks, every 1 to 10 ms; a shorter interval gives no more samples.
 INTERVAL_SECONDS = 1e-3
@@ -61,7 +65,21 @@ def sample(
             work()
     finally:
         addresses, threads, dropped = sampler.stop()
-    return Sampling(architecture=platform.machine(), codes=_codes(addresses, threads), dropped=dropped)
+    return Sampling(
+        architecture=platform.machine(), codes=_codes(addresses, threads), dropped=dropped, hidden=hidden_threads()
+    )
+
+
+def hidden_threads(root: Path = ROOT) -> int:
+    """How many threads of this process block the timer's signal (Linux: proc_pid_status(5)); 0 where none says so."""
+    blocked = 0
+    for status in (root / "proc/self/task").glob("*/status"):
+        # A thread may end while it is looked at.
+        masks = (
+            line.partition(":")[2] for line in (files.text(status) or "").splitlines() if line.startswith("SigBlk:")
+        )
+        blocked += any(int(mask, 16) >> (signal.SIGPROF - 1) & 1 for mask in masks)
+    return blocked
 
 
 def _codes(addresses: Iterable[int], threads: Iterable[int]) -> list[SampledCode]:

@@ -49,13 +49,15 @@ class SampledCode(Record, frozen=True, kw_only=True):
 class Sampling(Record, frozen=True, kw_only=True):
     """What a process was executing each time that a profiling timer interrupted it.
 
-    ``architecture`` is what ``platform.machine()`` says. ``dropped`` interruptions found the buffer full. ``reason``
+    ``architecture`` is what ``platform.machine()`` says. ``dropped`` interruptions found the buffer full. ``hidden``
+    threads block the timer's signal, so that nothing is known of them; it is 0 where that cannot be known. ``reason``
     says why there is nothing, and is empty otherwise.
     """
 
     architecture: str
     codes: list[SampledCode] = []
     dropped: int = 0
+    hidden: int = 0
     reason: str = ""
 
 
@@ -80,6 +82,7 @@ class InstructionProfile(Record, frozen=True, kw_only=True):
         samples: How many there were, of all threads.
         dropped: How many more found the buffer full.
         threads: How many threads were seen.
+        hidden: How many threads could not be seen.
         shares: Where the processor time went.
         image: The file in which most of the kernel's samples lie; of all samples where none was in a kernel. Empty for
             code generated at run time.
@@ -99,6 +102,7 @@ class InstructionProfile(Record, frozen=True, kw_only=True):
     samples: int = 0
     dropped: int = 0
     threads: int = 0
+    hidden: int = 0
     shares: Shares = Shares()
     image: str = ""
     image_share: float = 0.0
@@ -131,6 +135,8 @@ class InstructionProfile(Record, frozen=True, kw_only=True):
             parts[0] += f": {self.arithmetic}"
         if self.shares.spinning >= _WORTH_NAMING:
             parts.append(f"{words.percent(self.shares.spinning)} spinning")
+        if self.hidden:
+            parts.append(f"{words.count(self.hidden, 'thread')} could not be seen")
         if self.reason:
             parts.append(self.reason)
         return "; ".join(parts)
