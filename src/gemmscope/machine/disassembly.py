@@ -88,6 +88,8 @@ class Disassembler(ABC):
     _store: ClassVar[re.Pattern[str]]
     # The longest instruction, in bytes.
     _longest: ClassVar[int]
+    # How many bytes an unknown instruction takes; 0 where that cannot be known.
+    _unknown_size: ClassVar[int]
 
     def __init__(self) -> None:
         import capstone  # only where samples are decoded: its library is large
@@ -132,10 +134,6 @@ class Disassembler(ABC):
     def _unknown(self, data: bytes, address: int) -> Instruction | None:
         """An instruction that Capstone does not know."""
 
-    @abstractmethod
-    def _skip(self) -> int:
-        """How many bytes an unknown instruction takes; 0 where that cannot be known."""
-
     def _decode(self, data: bytes, address: int) -> tuple[list[Instruction], bool]:
         """Instructions from an address on, and whether there were bytes that are none."""
         found: list[Instruction] = []
@@ -149,9 +147,9 @@ class Disassembler(ABC):
             elif not known:
                 # What is left may be the beginning of an instruction that was cut off.
                 broken = broken or len(data) - at >= self._longest
-                if not self._skip():
+                if not self._unknown_size:
                     break
-                at += self._skip()
+                at += self._unknown_size
             found += known
             at += sum(each.size for each in known)
         return found, broken
@@ -183,6 +181,7 @@ class X86(Disassembler):
     _jump = re.compile(r"j\w+ (0x[0-9a-f]+)")
     _store = re.compile(r"(?!cmp|test|nop)\S+ (?:\w+ ptr )?\[")
     _longest = 15
+    _unknown_size = 0
 
     # The first instructions after a beginning that was guessed may be none: they have no fixed length.
     _UNSURE = 3
@@ -222,9 +221,6 @@ class X86(Disassembler):
         tile = len(data) >= 5 and data[0] == 0xC4 and data[1] & 0x1F == 2 and not data[2] & 0x84 and data[4] >= 0xC0  # noqa: PLR2004
         return Instruction(address, 5, names[data[3]], "tmm") if tile and data[3] in names else None
 
-    def _skip(self) -> int:
-        return 0
-
 
 class Arm(Disassembler):
     """64-bit Arm, Apple's among them."""
@@ -235,6 +231,7 @@ class Arm(Disassembler):
     _jump = re.compile(r"(?:b|b\.\w+|cbn?z \w+,|tbn?z \w+, #\w+,) #(0x[0-9a-f]+)")
     _store = re.compile(r"st")
     _longest = 4
+    _unknown_size = 4
 
     _FUSED = re.compile(r"f(?:n?madd|n?msub|ml[as]|mlal[2bt]?|mmla|mop[as])|bf(?:mmla|dot|mopa|mlal[bt])")
     _SINGLE = re.compile(r"f(?:n?mul|mulx|add|sub)")
@@ -282,9 +279,6 @@ class Arm(Disassembler):
         if len(data) >= self._longest and word & self._SME_MASK == self._SME:
             return Instruction(address, 4, "sme", f"{word:#010x}")
         return None
-
-    def _skip(self) -> int:
-        return self._longest
 
 
 def disassembler(architecture: str) -> Disassembler:
