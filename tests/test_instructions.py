@@ -51,6 +51,7 @@ SME2_FMA = 0xC1A00800  # a multi-vector fmla, which Capstone 5 does not know
 ARM_SCALAR, ARM_MUL = 0x1F020C20, 0x1E220820  # fmadd s0, s1, s2, s3; fmul s0, s1, s2
 AMX_FMA32, AMX_SET, AMX_LDX = 0x00201000 | 12 << 5 | 3, 0x00201000 | 17 << 5, 0x00201000 | 1
 YIELD, SVC, LDR = 0xD503203F, 0xD4000001, 0xF9400020
+ARM_NOP, ARM_STR, ARM_CBZ_BACK = 0xD503201F, 0xF9000020, 0xB4FFFFC0  # nop; str x0, [x1]; cbz x0, two words back
 ARM_PAD = [LDR] * 8
 
 
@@ -114,6 +115,7 @@ def test_the_width_on_x86(instructions, width, name, fused):
         ([ARM_MUL], "scalar", "fmul s"),
         ([AMX_FMA32], "Apple AMX", "amx fma32"),
         ([AMX_LDX, AMX_FMA32, AMX_LDX], "Apple AMX", "amx fma32"),
+        ([0x00201000 | 21 << 5], "Apple AMX", "amx matfp"),
         ([AMX_LDX, AMX_SET], "", ""),  # loads and switches compute nothing
     ],
 )
@@ -196,6 +198,10 @@ def test_where_the_time_goes_on_x86(image, symbol, after, before, wanted):
     [
         (BLAS, [YIELD, *ARM_PAD], [], "spinning"),
         (BLAS, ARM_PAD, [LDR, YIELD], "spinning"),
+        (BLAS, [ARM_NOP, LDR, ARM_CBZ_BACK, *ARM_PAD], [], "spinning"),
+        (BLAS, [LDR, ARM_CBZ_BACK, *ARM_PAD], [LDR, LDR, ARM_NOP], "spinning"),
+        (BLAS, [ARM_NOP, ARM_STR, ARM_CBZ_BACK, *ARM_PAD], [], "kernel"),
+        (BLAS, [ARM_NOP, LDR, LDR, *ARM_PAD], [], "kernel"),
         (BLAS, [NEON_FMA, YIELD, *ARM_PAD], [], "kernel"),
         ("/usr/lib/libc.so.6", ARM_PAD, [SVC], "system"),
         ("/usr/lib/libc.so.6", ARM_PAD, [0xD4001001], "system"),

@@ -238,10 +238,10 @@ class Arm(Disassembler):
     _VECTOR = re.compile(r"([vz])\d+\.\d*([a-z])")
 
     # Words that neither a manual nor a disassembler names: 0x00201000 | operation << 5 | operand, on Apple silicon up
-    # to M3. Operations 10 to 16 and 18 to 22 compute; 17 switches the unit on and off (github.com/corsix/amx).
+    # to M3. Operations 10 to 16 and 18 to 21 compute; 17 switches the unit on and off (github.com/corsix/amx).
     _APPLE_AMX_MASK, _APPLE_AMX = 0xFFFFFC00, 0x00201000
-    _APPLE_AMX_COMPUTES = frozenset({*range(10, 17), *range(18, 23)})
-    _APPLE_AMX_NAMES: ClassVar[dict[int, str]] = {10: "fma64", 12: "fma32", 15: "fma16", 19: "matfp", 21: "vecfp"}
+    _APPLE_AMX_COMPUTES = frozenset({*range(10, 17), *range(18, 22)})
+    _APPLE_AMX_NAMES: ClassVar[dict[int, str]] = {10: "fma64", 12: "fma32", 15: "fma16", 19: "vecfp", 21: "matfp"}
 
     # The space of SME's instructions (Arm Architecture Reference Manual, C4.1): bit 31 set, bits 28 to 25 clear.
     _SME_MASK, _SME = 0x9E000000, 0x80000000
