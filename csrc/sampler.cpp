@@ -109,6 +109,13 @@ void restore_handler(const struct sigaction& before) noexcept {
   ignore.sa_handler = SIG_IGN;
   sigemptyset(&ignore.sa_mask);
   sigaction(SIGPROF, &ignore, nullptr);
+#if defined(__APPLE__)
+  // A timer of macOS sends its signal from the interrupted thread's own way back into the program, and nothing says
+  // that no thread is on it still. The default is not put back there: nobody else sends this signal.
+  if ((before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_DFL) {
+    return;
+  }
+#endif
   sigaction(SIGPROF, &before, nullptr);
 }
 

@@ -41,7 +41,7 @@ class InstructionSampler {
   void start();
 
   // Puts back the timer and the signal's handler that were there before, and returns what was seen since start().
-  // Nothing where the sampler is not running.
+  // Nothing where the sampler is not running. On macOS the signal is ignored afterwards where it had no handler.
   InstructionSamples stop();
 
   [[nodiscard]] bool running() const noexcept { return saved_ != nullptr; }
