@@ -40,4 +40,5 @@ maps = pathlib.Path("/proc/self/maps").read_text()
 assert "libasan" in maps and str(pathlib.Path(_native.__file__).parent) in maps, _native.__file__
 assert b"__asan_report_load4" in pathlib.Path(_native.__file__).read_bytes()
 CHECK
-python -m pytest -q -p no:cacheprovider tests/native/test_native.py tests/native/test_native_properties.py tests/native/test_native_level3.py
+python -m pytest -q -p no:cacheprovider tests/native/test_native.py tests/native/test_native_properties.py tests/native/test_native_level3.py \
+  tests/machine/test_sampler.py

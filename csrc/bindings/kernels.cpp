@@ -23,6 +23,7 @@
 #include "gemm.h"
 #include "kernel.h"
 #include "macos.h"
+#include "sampling.h"
 #include "symbols.h"
 #include "torch_mm.h"
 
@@ -251,6 +252,8 @@ None on other systems.)");
   module.def(
       "run_in_background", &run_in_background,
       "macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused.");
+
+  add_sampler(module);
 }
 
 }  // namespace gemmscope::bindings

@@ -206,3 +206,55 @@ def run_in_background() -> bool:
     """
     macOS: keeps this process, all its threads, on efficiency cores where there are any; False where refused.
     """
+
+class Sampler:
+    """
+    Interrupts this process every so many seconds of its processor time, all threads together.
+
+    It stores where the running thread was interrupted, by a handler that neither allocates nor locks. Linux looks at
+    such a timer when its scheduler ticks, every 1 to 10 ms on each processor, however short the interval. Threads that
+    block SIGPROF are not seen.
+
+    Args:
+        interval_seconds: 0.0001 to 1.
+        capacity: The most samples that are stored, at most 2**20.
+
+    Raises:
+        ValueError: If one of them is out of range.
+    """
+
+    def __init__(self, interval_seconds: float, capacity: int) -> None: ...
+
+    def start(self) -> None:
+        """
+        Begins to interrupt this process.
+
+        Raises:
+            RuntimeError: If a sampler of this process is running already, or the system refuses the timer.
+        """
+
+    def stop(self) -> tuple[list[int], list[int], int]:
+        """
+        Ends that, and puts back the timer and the handler that SIGPROF had before.
+
+        Returns:
+            Program counters, ids of threads (as ``threading.get_native_id``), and how many samples found the buffer full.
+            Nothing if it is not running.
+        """
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped yet."""
+
+def read_memory(address: int, size: int) -> bytes:
+    """
+    Bytes of this process's memory; fewer, or none, where it cannot be read.
+
+    Raises:
+        ValueError: If ``size`` is more than 1 MiB.
+    """
+
+def locate(address: int) -> tuple[str, str, int] | None:
+    """
+    The image, the exported function (or nothing) and the offset at an address; None where it is no image's.
+    """

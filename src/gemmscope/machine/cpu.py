@@ -58,6 +58,12 @@ def cpuinfo(root: Path = ROOT) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in parts}
 
 
+def flags(root: Path = ROOT) -> frozenset[str]:
+    """The processor's features as Linux names them: ``flags`` on x86, ``Features`` on Arm; elsewhere empty."""
+    info = cpuinfo(root)
+    return frozenset((info.get("flags") or info.get("Features") or "").split())
+
+
 def name(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:
     """The processor's name. On Arm under Linux the name of its cores, else of its board, else its numbers."""
     info = cpuinfo(root)

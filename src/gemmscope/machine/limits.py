@@ -60,7 +60,7 @@ def usable_cpus(root: Path = ROOT, allowed: int | None = None) -> float:
 def cpu_quota(root: Path = ROOT) -> float | None:
     """The smallest quota, in processors, of this process's cgroup and of those around it, or None."""
     quotas = []
-    for folder in _cgroups(root, "cpu"):
+    for folder in cgroups(root, "cpu"):
         match (sources.text(folder / "cpu.max") or "").split():
             case [quota, period] if quota.isdecimal() and period.isdecimal():  # version 2; "max 100000" is no limit
                 quotas.append((int(quota), int(period)))
@@ -82,7 +82,7 @@ def available_bytes(root: Path = ROOT) -> int:
 
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
     """Limits of cgroups, each with what is left of it, in bytes. Files that were only read make room when needed."""
-    for folder, (limit_file, usage_file, cache) in product(_cgroups(root, "memory"), _MEMORY_FILES):
+    for folder, (limit_file, usage_file, cache) in product(cgroups(root, "memory"), _MEMORY_FILES):
         limit = sources.number(folder / limit_file)
         if limit is not None and 0 < limit < _UNLIMITED_BYTES:
             used = sources.number(folder / usage_file) or 0
@@ -124,7 +124,7 @@ def virtual(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str |
     return None
 
 
-def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+def cgroups(root: Path, controller: str) -> Iterator[Path]:
     """Folders that may limit this process: its own cgroup, then each one around it up to the root of the mount.
 
     Inside a container the path is often the host's, and only the mount's root is there: a folder may not exist. See
