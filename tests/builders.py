@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gemmscope.analysis.derive import measure
+from gemmscope.analysis.figures import measure
 from gemmscope.api import Run
 from gemmscope.records.base import Interval
 from gemmscope.records.model import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmscope.measure.settings import DEFAULT_SECONDS, make_settings
+from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, DEFAULT_SECONDS, make_settings
 from gemmscope.records.model import Result
 from gemmscope.storage import store
 
@@ -79,6 +79,7 @@ def run(
     margin: float = 0.01,
     width: float | None = None,
     seed: int = 0,
+    experiments: float = DEFAULT_EXPERIMENTS,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -99,6 +100,7 @@ def run(
         width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
             margin unless told.
         seed: What the operands and the random order are made from.
+        experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 does without.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         observer: Told of every event, between turns.
@@ -119,6 +121,7 @@ def run(
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
             sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
+            experiments=experiments,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     return Run.of(job.execute(observer))

@@ -13,6 +13,7 @@ import msgspec
 
 from gemmscope import _build
 from gemmscope.analysis.assemble import assemble
+from gemmscope.analysis.investigator import Investigator
 from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
@@ -38,6 +39,7 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
+    from gemmscope.backends.registry import Registry
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
     from gemmscope.records.model import BackendRecord, Machine, Result, Settings
@@ -56,6 +58,7 @@ class Job:
     workers: list[WorkerSpec]
     reference: WorkerSpec
     machine: Machine
+    registry: Registry
     earlier: list[Event]
     journal: Journal | None = None
 
@@ -108,7 +111,7 @@ class Job:
         variants = registry.variants(text for text in settings.backends if text not in unknown)
         blame = "; ".join(f"{file.name}: {file.reason}" for file in broken)
         broken += [failed_record(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
-        environment = thread_environment(str(settings.threads)) if settings.threads else {}
+        environment = _environment(settings)
         (reference,) = plan_workers([registry.variant("cblas")], registry, environment, name=REFERENCE)
         workers = plan_workers(variants, registry, environment)
         check_memory(settings, len(workers), len(variants), available_bytes())
@@ -120,7 +123,7 @@ class Job:
             backend = registry.backend(variant.backend)
             backends.append(backend_record(backend, name=variant.name, worker=worker_of[variant.name], **inside))
         backends += broken
-        return cls(settings, folder, backends, workers, reference, machine, earlier)
+        return cls(settings, folder, backends, workers, reference, machine, registry, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
         """Measures what is not measured yet, and writes the results. See :func:`gemmscope.run`."""
@@ -165,6 +168,8 @@ class Job:
             for change in changes_since(start, _build.VERSION, self.machine):
                 observe(Warned(text=f"the run was cut off and went on: {change}"))
         verdicts = OpenVerdicts(start, events)
+        variants = [variant for worker in self.workers for variant in worker.variants]
+        investigator = Investigator(events, self.settings, self.registry, variants, _environment(self.settings))
 
         def follow(event: Event) -> None:
             verdicts(event)
@@ -174,8 +179,14 @@ class Job:
         with Guard() as guard:
             Session(
                 self.settings, shapes, self.workers, follow, reference=self.reference,
-                resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells, launch=guard.launch,
+                resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells,
+                investigate=investigator, launch=guard.launch,
             ).run()  # fmt: skip
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the run asks of every worker."""
+    return thread_environment(str(settings.threads)) if settings.threads else {}
 
 
 def _claimed_folder(machine: Machine) -> Path:

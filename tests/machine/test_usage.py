@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from gemmscope.analysis.derive import _efficiency_share, _frequency, _joules
+from gemmscope.analysis.figures import _efficiency_share, _frequency, _joules
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import cpu, power, usage
 from gemmscope.machine.usage import EnergyCounter, MacMeter, Meter, Use

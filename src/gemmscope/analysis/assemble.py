@@ -12,16 +12,20 @@ from gemmscope.errors import ResultsError
 from gemmscope.records.base import CellKey
 from gemmscope.records.events import (
     BackendProbed,
+    BackendsAdded,
     CeilingsSeen,
     CellFailed,
     CellPrepared,
+    InstructionsSampled,
     RunFinished,
     RunStarted,
     SamplesTaken,
+    SetFinished,
     Warned,
     WorkerEnded,
     WorkerReady,
 )
+from gemmscope.records.evidence import SampledInstructions, Surroundings
 from gemmscope.records.model import REFERENCE, Ceilings, Cell, ReferenceWorkload, Result, TimeSpent
 from gemmscope.workload.shapes import parse_shapes
 
@@ -74,11 +78,15 @@ class _Collected:
         self._status: Literal["complete", "partial"] = "partial"
         self._time_spent = TimeSpent()
         self._ceilings: Ceilings | None = None
+        self._instructions: dict[CellKey, SampledInstructions] = {}
+        self._surroundings: list[Surroundings] = []
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
             case BackendProbed() if event.status != "ok":
                 self._change_backend(event.backend, event.status, event.reason, event.remedy)
+            case BackendsAdded():
+                self._backends = {backend.name: backend for backend in event.backends} | self._backends
             case WorkerReady():
                 self._workers.append(event.worker)
             case CeilingsSeen():
@@ -89,6 +97,10 @@ class _Collected:
                 self._change_cell(event.key, "failed", event.reason)
             case SamplesTaken():
                 self._take(event)
+            case InstructionsSampled():
+                self._instructions[event.key] = SampledInstructions(**event.key.fields, profile=event.profile)
+            case SetFinished() if event.surroundings is not None:
+                self._surroundings.append(event.surroundings)
             case WorkerEnded():
                 self._end(event)
             case Warned():
@@ -112,6 +124,8 @@ class _Collected:
             workers=self._workers,
             cells=cells,
             comparisons=[],
+            instructions=list(self._instructions.values()),
+            surroundings=self._surroundings,
             ceilings=self._ceilings,
             reference=self._reference,
             time_spent=self._time_spent,
@@ -127,6 +141,7 @@ class _Collected:
             relative_error=max(errors, default=None), estimate=event.estimate,
             pairs_compared=max(event.pairs_compared, before.pairs_compared if before else 0),
             routine=str(event.provenance.get("kernel routine", "")),
+            first_calls=[*(before.first_calls if before else []), *([event.first_call] if event.first_call else [])],
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.
         if before is None or before.status != "failed":
@@ -159,7 +174,8 @@ class _Collected:
                 self._change_cell(key, "failed", event.reason)
         for name, shape in itertools.product(sorted(names), parse_shapes([], self._start.settings.shapes)):
             key = CellKey(name, shape)
-            if key not in self._cells and self._backends[name].status == "ok":
+            backend = self._backends[name]
+            if key not in self._cells and backend.status == "ok" and not backend.experiment:
                 self._cells[key] = Cell(
                     backend=name, m=shape.m, n=shape.n, k=shape.k, status="failed", reason=event.reason
                 )

@@ -93,7 +93,7 @@ def compare_with_baseline(
         cell
         for cell in cells
         if cell.status == "ok" and cell.samples and cell.mode != "device"
-        and (cell.backend not in backends or backends[cell.backend].multiplies)
+        and (cell.backend not in backends or _is_compared(backends[cell.backend]))
     ]  # fmt: skip
     pairs: list[tuple[Cell, PairwiseComparison]] = []
     for _, group in itertools.groupby(measured, key=lambda cell: cell.shape):
@@ -110,6 +110,11 @@ def compare_with_baseline(
     return [
         _record(cell, found, verdict, settings.width) for (cell, found), verdict in zip(pairs, verdicts, strict=True)
     ]
+
+
+def _is_compared(backend: BackendRecord) -> bool:
+    """Experiments are paired with what they were made for, and with nothing else."""
+    return backend.multiplies and not backend.experiment
 
 
 def _record(cell: Cell, found: PairwiseComparison, verdict: Verdict, width: float) -> Comparison:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.comparison import compare_with_baseline
 from gemmscope.measure.schedule import open_cells
-from gemmscope.records.events import CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
+from gemmscope.records.events import BackendsAdded, CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
 from gemmscope.records.model import Cell
 from gemmscope.workload.shapes import Shape
 
@@ -41,6 +41,8 @@ class OpenVerdicts:
     def __call__(self, event: Event) -> None:
         """Takes in an event."""
         match event:
+            case BackendsAdded():
+                self._backends |= {backend.name: backend for backend in event.backends}
             case SamplesTaken():
                 self._samples.setdefault(event.key, []).extend(event.samples)
             case CellPrepared() if self._status.get(event.key) != "failed":

@@ -57,6 +57,10 @@ def describe() -> Machine:
         thermal_state=_fact(power.thermal_state),
         gpus=_fact(gpu.names) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
+        vendor=_fact(cpu.vendor),
+        cpu_flags=_fact(cpu.vector_flags) or [],
+        sve_bits=_fact(cpu.sve_bits),
+        translated=_fact(cpu.is_translated),
     )
 
 

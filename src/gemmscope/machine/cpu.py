@@ -6,6 +6,7 @@ Each fact is looked for where Linux keeps it, below ``root``, and then where mac
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -40,6 +41,12 @@ _SLOWEST_HZ = 100e6
 _FASTEST_HZ = 20e9
 
 
+# Those by which libraries choose their float32 kernels, as Linux names them.
+_VECTOR_FLAGS = re.compile(r"sse(4_2)?|avx(2|512\w*|_vnni)?|fma|amx_\w+|asimd|sve2?|sme2?")
+# What macOS has instead, by the name of its sysctl.
+_APPLE_FLAGS = {"sme": "hw.optional.arm.FEAT_SME", "sme2": "hw.optional.arm.FEAT_SME2"}
+
+
 @dataclass(frozen=True)
 class CoreKinds:
     """Logical processors of a hybrid by kind; both None where all cores are of one kind, or it is not known."""
@@ -62,6 +69,31 @@ def flags(root: Path = ROOT) -> frozenset[str]:
     """The processor's features as Linux names them: ``flags`` on x86, ``Features`` on Arm; elsewhere empty."""
     info = cpuinfo(root)
     return frozenset((info.get("flags") or info.get("Features") or "").split())
+
+
+def vector_flags(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> list[str]:
+    """The processor's vector instructions, sorted; empty where the system does not name them."""
+    found = {flag for flag in flags(root) if _VECTOR_FLAGS.fullmatch(flag)}
+    return sorted(found | {flag for flag, name in _APPLE_FLAGS.items() if sources.sysctl_number(reader, name)})
+
+
+def vendor(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:
+    """The processor's maker as it names itself: ``AuthenticAMD``, ``GenuineIntel``, ``Apple``; None on other Arm."""
+    found = cpuinfo(root).get("vendor_id") or sources.sysctl_text(reader, "machdep.cpu.vendor")
+    brand = sources.sysctl_text(reader, "machdep.cpu.brand_string") or ""
+    return found or ("Apple" if brand.startswith("Apple") else None)
+
+
+def is_translated(reader: sources.Reader = sources.sysctl) -> bool | None:
+    """Whether Rosetta runs this process, an x86 program on Apple silicon; None where there is no Rosetta."""
+    number = sources.sysctl_number(reader, "sysctl.proc_translated")
+    return None if number is None else bool(number)
+
+
+def sve_bits(root: Path = ROOT) -> int | None:
+    """The length of SVE's vectors that programs get on Linux; None without SVE. See the kernel's arch/arm64/sve.rst."""
+    size = sources.number(root / "proc/sys/abi/sve_default_vector_length")
+    return None if size is None or "sve" not in flags(root) else 8 * size
 
 
 def name(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:

@@ -9,12 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import sources
-from gemmscope.machine.sources import ROOT
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from pathlib import Path
 
     from gemmscope.records.evidence import InstructionProfile, LibraryThreads
 
@@ -68,12 +64,6 @@ def cpu_level(flags: Collection[str]) -> str | None:
     if "avx" in flags:
         return "AVX"
     return "SSE" if "sse" in flags else None
-
-
-def sve_bits(root: Path = ROOT) -> int | None:
-    """The length of SVE's vectors that programs get on Linux; None without SVE. See the kernel's arch/arm64/sve.rst."""
-    size = sources.number(root / "proc/sys/abi/sve_default_vector_length")
-    return None if size is None else 8 * size
 
 
 def judge_core(core: str, flags: Collection[str], sve: int | None = None) -> str | None:

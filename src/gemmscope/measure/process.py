@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope import _build
 from gemmscope.errors import WorkerLost, WorkerUnavailable
+from gemmscope.machine import environment
 from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
@@ -233,6 +234,14 @@ def open_standard_descriptors() -> None:
         if descriptor > 2:
             os.close(descriptor)
             return
+
+
+def worker_variables(spec: WorkerSpec) -> dict[str, str]:
+    """The variables in a worker's environment that libraries obey, but those that only the harness has set."""
+    own = worker_environment(spec.environment, spec.python)
+    return environment.relevant(
+        {name: value for name, value in own.items() if name not in _HARNESS_ENVIRONMENT or name in os.environ}
+    )
 
 
 def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, str]:

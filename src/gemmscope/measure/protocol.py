@@ -14,13 +14,14 @@ from gemmscope.backends.registry import BackendInfo
 from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode
+from gemmscope.records.evidence import LibraryThreads, Sampling
 from gemmscope.records.model import Ceilings, Measurement, Precision, Status
 from gemmscope.workload.shapes import Block
 
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
 # A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its
 # command line, before anything is read, so that even two protocols without a word in common can part in words.
-PROTOCOL = 1
+PROTOCOL = 2
 # The status of a worker that speaks another: EX_PROTOCOL of sysexits(3).
 OTHER_PROTOCOL = 76
 
@@ -92,7 +93,13 @@ class MeasureCeilings(Message, frozen=True, tag="measure ceilings", kw_only=True
     threads: int | None = None
 
 
-Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings
+class SampleInstructions(Message, frozen=True, tag="sample instructions", kw_only=True):
+    """Call the first backend on the processor that was prepared, for some seconds, and say what it executes."""
+
+    seconds: float
+
+
+Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings | SampleInstructions
 
 
 class Probed(Message, frozen=True, kw_only=True):
@@ -105,10 +112,11 @@ class Probed(Message, frozen=True, kw_only=True):
 
 
 class Opened(Message, frozen=True, tag="opened", kw_only=True):
-    """The answer to :class:`Open`."""
+    """The answer to :class:`Open`. ``libraries`` are the BLAS and OpenMP libraries that are loaded then."""
 
     backends: list[Probed]
     provenance: dict[str, str | int | list[str]]
+    libraries: list[LibraryThreads] = []
 
 
 class Described(Message, frozen=True, tag="described", kw_only=True):
@@ -118,7 +126,10 @@ class Described(Message, frozen=True, tag="described", kw_only=True):
 
 
 class PreparedCell(Message, frozen=True, kw_only=True):
-    """A cell that is ready to be timed, or the reason why it is not. ``seconds`` is a first estimate of one call."""
+    """A cell that is ready to be timed, or the reason why it is not.
+
+    ``seconds`` is a first estimate of one call, ``first_call`` the time of the worker's first call on that device.
+    """
 
     backend: str
     mode: Mode
@@ -128,6 +139,7 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     precision: Precision | None = None
     pairs_compared: int = 0
     seconds: float | None = None
+    first_call: float | None = None
     provenance: dict[str, str | int] = {}
 
 
@@ -166,13 +178,21 @@ class CeilingsMeasured(Message, frozen=True, tag="ceilings measured", kw_only=Tr
     ceilings: Ceilings
 
 
+class InstructionsSeen(Message, frozen=True, tag="instructions seen", kw_only=True):
+    """The answer to :class:`SampleInstructions`; ``backend`` is empty where none could be sampled."""
+
+    backend: str = ""
+    sampling: Sampling | None = None
+    settling: float = 0.0
+
+
 class Refused(Message, frozen=True, tag="refused", kw_only=True):
     """The worker could not do what was asked; ``reason`` is the error."""
 
     reason: str
 
 
-Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | Done | Refused
+Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | InstructionsSeen | Done | Refused
 
 
 class Decoder:

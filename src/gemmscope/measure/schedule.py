@@ -27,6 +27,8 @@ _FEWEST_ROUNDS = 2
 # The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
 # narrow an interval, and longer sets do not, because processes differ.
 _PLANNED_SHARE = 0.6
+# An experiment has an interval from two sets on, and a useful one from three. More are run while the time lasts.
+_EXPERIMENT_SETS = 3
 # Before the third set an interval is too wide to decide anything.
 _FEWEST_SETS_TO_JUDGE = 3
 # What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
@@ -57,6 +59,7 @@ class SetPlan:
     planned_left: int = 0  # of the sets that were asked for, with this one; 0 for a further set
     end: float = 0.0  # of a further set, by the schedule's clock; that of a planned one depends on its start
     only: OpenCells | None = None  # what a further set measures; None stands for all
+    experiment: bool = False  # whether it tries what makes a backend slow
     ordered: bool = False  # whether shapes go from small to large, and not in random order
 
     def measures(self, backend: str, shape: Shape | None = None) -> bool:
@@ -102,7 +105,8 @@ class Schedule:
     """The sets of a run, and how their time is shared. Times are by ``clock``, a steady one, in seconds.
 
     ``judge`` says after a set which cells are still open. Where it is given, the sets that were asked for take a part
-    of the budget, and more follow for the open cells alone.
+    of the budget, and more follow for the open cells alone. ``experiments`` says, before a set, which experiments are
+    not settled yet; they take at most their share of the budget, after the sets that were asked for.
     """
 
     def __init__(
@@ -112,7 +116,11 @@ class Schedule:
         point: ResumePoint,
         judge: Callable[[], OpenCells] | None,
         clock: Callable[[], float],
+        experiments: Callable[[], OpenCells] | None = None,
     ) -> None:
+        self._experiments = experiments if settings.experiments > 0 else None
+        self._experiment_seconds = settings.experiments * settings.seconds
+        self._planned_share = min(_PLANNED_SHARE, 1 - settings.experiments)
         self._shapes = sorted(shapes, key=lambda shape: shape.flops)
         self._judge = judge
         self._first_set = point.next_set
@@ -139,7 +147,28 @@ class Schedule:
             if _FEWEST_SETS <= done + 1 < self._planned and self.budget.left < 0:
                 self.cut_short = f"only {done + 1} of {self._planned} sets"
                 return
-        yield from self._further_sets()
+        number = self._first_set + self._planned
+        for plan in self._experiment_sets(number):
+            yield plan
+            number = plan.number + 1
+        yield from self._further_sets(number)
+
+    def _experiment_sets(self, number: int) -> Iterator[SetPlan]:
+        """Sets for what may make a backend slow, until that is settled or their share of the budget is spent."""
+        now = self.budget.now()
+        end = min(self.budget.end, now + self._experiment_seconds)
+        length = self._start_seconds
+        sets = 0
+        # Without an interval they would be in vain: none is begun where two sets do not fit.
+        while self._experiments is not None and end - now > (length if sets else _FEWEST_SETS * length):
+            only = self._experiments()
+            if not only:
+                return
+            left = max(_EXPERIMENT_SETS - sets, 1)
+            yield SetPlan(number + sets, end=now + (end - now) / left, only=only, experiment=True)
+            sets += 1
+            before, now = now, self.budget.now()
+            length = now - before
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""
@@ -147,10 +176,9 @@ class Schedule:
             opened = self._judge()
             self._settled = {shape for shape in self._shapes if shape not in opened}
 
-    def _further_sets(self) -> Iterator[SetPlan]:
+    def _further_sets(self, number: int) -> Iterator[SetPlan]:
         """Sets for the cells that are still open, until none is, or the budget is spent."""
-        length = self.budget.used / max(self._planned, 1)
-        number = self._first_set + self._planned
+        length = self.budget.used / max(number - self._first_set, 1)
         while self._judge is not None and self.budget.left > _SHORTEST_SET * length:
             # A baseline alone settles nothing.
             only = {shape: names for shape, names in self._judge().items() if len(names) > 1}
@@ -191,8 +219,9 @@ class Schedule:
         """
         now = self.budget.now()
         free = self.budget.end - now - (left - 1) * self._start_seconds
-        if self._judge is not None:
-            free *= _PLANNED_SHARE * left / (left * _PLANNED_SHARE + (1 - _PLANNED_SHARE) * self._planned)
+        if self._judge is not None or self._experiments is not None:
+            share = self._planned_share
+            free *= share * left / (left * share + (1 - share) * self._planned)
         return now + max(0.0, free) / left
 
     # --- Rounds and turns within a shape --------------------------------------------------------------------------

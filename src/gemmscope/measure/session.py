@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.errors import RunInterrupted
+from gemmscope.machine import instructions
+from gemmscope.machine.surroundings import Watch
 from gemmscope.measure import protocol
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
@@ -22,6 +24,7 @@ from gemmscope.workload.shapes import layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gemmscope.measure.experiments import Investigate
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.measure.schedule import OpenCells, SetPlan, ShapePlan
     from gemmscope.measure.team import Member
@@ -39,6 +42,13 @@ _PREPARE_TIMEOUT = 60.0
 _PATIENCE = 20.0
 _GRACE = 15.0
 
+# What a worker executes is sampled for so long at each of two shapes, once in a run: some 50 samples a processor, of
+# which a few per cent are chance. All workers together take no more than this share of the budget.
+_SAMPLE_SECONDS = 0.25
+_SAMPLE_SHARE = 0.02
+# A shape with a side shorter than this is bound by memory, whatever its size.
+_COMPUTE_BOUND_SIDE = 32
+
 
 class Session:
     """Runs sets until the time is up. The observer is told of everything that happens.
@@ -52,6 +62,8 @@ class Session:
         resume: Where to go on in a run that was cut off.
         judge: Says after a set which cells are still open, from what the observer was told. Where it is given, the
             sets that were asked for take a part of the budget, and more follow for the open cells alone.
+        investigate: Says before a set which experiments on what makes a backend slow should be made. They take at
+            most their share of the budget (``settings.experiments``).
         clock: A steady clock, in seconds.
         launch: Starts a worker.
     """
@@ -66,14 +78,18 @@ class Session:
         reference: WorkerSpec | None = None,
         resume: ResumePoint | None = None,
         judge: Callable[[], OpenCells] | None = None,
+        investigate: Investigate | None = None,
         clock: Callable[[], float] = time.perf_counter,
         launch: Callable[[WorkerSpec, SharedMemory], WorkerProcess] = WorkerProcess,
     ) -> None:
         self._settings = settings
         self._observer = observer
         self._judge = judge
+        self._investigate = investigate
         point = resume or ResumePoint()
-        self._schedule = Schedule(settings, shapes, point, judge and self._open_cells, clock)
+        self._schedule = Schedule(
+            settings, shapes, point, judge and self._open_cells, clock, investigate and self._experiments
+        )
         blocks = layout(list(dict.fromkeys([*shapes, REFERENCE_SHAPE])), settings.pairs)
         self._blocks = {block.shape: block for block in blocks}
         self._measured = Role(settings, observer, point.lost, point.absent)
@@ -82,6 +98,12 @@ class Session:
             roles.append((reference, Reference(settings, observer)))
         self._team = Team(roles, launch, observer)
         self._spent = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
+        self._shapes_to_sample = _telling_shapes(shapes)
+        self._sample_seconds = min(
+            _SAMPLE_SECONDS,
+            _SAMPLE_SHARE * settings.seconds / max(1, len(workers) * len(self._shapes_to_sample)),
+        )
+        self._sampled: set[tuple[str, Shape]] = set()
 
     def run(self) -> None:
         """Runs all sets. Ends its workers in any case; a run that is interrupted ends as a partial one."""
@@ -102,9 +124,10 @@ class Session:
     def _run_sets(self) -> None:
         self._team.start_making_operands(list(self._blocks.values()), self._settings.seed)
         for plan in self._schedule.sets():
+            watch = Watch()
             measured = self._run_set(plan)
-            self._observer(events.SetFinished(set=plan.number))
-            if not plan.planned_left and not measured:
+            self._observer(events.SetFinished(set=plan.number, surroundings=watch.end(plan.number)))
+            if not plan.planned_left and not plan.experiment and not measured:
                 break  # nothing that is open can be measured any more
         if self._schedule.cut_short:
             text = f"{self._schedule.cut_short} fitted into {self._settings.seconds:g} s; give more --seconds"
@@ -148,10 +171,30 @@ class Session:
             if all(member.role.watches or not member.cells for member in members):
                 break
         for member in members:
+            self._sample_instructions(set_.number, plan.shape, member)
             for cell in member.cells:
                 member.role.measured(cell.key, cell.pace.seconds)
             self._team.ask(member, protocol.Release(), protocol.Done, _GRACE)
         return measured
+
+    def _sample_instructions(self, set_: int, shape: Shape, member: Member) -> None:
+        """Once in a run, in a turn that is not timed: what a worker executes at a small and at a large shape."""
+        key = (member.spec.name, shape)
+        if shape not in self._shapes_to_sample or member.role.watches or not member.cells or key in self._sampled:
+            return
+        self._sampled.add(key)
+        begin = self._schedule.budget.now()
+        slowest = max(cell.pace.seconds for cell in member.cells)
+        seen = self._team.ask(
+            member, protocol.SampleInstructions(seconds=self._sample_seconds), protocol.InstructionsSeen,
+            _PATIENCE * (self._sample_seconds + slowest) + _GRACE,
+        )  # fmt: skip
+        if seen is not None and seen.sampling is not None:
+            self._observer(events.InstructionsSampled(
+                backend=seen.backend, m=shape.m, n=shape.n, k=shape.k, set=set_,
+                profile=instructions.profile(seen.sampling),
+            ))  # fmt: skip
+            self._spend(settling=seen.settling, evidence=self._schedule.budget.now() - begin - seen.settling)
 
     def _prepare(self, set_: SetPlan, shape: Shape, member: Member) -> bool:
         """Lets a worker prepare its cells; false if it has none at this shape, or was lost."""
@@ -225,7 +268,26 @@ class Session:
         for name, more in seconds.items():
             self._spent[name] += more
 
+    def _experiments(self) -> OpenCells:
+        """The experiments that should be made now, without what cannot be measured any more; they join the run."""
+        assert self._investigate is not None
+        wanted = self._investigate()
+        if wanted.backends:
+            self._observer(events.BackendsAdded(backends=wanted.backends))
+        self._team.add([(spec, self._measured) for spec in wanted.workers])
+        cells = {shape: names - self._measured.absent for shape, names in wanted.cells.items()}
+        return {shape: names for shape, names in cells.items() if len(names) > 1}
+
     def _open_cells(self) -> OpenCells:
         """What is open according to the judge, without what cannot be measured any more."""
         assert self._judge is not None
         return {shape: names - self._measured.absent for shape, names in self._judge().items()}
+
+
+def _telling_shapes(shapes: Sequence[Shape]) -> set[Shape]:
+    """The smallest shape, where a call is mostly overhead, and the largest that is bound by arithmetic."""
+    by_work = sorted((shape for shape in shapes if shape.flops), key=lambda shape: shape.flops)
+    if not by_work:
+        return set()
+    bound = [shape for shape in by_work if min(shape.m, shape.n, shape.k) >= _COMPUTE_BOUND_SIDE]
+    return {by_work[0], (bound or by_work)[-1]}

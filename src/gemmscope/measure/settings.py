@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
+# Of the budget, at most, for experiments on why a backend is slow. What they do not need goes to open verdicts.
+DEFAULT_EXPERIMENTS = 0.25
 
 
-def make_settings(
+def make_settings(  # noqa: C901  (one check for each number)
     *,
     pairs: int,
     sets: int,
@@ -33,6 +35,7 @@ def make_settings(
     threads: int | None = None,
     seconds: float | None = None,
     width: float | None = None,
+    experiments: float = DEFAULT_EXPERIMENTS,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
@@ -46,13 +49,14 @@ def make_settings(
         seconds = DEFAULT_SECONDS
     if backends is not None and not backends:
         raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
-    for name, value, least in (("pairs", pairs, 1), ("sets", sets, 1), ("threads", threads or 1, 1)):
-        if value < least:
-            raise UsageError(f"{name} is {value}; expected at least {least}")
+    for name, value in (("pairs", pairs), ("sets", sets), ("threads", threads or 1)):
+        if value < 1:
+            raise UsageError(f"{name} is {value}; expected at least 1")
     if not 0 < seconds < float("inf"):
         raise UsageError(f"seconds is {seconds}; expected a number above 0")
-    if not 0 <= margin < 1:
-        raise UsageError(f"margin is {margin}; expected a share from 0 to below 1, such as 0.01 for 1 %")
+    for name, share, example in (("margin", margin, "0.01 for 1 %"), ("experiments", experiments, "0.25 for 25 %")):
+        if not 0 <= share < 1:
+            raise UsageError(f"{name} is {share}; expected a share from 0 to below 1, such as {example}")
     if width is not None and not 0 < width < 1:
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
     if not 0 <= seed < 2**63:
@@ -68,6 +72,7 @@ def make_settings(
         margin=margin,
         width=max(margin / 2, 1e-4) if width is None else width,
         seed=seed,
+        experiments=experiments,
         command=command,
     )
 

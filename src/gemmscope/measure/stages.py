@@ -173,10 +173,12 @@ def prepare_cells(
     k: int,
     first_pair: int,
     known: Mapping[Mode, float],
+    first_call: float | None = None,
 ) -> tuple[list[PreparedCell], float]:
     """Verifies and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
 
-    Modes in ``known`` are not calibrated: a slow call has better uses for its time.
+    Modes in ``known`` are not calibrated: a slow call has better uses for its time. ``first_call`` is recorded with the
+    first cell.
     """
     worst: float | None = None
     precision = None
@@ -208,7 +210,8 @@ def prepare_cells(
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
-                         relative_error=worst, precision=precision, pairs_compared=compared, provenance=provenance)
+                         relative_error=worst, precision=precision, pairs_compared=compared, provenance=provenance,
+                         first_call=None if cells else first_call)
         )  # fmt: skip
     return cells, time.perf_counter() - start
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import WorkerLost, WorkerUnavailable
-from gemmscope.measure.process import WorkerSpec
+from gemmscope.measure.process import WorkerSpec, worker_variables
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Probed
 from gemmscope.records.events import SetStarted, WorkerReady
 from gemmscope.records.model import WorkerRecord
@@ -58,7 +58,7 @@ class Team:
         launch: Callable[[WorkerSpec, SharedMemory], WorkerProcess],
         observer: Observer,
     ) -> None:
-        self._workers = workers
+        self._workers = list(workers)
         self._launch = launch
         self._observer = observer
         self._set = 0
@@ -67,6 +67,11 @@ class Team:
         self._memory: SharedMemory | None = None
         self._operands_maker: WorkerProcess | None = None
         self.members: list[Member] = []
+
+    def add(self, workers: Sequence[tuple[WorkerSpec, Role]]) -> None:
+        """Workers for the sets to come: further ones, and those of a known name with more variants than before."""
+        known = {spec.name: (spec, role) for spec, role in self._workers}
+        self._workers = list((known | {spec.name: (spec, role) for spec, role in workers}).values())
 
     def start_making_operands(self, blocks: list[Block], seed: int) -> None:
         """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
@@ -160,7 +165,8 @@ class Team:
         self.members.append(member)
         self._observer(WorkerReady(worker=WorkerRecord(
             set=self._set, worker=spec.name, library=spec.library, pid=member.handle.pid, environment=spec.environment,
-            interpreter=spec.python, provenance=opened.provenance,
+            variables=worker_variables(spec), libraries=opened.libraries, interpreter=spec.python,
+            provenance=opened.provenance,
         )))  # fmt: skip
 
     def _not_opened(self, spec: WorkerSpec, role: Role, lost: WorkerLost) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
-from gemmscope.machine import ceilings, power
+from gemmscope.machine import ceilings, power, sampling, threads
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import protocol, stages
 from gemmscope.measure.verify import Comparison
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # Distributions whose version and wheel say which library, and which build of it, was measured.
 _DISTRIBUTIONS = ("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy-openblas32")
 
+# Calls in a row while instructions are sampled: the Python between two blocks must not show.
+_SAMPLED_BLOCK = 5e-3
+
 
 class Worker:
     """The backends of one library, and what they were given: operands in the run's shared memory."""
@@ -43,7 +47,10 @@ class Worker:
         self._classes: dict[str, type[Backend]] = {}
         self._variants: dict[str, Variant] = {}
         self._backends: dict[str, Backend] = {}
+        self._seconds: dict[str, float] = {}
         self._pairs = 0
+        # The devices that have been called already: the first call of all is another than later ones.
+        self._called: set[str] = set()
 
     def answer(self, request: protocol.Request) -> protocol.Reply:  # noqa: PLR0911  (one for each kind of request)
         """Does what a request asks for."""
@@ -67,6 +74,8 @@ class Worker:
                 return protocol.Done()
             case protocol.MeasureCeilings():
                 return protocol.CeilingsMeasured(ceilings=ceilings.measure(request.threads))
+            case protocol.SampleInstructions():
+                return self._sample_instructions(request.seconds)
 
     def _open(self, request: protocol.Open) -> protocol.Opened:
         self._classes = loading.load(request.origin)
@@ -82,7 +91,7 @@ class Worker:
             except stages.ANY_ERROR as error:
                 status, reason, remedy = stages.failure(error)
             probed.append(protocol.Probed(backend=variant.name, status=status, reason=reason, remedy=remedy))
-        return protocol.Opened(backends=probed, provenance=_provenance())
+        return protocol.Opened(backends=probed, provenance=_provenance(), libraries=threads.loaded())
 
     def _make(self, variant: Variant) -> Backend:
         if variant.backend not in self._classes:  # another interpreter may have another gemmscope
@@ -111,9 +120,10 @@ class Worker:
             try:
                 backend.probe()
                 backend.prepare(first if reused else operands)
+                first_call = self._first_call(backend)
                 ready, seconds = stages.prepare_cells(
                     name, backend, comparisons[:1] if reused else comparisons, block.shape.k,
-                    request.first_pair % len(operands), request.known.get(name, {}),
+                    request.first_pair % len(operands), request.known.get(name, {}), first_call,
                 )  # fmt: skip
             except stages.ANY_ERROR as error:  # a backend may be unavailable at this shape only
                 status, reason, _ = stages.failure(error)
@@ -122,6 +132,7 @@ class Worker:
             calibrating += seconds
             cells += ready
             self._backends[name] = backend
+            self._seconds[name] = next((cell.seconds for cell in ready if cell.seconds), 0.0)
         # What is alive now stays alive until the release: frozen, it costs no later collection anything.
         gc.collect()
         gc.freeze()
@@ -129,8 +140,34 @@ class Worker:
         settling = stages.wait_until_quiet()
         return protocol.Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=settling)
 
+    def _first_call(self, backend: Backend) -> float | None:
+        """Seconds of the first call of all on a device; None if it has been called before.
+
+        What a program that calls once would see. It is no sample: its result has not been compared yet.
+        """
+        if not backend.multiplies or backend.device in self._called:
+            return None
+        self._called.add(backend.device)
+        return stages.checked_seconds(backend.run(1, 0))
+
+    def _sample_instructions(self, seconds: float) -> protocol.InstructionsSeen:
+        """What the first backend on the processor executes, in calls that are not timed."""
+        found = [
+            (name, backend)
+            for name, backend in self._backends.items()
+            if backend.multiplies and backend.device == "cpu"
+        ]
+        if not found:
+            return protocol.InstructionsSeen()
+        name, backend = found[0]
+        loops = max(1, math.ceil(_SAMPLED_BLOCK / max(self._seconds.get(name, 0.0), 1e-9)))
+        run = stages.bind(backend, "latency")
+        seen = sampling.sample(lambda: run(loops, 0), seconds)
+        return protocol.InstructionsSeen(backend=name, sampling=seen, settling=stages.wait_until_quiet())
+
     def _release(self) -> None:
         self._backends.clear()
+        self._seconds.clear()
         gc.unfreeze()
         gc.collect()
 

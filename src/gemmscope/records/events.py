@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from gemmscope.records.base import CellRecord, Record
+from gemmscope.records.evidence import InstructionProfile, Surroundings
 from gemmscope.records.model import (
     BackendRecord,
     Ceilings,
@@ -31,6 +32,12 @@ class RunStarted(Record, frozen=True, kw_only=True, tag="run started"):
     started: str
     machine: Machine
     settings: Settings
+    backends: list[BackendRecord]
+
+
+class BackendsAdded(Record, frozen=True, kw_only=True, tag="backends added"):
+    """Experiments that the run has added, before any was tried."""
+
     backends: list[BackendRecord]
 
 
@@ -60,7 +67,8 @@ class WorkerReady(Record, frozen=True, kw_only=True, tag="worker ready"):
 class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     """A backend has its operands, and its product was compared with float64: or not, because.
 
-    ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it.
+    ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it. ``first_call``
+    is the time of the worker's very first call on that device.
     """
 
     set: int
@@ -71,6 +79,7 @@ class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     pairs_compared: int = 0
     seconds: float | None = None
     estimate: float | None = None
+    first_call: float | None = None
     provenance: dict[str, str | int] = {}
 
 
@@ -85,6 +94,13 @@ class SamplesTaken(CellRecord, frozen=True, kw_only=True, tag="samples"):
     """A backend's samples of one turn. Those of the reference workload come under the backend ``"canary"``."""
 
     samples: list[Sample]
+
+
+class InstructionsSampled(CellRecord, frozen=True, kw_only=True, tag="instructions"):
+    """What a backend's own call executes, seen in an untimed turn."""
+
+    set: int
+    profile: InstructionProfile
 
 
 class ShapeStarted(Record, frozen=True, kw_only=True, tag="shape started"):
@@ -115,6 +131,7 @@ class SetFinished(Record, frozen=True, kw_only=True, tag="set finished"):
     """All shapes of a set were measured."""
 
     set: int
+    surroundings: Surroundings | None = None
 
 
 class Warned(Record, frozen=True, kw_only=True, tag="warning"):
@@ -139,6 +156,7 @@ class CeilingsSeen(Record, frozen=True, kw_only=True, tag="ceilings"):
 
 Event = (
     RunStarted
+    | BackendsAdded
     | SetStarted
     | BackendProbed
     | WorkerReady
@@ -146,6 +164,7 @@ Event = (
     | CellPrepared
     | CellFailed
     | SamplesTaken
+    | InstructionsSampled
     | ShapeStarted
     | TurnStarted
     | WorkerEnded

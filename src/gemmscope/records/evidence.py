@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Literal, TypeVar
 
 from gemmscope.records import words
-from gemmscope.records.base import Record
+from gemmscope.records.base import CellRecord, Record
 
 # How wide the arithmetic of a loop is. SVE's vectors are as long as the processor's, which no instruction tells.
 Width = Literal["", "scalar", "128-bit", "256-bit", "512-bit", "AMX tile", "NEON", "SVE", "SME", "Apple AMX"]
@@ -181,6 +181,30 @@ class Throttling(Record, frozen=True, kw_only=True):
             throttled=_difference(self.throttled, earlier.throttled),
             throttled_seconds=_difference(self.throttled_seconds, earlier.throttled_seconds),
         )
+
+
+class SampledInstructions(CellRecord, frozen=True, kw_only=True):
+    """What a backend's own call executes at one shape."""
+
+    profile: InstructionProfile
+
+
+class Surroundings(Record, frozen=True, kw_only=True):
+    """What else happened on this process's processors while a set was measured.
+
+    ``seconds`` of wall time passed on ``processors`` processors. On them, other processes took ``other_seconds`` of
+    processor time, and the hypervisor gave ``stolen_seconds`` to other machines; each is None where it is not known.
+    ``others`` are the names of the processes that took most of it, with their seconds, as far as they can be seen.
+    ``throttling`` is what the run's cgroup was stopped for its quota meanwhile.
+    """
+
+    set: int
+    seconds: float
+    processors: int
+    other_seconds: float | None = None
+    stolen_seconds: float | None = None
+    others: dict[str, float] = {}
+    throttling: Throttling | None = None
 
 
 def image_name(path: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from gemmscope.records.base import CellRecord, Interval, Record
+from gemmscope.records.diagnosis import Diagnosis
+from gemmscope.records.evidence import LibraryThreads, SampledInstructions, Surroundings
 
 SCHEMA = 1
 
@@ -25,7 +27,12 @@ PartStatus = Literal["ok", "below resolution", "inconsistent", "unknown"]
 
 
 class Machine(Record, frozen=True, kw_only=True):
-    """What machine this is. Fields that cannot be had here are None."""
+    """What machine this is. Fields that cannot be had here are None.
+
+    ``vendor`` is the processor's maker as it names itself. ``cpu_flags`` are its vector instructions as Linux names
+    them, ``sve_bits`` the length of SVE's vectors. ``translated`` says whether this Python is an x86 program that
+    Rosetta runs.
+    """
 
     name: str
     system: str
@@ -49,6 +56,10 @@ class Machine(Record, frozen=True, kw_only=True):
     thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = None
     gpus: list[str] = []
     clock_resolution_seconds: float | None = None
+    vendor: str | None = None
+    cpu_flags: list[str] = []
+    sve_bits: int | None = None
+    translated: bool | None = None
 
     @property
     def hardware(self) -> tuple[object, ...]:
@@ -63,7 +74,8 @@ class Settings(Record, frozen=True, kw_only=True):
     """What the run was asked for: enough to ask for it again.
 
     ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %),
-    ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further.
+    ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further,
+    ``experiments`` the share of the budget for experiments on why a backend is slow.
     """
 
     shapes: list[str]
@@ -76,6 +88,7 @@ class Settings(Record, frozen=True, kw_only=True):
     margin: float = 0.01
     width: float = 0.005
     seed: int = 0
+    experiments: float = 0.0
     command: str = ""
 
 
@@ -83,7 +96,8 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
 
     ``worker`` is the name of the worker that hosts it in every set. ``part`` is what its call consists of beyond that
-    of ``inside``, another backend; both are empty where nothing is known to be inside.
+    of ``inside``, another backend; both are empty where nothing is known to be inside. An ``experiment`` was not asked
+    for: the run has added it to try what makes another backend slow.
     """
 
     name: str
@@ -98,17 +112,20 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     multiplies: bool = True
     part: str = ""
     inside: str = ""
+    experiment: bool = False
 
     @property
     def is_choice(self) -> bool:
-        """Whether a user can choose it: a call from Python. All else is an instrument, and is never ranked."""
-        return self.entry == "python" and self.multiplies
+        """Whether a user can choose it: a call from Python. Instruments and experiments are never ranked."""
+        return self.entry == "python" and self.multiplies and not self.experiment
 
 
 class WorkerRecord(Record, frozen=True, kw_only=True):
     """One worker process of one set: what it had loaded, and what each of its backends says of itself.
 
-    ``interpreter`` is the Python that a variant named; empty where it is that of the run.
+    ``interpreter`` is the Python that a variant named; empty where it is that of the run. ``environment`` is what the
+    variant or the run has set (an empty value: unset), ``variables`` all those in its environment that libraries obey,
+    the user's among them. ``libraries`` are the BLAS and OpenMP libraries that it had loaded, with their threads.
     """
 
     set: int
@@ -116,6 +133,8 @@ class WorkerRecord(Record, frozen=True, kw_only=True):
     library: str
     pid: int
     environment: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    libraries: list[LibraryThreads] = []
     interpreter: str = ""
     provenance: dict[str, str | int | list[str]] = {}
     backends: dict[str, dict[str, str | int]] = {}
@@ -169,8 +188,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     that was spent on efficiency cores, ``joules`` the energy of one product, and ``frequency_hz`` the cores' cycles per
     processor second, where these can be read. ``estimate`` is the expected seconds of one product where the cell was
     skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel is what was
-    timed. ``process_modes`` are two or more where fresh processes fall into groups that differ by more than their own
-    scatter, fastest first; else empty.
+    timed. ``first_calls`` are the seconds of the first call of all in fresh processes. ``process_modes`` are two or
+    more where fresh processes fall into groups that differ by more than their own scatter, fastest first; else empty.
     """
 
     status: Status = "ok"
@@ -189,6 +208,7 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     routine: str = ""
     process_modes: list[ProcessMode] = []
     estimate: float | None = None
+    first_calls: list[float] = []
     samples: list[Sample] = []
 
 
@@ -280,7 +300,8 @@ class TimeSpent(Record, frozen=True, kw_only=True):
 
     ``starting`` is the start of workers; ``preparing`` copying and comparing operands; ``calibrating`` the first calls;
     ``warming`` the untimed calls of each turn; ``sampling`` the samples; ``settling`` the wait until a worker's thread
-    pools have gone quiet. What is left of ``total`` is the harness's own.
+    pools have gone quiet; ``evidence`` the sampling of instructions and the like, in untimed turns. What is left of
+    ``total`` is the harness's own.
     """
 
     total: float = 0.0
@@ -290,12 +311,13 @@ class TimeSpent(Record, frozen=True, kw_only=True):
     warming: float = 0.0
     sampling: float = 0.0
     settling: float = 0.0
+    evidence: float = 0.0
 
     @property
     def harness_share(self) -> float:
         """The share of the wall, once workers have started, in which no backend computed: waiting and the harness."""
         wall = self.total - self.starting
-        busy = self.preparing + self.calibrating + self.warming + self.sampling
+        busy = self.preparing + self.calibrating + self.warming + self.sampling + self.evidence
         return max(0.0, wall - busy) / wall if wall > 0 else 0.0
 
 
@@ -318,6 +340,9 @@ class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "
     comparisons: list[Comparison]
     parts: list[Part] = []
     findings: list[Finding] = []
+    diagnoses: list[Diagnosis] = []
+    instructions: list[SampledInstructions] = []
+    surroundings: list[Surroundings] = []
     ceilings: Ceilings | None = None
     reference: ReferenceWorkload | None = None
     time_spent: TimeSpent = TimeSpent()

@@ -51,7 +51,7 @@ class Report:
 
     def __init__(self, result: Result) -> None:
         self.view = View(result)
-        self.result = result
+        self.result = result = self.view.result
         self.rows: list[CellRow] = cell_rows(self.view)
         self.machine: list[str] = trust.machine_facts(result.machine)
         self.cut_off: str = trust.cut_off(result)

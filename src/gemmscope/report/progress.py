@@ -14,6 +14,7 @@ from rich.text import Text
 from gemmscope.records import words
 from gemmscope.records.events import (
     BackendProbed,
+    BackendsAdded,
     CellFailed,
     CellPrepared,
     RunFinished,
@@ -139,6 +140,9 @@ class Progress:
                 self._seconds, self._sets = event.settings.seconds, event.settings.sets
                 self._shape_width = max(map(len, event.settings.shapes), default=0)
                 self._worker_width = max(map(len, [_REFERENCE_NAME, *(backend.worker for backend in event.backends)]))
+            case BackendsAdded():
+                names = words.listed([backend.name for backend in event.backends], 10)
+                self._print(f"trying what may be slow: {names}")
             case SetStarted():
                 starting = f"starting {words.count(len(event.workers), 'worker')}"
                 self._activity = (self._set(event.set), "", starting, "")

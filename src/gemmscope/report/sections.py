@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.records import words
+from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows import calls
 from gemmscope.report.trust import batches, sets_measured
@@ -31,13 +32,14 @@ _TONES: dict[str, Tone] = {"supported": "good", "refuted": "bad", "not testable"
 
 
 def for_terminal(report: Report) -> list[Block]:
-    """Tables first: what a reader sees last is what was found."""
-    return [*_head(report), *_body(report), *summary(report.result.findings)]
+    """Tables first: what a reader sees last is what was found, and why something is slow."""
+    return [*_head(report), *_body(report), *summary(report.result.findings), *causes.main(report.result)]
 
 
 def for_file(report: Report) -> list[Block]:
     """What was found first, for Markdown and notebooks."""
-    return [*_head(report), *summary(report.result.findings), *_body(report)]
+    result = report.result
+    return [*_head(report), *summary(result.findings), *causes.main(result), *_body(report)]
 
 
 def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:

@@ -85,8 +85,8 @@ def set_count(result: Result) -> int:
 
 
 def measured(result: Result) -> dict[CellKey, Cell]:
-    """The cells of a run that have samples, by backend, shape and mode; without the floor of the harness."""
-    floor = {backend.name for backend in result.backends if not backend.multiplies}
+    """The cells of a run that have samples, by backend, shape and mode; without the harness's floor and experiments."""
+    floor = {backend.name for backend in result.backends if not backend.multiplies or backend.experiment}
     return {
         cell.key: cell for cell in result.cells if cell.status == "ok" and cell.samples and cell.backend not in floor
     }

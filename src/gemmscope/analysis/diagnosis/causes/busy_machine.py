@@ -1,0 +1,50 @@
+"""Other programs, or other virtual machines, at work on the same processors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.diagnosis.suspect import Suspect
+from gemmscope.records import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmscope.analysis.diagnosis.subject import Subject
+
+# Of the processors' time. System services and a shell take a few per cent.
+_BUSY = 0.15
+
+
+def suspects(subject: Subject) -> Iterator[Suspect]:
+    """By processor time that was neither idle nor the run's own."""
+    seen = subject.view.result.surroundings
+    total = sum(one.seconds * one.processors for one in seen)
+    if subject.record.device != "cpu" or total <= 0:
+        return
+    others = sum(one.other_seconds or 0.0 for one in seen)
+    stolen = sum(one.stolen_seconds or 0.0 for one in seen)
+    if max(others, stolen) < _BUSY * total:
+        return
+    names: dict[str, float] = {}
+    for one in seen:
+        for name, seconds in one.others.items():
+            names[name] = names.get(name, 0.0) + seconds
+    named = words.listed([words.line(name) for name in sorted(names, key=lambda name: -names[name])[:3]])
+    what = f"other programs took {words.percent(others / total)} of the processors' time"
+    if others >= stolen:
+        what += f", most of all {named}" if named else ""
+    else:
+        what = f"other virtual machines took {words.percent(stolen / total)} of the processors' time"
+    yield Suspect(
+        cause="busy-machine",
+        backend="",
+        shape=None,
+        because=what,
+        subject=named,
+        evidence={"share of others": others / total, "share stolen": stolen / total},
+        untestable="gemmscope ends no other program",
+        remedy="end them, or measure while they rest",
+        serious=True,
+        likely=3,
+    )

@@ -1,0 +1,123 @@
+"""Environment variables that cap threads, choose other kernels, or change how memory and waiting work."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
+from gemmscope.machine import environment, known_kernels
+from gemmscope.records import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmscope.analysis.diagnosis.subject import Subject
+    from gemmscope.machine.environment import Variable
+    from gemmscope.workload.shapes import Shape
+
+# What a library reads besides the variables of its BLAS, by the names that environment.VARIABLES has for readers.
+_READERS = {
+    "numpy": {"NumPy", "glibc"},
+    "torch": {"PyTorch", "oneDNN", "glibc"},
+    "mlx": {"MLX", "glibc"},
+    "jax": {"JAX", "glibc"},
+    "cupy": {"CuPy"},
+}
+_OF_KINDS = {"OpenMP": {"OpenMP", "libgomp", "libomp", "libiomp5"}}
+_ON_GPU = {"CUDA", "cuBLAS", "MLX", "PyTorch", "Metal", "JAX", "CuPy"}
+# Loaded before everything else: not named by any library, and felt by each.
+_ANYWHERE = {"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"}
+_LIKELY = {"threads": 3, "instructions": 3, "precision": 3, "waiting": 2, "placement": 2, "memory": 2, "loading": 2}
+# Without these a library may not find its own files, or another device would be measured.
+_NEEDED = {"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
+
+
+def suspects(subject: Subject) -> Iterator[Suspect]:
+    """One for each variable that the backend's library obeys, and one for all of them where there are several."""
+    found = {name: known for name in subject.variables if (known := _obeyed(subject, name)) is not None}
+    for name, known in found.items():
+        shape = _shape(subject, [known])
+        yield _suspect(subject, shape, [name], _because(subject, name, known, shape), _LIKELY[known.affects])
+    # One may hide another: with OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 neither helps alone.
+    if len(found) > 1:
+        because = f"{words.listed([_set(subject, name) for name in found])} are set"
+        likely = max(_LIKELY[known.affects] for known in found.values())
+        yield _suspect(subject, _shape(subject, list(found.values())), list(found), because, likely)
+
+
+def is_capped(subject: Subject) -> bool:
+    """Whether a variable sets the number of threads: then that is the cause, and not the library's own choice."""
+    return any(
+        (known := _obeyed(subject, name)) is not None and known.affects == "threads" for name in subject.variables
+    )
+
+
+def chooses_kernels(subject: Subject) -> bool:
+    """Whether a variable chooses the kernels: then that is the cause, and not the library's own choice."""
+    return any(
+        (known := _obeyed(subject, name)) is not None and known.affects == "instructions" for name in subject.variables
+    )
+
+
+def _obeyed(subject: Subject, name: str) -> Variable | None:
+    known = environment.variable(name)
+    if known is None or name in _NEEDED or known.affects == "other":
+        return None
+    if known.affects == "loading":
+        # A variant that puts another BLAS under its library does so by preloading it.
+        return known if name in _ANYWHERE and "blas" not in subject.options else None
+    readers = set(_READERS.get(subject.library, set()))
+    if subject.record.device == "gpu":
+        readers |= _ON_GPU
+    else:
+        kinds = {library.kind for library in subject.libraries}
+        readers |= set(itertools.chain.from_iterable(_OF_KINDS.get(kind, {kind}) for kind in kinds))
+    return known if readers.intersection(known.readers) else None
+
+
+def _shape(subject: Subject, variables: list[Variable]) -> Shape | None:
+    """Where it shows: how threads wait, in small calls; all else in large ones."""
+    waiting = all(known.affects == "waiting" for known in variables)
+    return subject.shapes[0] if waiting and subject.shapes else subject.large
+
+
+def _suspect(subject: Subject, shape: Shape | None, names: list[str], because: str, likely: int) -> Suspect:
+    return Suspect(
+        cause="environment-variable",
+        backend=subject.name,
+        shape=shape,
+        subject=" ".join(names),
+        because=because,
+        without="Without it" if len(names) == 1 else "Without them",
+        evidence={name: subject.variables[name] for name in names},
+        trials=(Trial(subject.with_options(dict.fromkeys(names, "")), f"unset {' '.join(names)}"),),
+        likely=likely,
+        precision=_is_reduced(subject, shape),
+    )
+
+
+def _because(subject: Subject, name: str, known: Variable, shape: Shape | None) -> str:
+    said = f"{_set(subject, name)} is set, which {known.effect}"
+    profile = subject.profile(shape)
+    if known.affects == "instructions":
+        called = subject.called
+        kernels = None
+        if called is not None:
+            kernels = known_kernels.judge(called, subject.machine.cpu_flags, subject.machine.sve_bits)
+        if called is not None and kernels is not None and name.startswith("OPENBLAS"):
+            said = f"{_set(subject, name)} is set, so {called.kind} {kernels}"
+        if profile is not None and profile.arithmetic:
+            said += f" ({words.percent(profile.width_share)} of the kernel's samples in {profile.arithmetic})"
+    elif known.affects == "threads" and (threads := subject.threads(shape)) is not None:
+        said += f": {threads:.1f} of {words.count(subject.available, 'processor')} at work"
+    return said
+
+
+def _set(subject: Subject, name: str) -> str:
+    return f"{name}={subject.variables[name]}"
+
+
+def _is_reduced(subject: Subject, shape: Shape | None) -> bool:
+    cell = subject.cell(shape)
+    return cell is not None and cell.precision not in (None, "float32") and "tf32" not in subject.options

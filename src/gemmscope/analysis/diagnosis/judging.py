@@ -1,0 +1,199 @@
+"""From measured pairs to verdicts: a cause is confirmed where taking it away changes the time, and by nothing less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis import statistics
+from gemmscope.analysis.comparison import compare_cells, corrected
+from gemmscope.analysis.diagnosis import wording
+from gemmscope.analysis.diagnosis.subject import Subject
+from gemmscope.analysis.diagnosis.symptoms import symptom
+from gemmscope.backends.variant import split
+from gemmscope.records.diagnosis import Diagnosis, Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmscope.analysis.comparison import PairwiseComparison
+    from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
+    from gemmscope.analysis.view import View
+    from gemmscope.records.base import Interval
+    from gemmscope.records.diagnosis import DiagnosisVerdict
+    from gemmscope.records.model import Cell
+
+# A cause that costs less than this is not why a library is slow. Where memory happens to lie changes some calls by as
+# much from process to process.
+WORTH = 0.05
+# Of two variables the one that explains all that both do.
+_EXPLAINS_ALL = 0.95
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial and what was measured of it: ``comparison`` is of the original against the variant, or None."""
+
+    trial: Trial
+    comparison: PairwiseComparison | None
+    reason: str = ""
+
+    @property
+    def gain(self) -> Interval | None:
+        """How many times as fast the variant is."""
+        return self.comparison.ratio if self.comparison is not None else None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the variant is faster by more than is worth naming."""
+        return self.comparison is not None and self.comparison.verdict == "slower"
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether it is shown not to be."""
+        gain = self.gain
+        return gain is not None and gain.high is not None and gain.high < 1 + WORTH
+
+
+def find(view: View, variant: str) -> str:
+    """The name under which a run knows a variant: options may be written in another order; empty if it has none."""
+    if variant in view.backends:
+        return variant
+    wanted = split(variant)
+    return next((name for name in view.backends if split(name) == wanted), "")
+
+
+def tried(view: View, suspects: Sequence[Suspect]) -> dict[int, list[Tried]]:
+    """What was measured for every suspect, by its index; verdicts hold when all experiments are taken together."""
+    pairs = [(i, trial) for i, suspect in enumerate(suspects) for trial in suspect.trials]
+    compared = [_compared(view, suspects[i], trial) for i, trial in pairs]
+    held = iter(corrected([one for one in compared if one is not None]))
+    found: dict[int, list[Tried]] = {i: [] for i in range(len(suspects))}
+    for (i, trial), one in zip(pairs, compared, strict=True):
+        reason = "" if one is not None else _why_not(view, trial)
+        found[i].append(Tried(trial, next(held) if one is not None else None, reason))
+    return found
+
+
+def confirmed_trial(view: View, suspect: Suspect) -> Trial | None:
+    """The trial that helps most, where one is confirmed by itself."""
+    confirmed = [one for one in tried(view, [suspect])[0] if one.is_confirmed]
+    best = max(confirmed, key=_gain_of, default=None)
+    return best.trial if best is not None else None
+
+
+def judge(view: View, suspects: Sequence[Suspect]) -> list[Diagnosis]:
+    """The suspects as diagnoses: what matters first, whole-run causes before all, then by gain."""
+    measured = tried(view, suspects)
+    found = [_diagnosis(view, suspect, measured[i]) for i, suspect in enumerate(suspects)]
+    return sorted(_without_redundant(found), key=_order)
+
+
+def _compared(view: View, suspect: Suspect, trial: Trial) -> PairwiseComparison | None:
+    one, other = _cells(view, suspect, trial)
+    if one is None or other is None or not one.samples or not other.samples:
+        return None
+    return compare_cells(one, other, max(WORTH, view.result.settings.margin))
+
+
+def _cells(view: View, suspect: Suspect, trial: Trial) -> tuple[Cell | None, Cell | None]:
+    if suspect.shape is None:
+        return None, None
+    name = find(view, trial.variant)
+    return view.cell(suspect.backend, suspect.shape), view.cell(name, suspect.shape, trial.mode) if name else None
+
+
+def _why_not(view: View, trial: Trial) -> str:
+    name = find(view, trial.variant)
+    if not name:
+        return "there was no time for it; gemmscope diagnose takes more"
+    return view.why_absent(name)
+
+
+def _diagnosis(view: View, suspect: Suspect, measured: Sequence[Tried]) -> Diagnosis:
+    verdict, reason, best = _verdict(view, suspect, measured)
+    shown = best or max((one for one in measured if one.gain is not None), key=_gain_of, default=None)
+    is_told = verdict == "confirmed" or (suspect.serious and verdict != "refuted")
+    return Diagnosis(
+        id=suspect.cause,
+        subject=suspect.subject,
+        backend=suspect.backend,
+        shape="" if suspect.shape is None else str(suspect.shape),
+        symptom=symptom(Subject(view, suspect.backend), suspect.shape) if suspect.backend else "",
+        evidence=suspect.evidence,
+        experiments=[
+            Experiment(
+                variant=find(view, one.trial.variant) or one.trial.variant, mode=one.trial.mode, gain=one.gain,
+                changes_time=one.is_confirmed, sets=one.comparison.sets if one.comparison else 0, reason=one.reason,
+            )
+            for one in measured
+        ],
+        verdict=verdict,
+        matters=is_told,
+        reason=reason,
+        text=wording.text(view, suspect, verdict, reason, shown.gain if shown else None),
+        remedy=best.trial.remedy if best else suspect.remedy if suspect.serious or suspect.untestable else "",
+        gain=best.gain if best else None,
+    )  # fmt: skip
+
+
+def _verdict(view: View, suspect: Suspect, measured: Sequence[Tried]) -> tuple[DiagnosisVerdict, str, Tried | None]:
+    """The verdict, why it is none, and the trial that is the remedy."""
+    if suspect.precision:
+        for one in measured:
+            original, variant = _cells(view, suspect, one.trial)
+            if original is not None and variant is not None and variant.precision == "float32":
+                return "confirmed", "", one
+    confirmed = [one for one in measured if one.is_confirmed]
+    if confirmed:
+        return "confirmed", "", max(confirmed, key=_gain_of)
+    if not suspect.trials:
+        return "not testable", suspect.untestable, None
+    if measured and all(one.is_refuted for one in measured):
+        return "refuted", "", None
+    if any(one.gain is not None for one in measured):
+        return "untested", "the interval is too wide to tell; give it more time", None
+    return "untested", next((one.reason for one in measured if one.reason), ""), None
+
+
+def _without_redundant(found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Without the group of variables where one of them explains all that the group does."""
+    return [
+        one for one in found
+        if not (" " in one.subject and one.id == "environment-variable" and _explained(one, found))
+    ]  # fmt: skip
+
+
+def _explained(group: Diagnosis, found: Sequence[Diagnosis]) -> bool:
+    names = group.subject.split()
+    singles = [
+        one for one in found if (one.id, one.backend, one.shape) == (group.id, group.backend, group.shape)
+        and one.subject in names
+    ]  # fmt: skip
+    if group.verdict != "confirmed" or group.gain is None:
+        return all(one.verdict == group.verdict for one in singles) or any(
+            one.verdict == "confirmed" for one in singles
+        )
+    return any(
+        one.gain is not None and one.gain.estimate >= _EXPLAINS_ALL * group.gain.estimate
+        for one in singles if one.verdict == "confirmed"
+    )  # fmt: skip
+
+
+def _order(one: Diagnosis) -> tuple[int, float]:
+    ranks = {"confirmed": 1, "not testable": 2, "untested": 3, "refuted": 4}
+    # What concerns the whole run makes everything else less sure.
+    rank = (0 if not one.backend else 1) if one.matters else 1 + ranks[one.verdict]
+    return rank, -(one.gain.estimate if one.gain is not None else 0.0)
+
+
+def _gain_of(one: Tried) -> float:
+    return one.gain.estimate if one.gain is not None else 0.0
+
+
+def is_settled(one: Tried, width: float) -> bool:
+    """Whether a trial needs no further set: its verdict is plain, and its gain known to within a share."""
+    gain = one.gain
+    if gain is None or gain.low is None:
+        return False
+    return (one.is_confirmed or one.is_refuted) and statistics.half_width(gain) <= width

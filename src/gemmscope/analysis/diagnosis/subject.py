@@ -1,0 +1,194 @@
+"""One backend of a run, and all that was seen of it that bears on why it is slow."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from gemmscope.backends.variant import join, split
+from gemmscope.machine import known_kernels
+from gemmscope.records.model import REFERENCE
+from gemmscope.workload.shapes import by_work
+
+if TYPE_CHECKING:
+    from gemmscope.analysis.view import View
+    from gemmscope.records.evidence import InstructionProfile, LibraryThreads
+    from gemmscope.records.model import Cell, WorkerRecord
+    from gemmscope.workload.shapes import Shape
+
+# From this side on a kernel can come near to the processor's peak. Below it calls are compared with each other alone.
+_NEAR_PEAK_SIDE = 512
+# A shape with a side shorter than this is bound by memory, whatever its size.
+_COMPUTE_BOUND_SIDE = 32
+
+
+class Subject:
+    """A backend that is asked why it is slow.
+
+    Args:
+        view: The run.
+        name: The backend's or variant's name.
+    """
+
+    def __init__(self, view: View, name: str) -> None:
+        self.view = view
+        self.name = name
+        self.record = view.backends[name]
+        self.library = self.record.library
+        self.base, self.options = split(name)
+        self.machine = view.result.machine
+
+    # --- Where it was measured ----------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def shapes(self) -> list[Shape]:
+        """Where it was measured, from the least work to the most."""
+        return [shape for shape in self.view.shapes if self.view.cell(self.name, shape) is not None]
+
+    @functools.cached_property
+    def large(self) -> Shape | None:
+        """Where its kernel shows best: the largest shape that is bound by arithmetic, or else the largest."""
+        bound = [shape for shape in self.shapes if min(shape.m, shape.n, shape.k) >= _COMPUTE_BOUND_SIDE]
+        return next(reversed(bound or self.shapes), None)
+
+    def cell(self, shape: Shape | None) -> Cell | None:
+        """Its cell at a shape, if it was measured there."""
+        return None if shape is None else self.view.cell(self.name, shape)
+
+    def rate(self, shape: Shape | None) -> float | None:
+        """Its GFLOP/s."""
+        cell = self.cell(shape)
+        return None if cell is None else cell.gflops
+
+    def attainable(self, shape: Shape | None) -> float | None:
+        """The GFLOP/s that something can reach on the processor at a shape: the best seen there, or the peak."""
+        if shape is None:
+            return None
+        rates = [
+            cell.gflops
+            for name, record in self.view.backends.items()
+            if record.device == "cpu" and (cell := self.view.cell(name, shape)) is not None and cell.gflops is not None
+            and cell.precision in (None, "float32")
+        ]  # fmt: skip
+        ceilings = self.view.result.ceilings
+        if ceilings is not None and not ceilings.note and min(shape.m, shape.n, shape.k) >= _NEAR_PEAK_SIDE:
+            rates.append(ceilings.peak_gflops)
+        return max((rate for rate in rates if math.isfinite(rate)), default=None)
+
+    def share(self, shape: Shape | None) -> float | None:
+        """Its rate as a share of the attainable one; on a GPU None, since no ceiling is measured there."""
+        rate, attainable = self.rate(shape), self.attainable(shape)
+        return rate / attainable if rate and attainable and self.record.device == "cpu" else None
+
+    # --- What its worker had ------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def worker(self) -> WorkerRecord | None:
+        """Its worker, in the first set that has one."""
+        named = (worker for worker in self.view.result.workers if worker.worker != REFERENCE)
+        return next((worker for worker in named if worker.worker == self.record.worker), None)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables in its environment that libraries obey, but those that the run's ``--threads`` has set."""
+        if self.worker is None:
+            return {}
+        asked = set(self.worker.environment) if self.view.result.settings.threads is not None else set()
+        return {name: value for name, value in self.worker.variables.items() if name not in asked - set(self.options)}
+
+    @property
+    def libraries(self) -> list[LibraryThreads]:
+        """The BLAS and OpenMP libraries that its worker had loaded."""
+        return self.worker.libraries if self.worker is not None else []
+
+    @functools.cached_property
+    def called(self) -> LibraryThreads | None:
+        """The BLAS that it calls: the one in which its kernel was found, or else the only one that is loaded."""
+        blas = [library for library in self.libraries if library.kind != "OpenMP"]
+        for facts in self._facts:
+            image = PurePath(str(facts.get("kernel image") or facts.get("blas image") or "")).name
+            for library in blas:
+                if image and PurePath(library.image).name == image:
+                    return library
+        own = [library for library in blas if f"/{self.library}" in library.image]
+        return next(iter(own or (blas if len(blas) == 1 else [])), None)
+
+    @property
+    def _facts(self) -> list[dict[str, str | int]]:
+        """What its kernel, then it, and then the others in its worker say of themselves."""
+        if self.worker is None:
+            return []
+        known = self.worker.backends
+        kernels = [facts for name, facts in known.items() if name.startswith("kernel-")]
+        return [*kernels, known.get(self.name, {}), *known.values()]
+
+    def profile(self, shape: Shape | None) -> InstructionProfile | None:
+        """The instructions that its worker executed at a shape, or else at the largest at which they were sampled."""
+        seen = [
+            one for one in self.view.result.instructions
+            if one.backend == self.name
+            or (one.backend in self.view.backends and self.view.backends[one.backend].worker == self.record.worker)
+        ]  # fmt: skip
+        at = {one.shape: one.profile for one in seen}
+        if shape in at:
+            return at[shape]
+        return next((at[other] for other in reversed(by_work(at))), None)
+
+    # --- Threads and processor ----------------------------------------------------------------------------------------
+
+    @property
+    def available(self) -> int:
+        """The processors that the run may use, as a whole number of threads."""
+        usable = self.machine.usable_cpus or self.machine.logical_cpus
+        return max(1, math.floor(usable + 0.01))
+
+    @property
+    def pool(self) -> int | None:
+        """How many threads its BLAS says that it has, or its OpenMP runtime."""
+        if self.called is not None and self.called.threads is not None:
+            return self.called.threads
+        counts = [library.threads for library in self.libraries if library.kind == "OpenMP" and library.threads]
+        return max(counts, default=None)
+
+    def threads(self, shape: Shape | None) -> float | None:
+        """How many threads were at work: processor seconds per second."""
+        cell = self.cell(shape)
+        return None if cell is None else cell.threads
+
+    @property
+    def asked_threads(self) -> int | None:
+        """How many threads the user asked for, by the run's or the variant's option."""
+        text = self.options.get("threads", "")
+        return int(text) if text.isdecimal() else self.view.result.settings.threads
+
+    @property
+    def level(self) -> str | None:
+        """The best of x86's vector instructions that the processor has; None on others."""
+        return known_kernels.cpu_level(self.machine.cpu_flags)
+
+    # --- Variants of it -----------------------------------------------------------------------------------------------
+
+    def with_options(self, options: dict[str, str]) -> str:
+        """The variant with these options too; a variable with an empty value is unset."""
+        return join(self.base, self.options | options)
+
+    def without(self, *names: str) -> str:
+        """The variant without these options."""
+        return join(self.base, {name: value for name, value in self.options.items() if name not in names})
+
+
+def subjects(view: View) -> list[Subject]:
+    """The backends of a run that are asked why they are slow: each library's plain call, or else what stands for it.
+
+    A variant is one only where the run lacks the plain backend, as where somebody asks about that variant. The module's
+    own BLAS is an instrument to them, unless there is nothing else.
+    """
+    asked = {name for name, record in view.backends.items() if not record.experiment}
+    names = [
+        name for name in view.choices
+        if ":" not in name or name.partition(":")[0] not in asked
+    ]  # fmt: skip
+    others = [name for name in names if view.backends[name].library != "cblas"]
+    return [Subject(view, name) for name in others or names if view.backends[name].status == "ok"]

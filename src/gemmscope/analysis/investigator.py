@@ -1,0 +1,112 @@
+"""What a run should try next to learn why its backends are slow.
+
+It is asked before every set that the run can spare. It looks at what was measured so far, has every cause say what it
+suspects, and names the variants whose verdict is open, the likeliest first. Whatever it adds is an experiment: paired
+with the backend that it was made for, and never ranked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.assemble import collect
+from gemmscope.analysis.diagnosis.judging import find, is_settled, tried
+from gemmscope.analysis.diagnosis.suspicion import combined, suspicions
+from gemmscope.analysis.figures import figures
+from gemmscope.analysis.view import View
+from gemmscope.errors import UsageError
+from gemmscope.measure.experiments import Wanted
+from gemmscope.measure.survey import backend_record, plan_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmscope.analysis.diagnosis.suspect import Trial
+    from gemmscope.backends.registry import Registry
+    from gemmscope.backends.variant import Variant
+    from gemmscope.measure.schedule import OpenCells
+    from gemmscope.records.events import Event
+    from gemmscope.records.model import BackendRecord, Settings
+
+# What a variant takes in its sets, start of a worker included: of PyTorch some two seconds each.
+_SECONDS_EACH = 3.5
+_FEWEST = 2
+# The gain that a remedy promises should be known to within this.
+_WIDTH = 0.025
+
+
+class Investigator:
+    """Says before each set which experiments to make.
+
+    Args:
+        events: The run's, as far as it has come; it grows meanwhile.
+        settings: What the run was asked for.
+        registry: Where the backends are.
+        variants: Those that the run measures.
+        environment: What the run asks of every worker.
+    """
+
+    def __init__(
+        self, events: Sequence[Event], settings: Settings, registry: Registry, variants: Sequence[Variant],
+        environment: dict[str, str],
+    ) -> None:  # fmt: skip
+        self._events = events
+        self._registry = registry
+        self._environment = environment
+        self._variants = list(variants)
+        self._most = max(_FEWEST, int(settings.experiments * settings.seconds / _SECONDS_EACH))
+        self._added: set[str] = set()
+
+    def __call__(self) -> Wanted:
+        """The experiments whose verdict is open."""
+        view = View(figures(collect(self._events)), experiments=True)
+        found = suspicions(view)
+        suspects = [*found, *combined(view, found)]
+        measured = tried(view, suspects)
+        cells: OpenCells = {}
+        new: list[Variant] = []
+        for i, suspect in enumerate(suspects):
+            if suspect.shape is None:
+                continue
+            for one in measured[i]:
+                if is_settled(one, _WIDTH):
+                    continue
+                name = self._runnable(view, one.trial, new)
+                if name:
+                    cells.setdefault(suspect.shape, set()).update((suspect.backend, name))
+        return self._wanted(cells, new)
+
+    def _runnable(self, view: View, trial: Trial, new: list[Variant]) -> str:
+        """The name of a trial's variant, which may be new; empty if it cannot be measured, or there is no room."""
+        known = find(view, trial.variant)
+        if known:
+            record = view.backends[known]
+            return known if record.status == "ok" else ""
+        try:
+            variant = self._registry.variant(trial.variant)
+        except UsageError:
+            return ""  # the backend has no such option
+        if variant.name not in self._added:
+            if len(self._added) >= self._most:
+                return ""
+            self._added.add(variant.name)
+        if variant.name not in [one.name for one in new]:
+            new.append(variant)
+        return variant.name
+
+    def _wanted(self, cells: OpenCells, new: list[Variant]) -> Wanted:
+        known = {variant.name for variant in self._variants}
+        new = [variant for variant in new if variant.name not in known]
+        self._variants += new
+        names = {variant.name for variant in new}
+        specs = [
+            spec for spec in plan_workers(self._variants, self._registry, self._environment)
+            if names.intersection(variant.name for variant in spec.variants)
+        ]  # fmt: skip
+        records: list[BackendRecord] = [
+            backend_record(
+                self._registry.backend(variant.backend), name=variant.name, worker=spec.name, experiment=True
+            )
+            for spec in specs for variant in spec.variants if variant.name in names
+        ]  # fmt: skip
+        return Wanted(cells, specs, records)

@@ -1,0 +1,113 @@
+"""What else happens on the processors that this process may use: other programs, other virtual machines, a quota.
+
+A neighbour that is always there moves every ratio little and every time much, and no variant takes it away. So it is
+counted: the processors' busy time, less what this process and its children have used.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+
+from gemmscope.machine import throttling
+from gemmscope.records.evidence import Surroundings
+
+if TYPE_CHECKING:
+    from gemmscope.records.evidence import Throttling
+
+# Looking at a process costs some 50 µs. On machines with more of them than this, the neighbours stay without a name.
+_MOST_PROCESSES = 500
+_NAMED = 3
+_WORTH_NAMING_SECONDS = 0.05
+
+
+class _Counters(NamedTuple):
+    wall: float
+    busy: float | None
+    stolen: float | None
+    own: float
+    processes: dict[tuple[int, float], tuple[str, float]]
+    throttling: Throttling
+
+
+class Watch:
+    """Counts from when it is made until :meth:`end`; children must have ended by then, or they count as others."""
+
+    def __init__(self) -> None:
+        self._processors = _allowed()
+        self._start = self._read()
+
+    def end(self, set_: int) -> Surroundings:
+        """What was counted since, as the record of a set."""
+        start, now = self._start, self._read()
+        others = None
+        if start.busy is not None and now.busy is not None:
+            others = max(0.0, now.busy - start.busy - (now.own - start.own))
+        stolen = None
+        if start.stolen is not None and now.stolen is not None:
+            stolen = max(0.0, now.stolen - start.stolen)
+        return Surroundings(
+            set=set_,
+            seconds=now.wall - start.wall,
+            processors=len(self._processors) or 1,
+            other_seconds=others,
+            stolen_seconds=stolen,
+            others=_busiest(start, now),
+            throttling=now.throttling.since(start.throttling),
+        )
+
+    def _read(self) -> _Counters:
+        busy, stolen = _processor_times(self._processors)
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return _Counters(time.perf_counter(), busy, stolen, own, _processes(), throttling.read())
+
+
+def _allowed() -> list[int]:
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return list(range(os.cpu_count() or 1))
+
+
+def _processor_times(processors: list[int]) -> tuple[float | None, float | None]:
+    """Seconds that the processors were busy, and that a hypervisor took from them, since they were started."""
+    try:
+        every = psutil.cpu_times(percpu=True)
+    except (OSError, psutil.Error, RuntimeError, ValueError):
+        return None, None
+    times = [every[i] for i in processors if i < len(every)]
+    if not times:
+        return None, None
+    idle = ("idle", "iowait", "steal", "guest", "guest_nice")  # a guest's time is in user already
+    busy = sum(value for each in times for name, value in each._asdict().items() if name not in idle)
+    stolen = [each.steal for each in times if hasattr(each, "steal")]
+    return busy, sum(stolen) if stolen else None
+
+
+def _processes() -> dict[tuple[int, float], tuple[str, float]]:
+    """Name and processor seconds of each process that can be seen, but this one."""
+    found: dict[tuple[int, float], tuple[str, float]] = {}
+    try:
+        if len(psutil.pids()) > _MOST_PROCESSES:
+            return found
+        for process in psutil.process_iter(["name", "cpu_times", "create_time"]):
+            info = process.info
+            if process.pid != os.getpid() and info["cpu_times"] is not None:
+                used = info["cpu_times"].user + info["cpu_times"].system
+                found[process.pid, info["create_time"]] = (info["name"] or str(process.pid), used)
+    except (OSError, psutil.Error):
+        return {}
+    return found
+
+
+def _busiest(start: _Counters, now: _Counters) -> dict[str, float]:
+    used: dict[str, float] = {}
+    for key, (name, seconds) in now.processes.items():
+        more = seconds - start.processes.get(key, ("", 0.0))[1]
+        used[name] = used.get(name, 0.0) + more
+    busiest = sorted(used.items(), key=lambda one: -one[1])[:_NAMED]
+    return {name: round(seconds, 3) for name, seconds in busiest if seconds >= _WORTH_NAMING_SECONDS}

@@ -1,0 +1,87 @@
+"""Why something is slow, as a report says it: the causes that matter, and every suspicion with its verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.records import words
+from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
+from gemmscope.report.rows import suspicions
+from gemmscope.workload.shapes import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmscope.records.diagnosis import Diagnosis
+    from gemmscope.records.model import Result
+    from gemmscope.report.document import Block
+
+TITLE = "Why it is slow, and what to change"
+# More than three are not read.
+_MOST = 3
+
+
+class Told(NamedTuple):
+    """A cause as it is told: ``text`` in sentences, ``remedy`` to paste, ``shape`` where it was seen, if anywhere."""
+
+    text: str
+    remedy: str
+    verdict: str
+    shape: str
+
+
+def told(diagnoses: Sequence[Diagnosis], most: int = _MOST) -> list[Told]:
+    """The causes that matter, the largest first; one that slows several backends or shapes is told once."""
+    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    for one in diagnoses:
+        if one.matters:
+            groups.setdefault((one.id, one.subject), []).append(one)
+    return [_told(group) for group in list(groups.values())[:most]]
+
+
+def main(result: Result) -> list[Block]:
+    """The causes that matter, for the end of a run; nothing where none was found."""
+    found = told(result.diagnoses)
+    if not found:
+        return []
+    return [Heading(TITLE), Items([Item(one.text, "bad", f"\N{RIGHTWARDS ARROW} {one.remedy}") for one in found])]
+
+
+def in_full(diagnoses: Sequence[Diagnosis]) -> list[Block]:
+    """The causes that matter, and a table of every suspicion with evidence, experiment and verdict."""
+    if not diagnoses:
+        return [Paragraph("No cause is suspected: nothing that was seen speaks for any that gemmscope knows.")]
+    found = told(diagnoses, len(diagnoses))
+    blocks: list[Block] = []
+    if found:
+        items = [Item(one.text, "bad", f"\N{RIGHTWARDS ARROW} {one.remedy}") for one in found]
+        blocks = [Heading(TITLE), Items(items)]
+    else:
+        blocks = [Paragraph("No cause found: what was suspected is not why, or could not be tried.", "strong")]
+    blocks += [Heading("Every suspicion"), Figures(suspicions.table(diagnoses))]
+    others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
+    return [*blocks, Heading("Not why, or not known"), Items(others)] if others else blocks
+
+
+def _told(group: Sequence[Diagnosis]) -> Told:
+    first, *others = group
+    text = first.text
+    if others:
+        text += f" The same at {words.listed([_where(one, first) for one in others], 3)}."
+    return Told(words.line(text), words.line(first.remedy), first.verdict, first.shape)
+
+
+def _where(one: Diagnosis, first: Diagnosis) -> str:
+    """A further backend or shape that a cause slows, with what it would gain."""
+    names = [one.backend if one.backend != first.backend else "", Shape.parse(one.shape).title if one.shape else ""]
+    gain = f" ({words.ratio_median(one.gain)} times)" if one.gain is not None else ""
+    return " at ".join(filter(None, names)) + gain
+
+
+def about(diagnoses: Iterable[Diagnosis], backend: str | None, shape: str | None) -> list[Diagnosis]:
+    """Those about a backend (or its variants) and a shape; those about neither are about all of them."""
+    return [
+        one for one in diagnoses
+        if (backend is None or not one.backend or backend in (one.backend, one.backend.partition(":")[0]))
+        and (shape is None or not one.shape or one.shape == shape)
+    ]  # fmt: skip
