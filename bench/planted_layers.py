@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from gemmscope.backends.base import Backend, Layer, rotation
-from gemmscope.backends.mlx import KernelMlx, MlxCppCpu, MlxCpu, preloaded_library
+from gemmscope.backends.mlx import KernelMlx, MlxCppCpu, MlxCpu
 from gemmscope.backends.numpy import KernelNumpy, NumpyCpu
+from gemmscope.backends.preload import library
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 # Nanoseconds.
 DELAYS = (500, 2_000, 10_000, 50_000)
 LIBRARY = "planted-layers"
-ENVIRONMENT = {"MLX_ENABLE_TF32": "0", "LD_PRELOAD": str(preloaded_library("probe"))}
+ENVIRONMENT = {"MLX_ENABLE_TF32": "0", "LD_PRELOAD": str(library("probe"))}
 
 
 def name_of(entry: str, layer: str = "", delay: int = 0) -> str:

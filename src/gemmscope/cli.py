@@ -260,16 +260,21 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
 
 @main.command("blas-shim")
 def blas_shim() -> None:
-    """Print where the library lies that gives MLX a faster BLAS on Linux, for LD_PRELOAD.
+    """Print where the library lies that gives MLX, PyTorch and NumPy another BLAS on Linux, for LD_PRELOAD.
 
-    MLX's wheel for the processor on Linux multiplies with netlib's reference BLAS. With this library loaded first, MLX
-    calls OpenBLAS instead: in your own programs too. Nothing else is replaced.
+    MLX's wheel for the processor on Linux multiplies with netlib's reference BLAS, PyTorch's with an MKL that avoids
+    AVX-512 on AMD. With this library loaded first, they and NumPy call OpenBLAS instead: in your own programs too.
+
+    Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
+    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. It has the names that wheels use; a NumPy of conda
+    or of a distribution may use the same, and so may other libraries in the program. The threads are OpenBLAS's:
+    OPENBLAS_NUM_THREADS, and not torch.set_num_threads, sets how many.
 
     \b
     Example:
       LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
     """
-    from gemmscope.backends.mlx import blas_library
+    from gemmscope.backends.preload import blas_library
     from gemmscope.errors import BackendUnavailable
 
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from gemmscope import _kernels
 from gemmscope.backends import kernel as kernel_module
-from gemmscope.backends import loading, mlx
+from gemmscope.backends import loading, preload
 from gemmscope.backends.kernel import Candidate
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
@@ -211,7 +211,7 @@ print(_kernels.find_symbol("", "cblas_sgemm"))
 def test_mlx_multiplies_by_openblas_where_it_is_asked_to():
     command = [sys.executable, "-m", "gemmscope", "blas-shim"]
     shim = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    assert Path(shim).samefile(mlx.blas_library())
+    assert Path(shim).samefile(preload.blas_library())
     done = subprocess.run([sys.executable, "-c", PRODUCT], env={"LD_PRELOAD": shim, "PATH": "/usr/bin"},
                           check=True, capture_output=True, text=True)  # fmt: skip
     assert shim in done.stdout
@@ -237,13 +237,13 @@ assert time.perf_counter() - start >= 0.05
 print("slowed")
 """
     )
-    environment = {"LD_PRELOAD": str(mlx.preloaded_library("probe")), "PATH": "/usr/bin"}
+    environment = {"LD_PRELOAD": str(preload.library("probe")), "PATH": "/usr/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "slowed" in done.stdout
 
 
 def test_a_build_without_the_library_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(mlx, "_FOLDER", tmp_path)
+    monkeypatch.setattr(preload, "_FOLDER", tmp_path)
     with pytest.raises(BackendUnavailable, match="without its library"):
-        mlx.blas_library()
+        preload.blas_library()

@@ -30,8 +30,17 @@ def test_a_name_in_capitals_is_an_environment_variable():
     assert variant.settings == {"out": ""}
 
 
+def test_a_variable_is_unset_by_an_empty_value():
+    variant = KNOWN.variant("numpy-cpu:OPENBLAS_CORETYPE=+out")
+    assert variant.name == "numpy-cpu:out+OPENBLAS_CORETYPE="
+    assert variant.environment == {"OPENBLAS_CORETYPE": ""}
+    inside = KNOWN.layer(variant)
+    assert inside is not None
+    assert inside.inside == "kernel-numpy:OPENBLAS_CORETYPE=", "what is inside runs in the same environment"
+
+
 def test_a_variants_name_is_read_again_as_itself():
-    for text in ("numpy-cpu:FOO", "torch-cpu:out+threads=2+BAR=1+FOO", "mlx-cpu:blas=openblas+python=/a+b"):
+    for text in ("numpy-cpu:FOO=", "torch-cpu:out+threads=2+BAR=1+FOO=", "mlx-cpu:blas=openblas+python=/a+b"):
         variant = KNOWN.variant(text)
         assert KNOWN.variant(variant.name) == variant
         KNOWN.layer(variant)
@@ -67,6 +76,9 @@ def test_a_path_is_meant_from_here_and_from_home(monkeypatch, tmp_path):
         ("numpy-cpu:", "is no option"),
         ("numpy-cpu:out+", "is no option"),
         ("numpy-cpu:out=", "is no option"),
+        ("numpy-cpu:FOO", "write FOO=value to set it, FOO= to unset it"),
+        ("numpy-cpu:FOO=+FOO=1", "FOO is named twice"),
+        ("numpy-cpu:=", "is no option"),
         ("numpy-cpu:out=1", "out takes no value, not '1'"),
         ("numpy-cpu:fast", "numpy-cpu has no option 'fast'; it has: out, threads"),
         ("null-python:out", "it has: none"),
@@ -134,6 +146,15 @@ class TestWorkers:
         assert plain.environment == {}
         assert one.environment == thread_environment("1")
         assert own.environment == {"MKL_DYNAMIC": "0"}
+
+    def test_a_variable_that_is_unset_is_another_worker(self):
+        specs = self.plan("numpy-cpu", "numpy-cpu:OPENBLAS_CORETYPE=", "numpy-cpu:FOO=", "kernel-numpy:FOO=")
+        assert [spec.name for spec in specs] == ["numpy", "numpy-cpu:OPENBLAS_CORETYPE=", "numpy-cpu:FOO="]
+        assert [variant.name for variant in specs[2].variants] == ["numpy-cpu:FOO=", "kernel-numpy:FOO="]
+
+    def test_a_variable_may_be_unset_that_an_option_or_the_run_sets(self):
+        (spec,) = self.plan("numpy-cpu:threads=2+OMP_NUM_THREADS=", environment=thread_environment("4"))
+        assert spec.environment == thread_environment("2") | {"OMP_NUM_THREADS": ""}
 
     def test_the_same_environment_is_the_same_worker(self):
         (spec,) = self.plan("torch-cpu:threads=1", "torch-cpu:threads=1+out")

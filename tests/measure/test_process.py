@@ -291,6 +291,24 @@ def test_the_environment_is_the_users_with_the_variants_over_it(monkeypatch):
     assert worker_environment({})["OPENBLAS_THREAD_TIMEOUT"] == "26"
 
 
+def test_an_empty_value_unsets_a_variable_of_the_users_and_of_the_harnesss(monkeypatch):
+    monkeypatch.setenv("A_VARIABLE", "1")
+    monkeypatch.setenv("ANOTHER", "")
+    own = dict.fromkeys(("A_VARIABLE", "OPENBLAS_THREAD_TIMEOUT", "NOT_THERE"), "")
+    environment = worker_environment(own)
+    assert not set(own) & set(environment)
+    assert environment["ANOTHER"] == "", "the user's empty one is the user's"
+
+
+def test_what_the_user_preloads_stays_behind_what_the_variant_does(monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/of/the/user.so /another.so")
+    assert worker_environment({"LD_PRELOAD": "/ours.so"})["LD_PRELOAD"] == "/ours.so:/of/the/user.so /another.so"
+    assert worker_environment({})["LD_PRELOAD"] == "/of/the/user.so /another.so"
+    assert "LD_PRELOAD" not in worker_environment({"LD_PRELOAD": ""})
+    monkeypatch.delenv("LD_PRELOAD")
+    assert worker_environment({"LD_PRELOAD": "/ours.so"})["LD_PRELOAD"] == "/ours.so"
+
+
 def test_threads_are_obeyed(memory):
     with started(worker_for("torch-cpu:threads=1"), memory) as worker:
         (cell,) = prepared(worker, BLOCKS[1]).cells

@@ -111,7 +111,8 @@ class Backend(ABC):
         entry: ``"python"`` if the loop is in Python, ``"native"`` if it is compiled.
         summary: What one timed call is, in one line.
         options: What variants may change; ``self.settings`` holds what this one was given.
-        environment: Variables that the worker's environment must hold before the library is loaded.
+        environment: Variables that the worker's environment must hold before the library is loaded; an empty value
+            takes one out of it.
         modes: ``("latency",)``, where every result is complete when its call returns, or is waited for. Add
             ``"throughput"`` where the library computes in the background and one wait after many calls is different,
             and ``"device"`` where a GPU's own time can be had.

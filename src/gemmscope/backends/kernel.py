@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from gemmscope import _kernels
-from gemmscope.backends.base import OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Option
+from gemmscope.backends import preload
+from gemmscope.backends.base import Backend, Option
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
 from gemmscope.workload.operands import OperandPair, Operands, uniform
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Entry
@@ -67,10 +70,20 @@ class KernelBackend(Backend):
 
     device = "cpu"
     entry: ClassVar[Entry] = "native"
-    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = preload.CPU_OPTIONS
     of: ClassVar[type[Backend]]
     caller: ClassVar[str]
     candidates: ClassVar[tuple[Candidate, ...]]
+
+    @classmethod
+    def check_blas(cls, settings: Mapping[str, str]) -> None:
+        """Sees to it that the BLAS that a variant asks for is what its library, which is loaded, will call.
+
+        Raises:
+            BackendUnavailable: If it is not.
+        """
+        if "blas" in settings:
+            preload.check_blas(image_of(cls.caller), [candidate.symbol for candidate in cls.candidates])
 
     def probe(self) -> None:
         """Loads the library, and finds its kernel."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import platform
 import re
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gemmscope import _build, _kernels
+from gemmscope import _build
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
     FROM_HOST,
-    OPERAND_OPTIONS,
     PROCESS_OPTIONS,
     Backend,
     Layer,
@@ -24,11 +22,12 @@ from gemmscope.backends.base import (
     rotation,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
+from gemmscope.backends.preload import BLAS, CPU_OPTIONS, blas_provenance
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import wheel_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -49,52 +48,6 @@ _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] 
 # MLX reads this once, at its first call. TF32 is its default where the hardware has it; ours is IEEE float32.
 _IEEE = {"MLX_ENABLE_TF32": "0"}
 TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
-
-
-_FOLDER = Path(__file__).parent.parent
-
-
-def preloaded_library(name: str) -> Path:
-    """Where a library for LD_PRELOAD lies: ``"blas"`` passes MLX's calls on to OpenBLAS, ``"probe"`` stamps them."""
-    return _FOLDER / f"libgemmscope_{name}.so"
-
-
-def blas_library() -> Path:
-    """The library that passes MLX's calls on to OpenBLAS.
-
-    Raises:
-        BackendUnavailable: If this build of gemmscope has none.
-    """
-    path = preloaded_library("blas")
-    if not path.exists():
-        raise BackendUnavailable(
-            "this gemmscope was built without its library that passes MLX's calls on to OpenBLAS",
-            "on Linux, install gemmscope without GEMMSCOPE_CBLAS; elsewhere MLX calls the system's BLAS already",
-        )
-    return path
-
-
-# Preloaded, it comes before the netlib BLAS of MLX's wheel for Linux. Nobody else in the process calls that name.
-BLAS = Option(
-    "blas",
-    "let MLX call this BLAS instead of its own (Linux)",
-    ("openblas",),
-    {"LD_PRELOAD": str(preloaded_library("blas"))},
-)
-_CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
-
-
-def _check_blas(settings: Mapping[str, str]) -> None:
-    """Sees to it that the BLAS that a variant asks for is the one that MLX will find."""
-    if "blas" not in settings:
-        return
-    path = blas_library()
-    found = _kernels.find_symbol("", "cblas_sgemm")
-    if found is None or not path.samefile(found[0]):
-        raise BackendUnavailable(
-            f"{path.name} was not loaded before MLX's own BLAS",
-            "LD_PRELOAD is for Linux; it is not obeyed in programs that run with raised privileges",
-        )
 
 
 def _import_mlx() -> Any:
@@ -172,7 +125,7 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = _CPU_OPTIONS
+    options: ClassVar[tuple[Option, ...]] = CPU_OPTIONS
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
@@ -183,7 +136,7 @@ class MlxCpu(Backend):
         self._device = getattr(self._mx, self.device)
         if not self._mx.is_available(self._device):
             raise BackendUnavailable(f"MLX {self._mx.__version__} has no {self.device} device here", _NO_GPU)
-        _check_blas(self.settings)
+        KernelMlx.check_blas(self.settings)
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
@@ -234,6 +187,7 @@ class MlxCpu(Backend):
             "device": str(info.get("device_name", self.device)),
             "architecture": str(info.get("architecture", "")),
             "tf32": int("tf32" in self.settings),
+            **blas_provenance(self.settings),
         }
         if self.device == "cpu":
             facts["alignment"] = alignment([view.ctypes.data for pair in self.operand_arrays() for view in pair])
@@ -363,7 +317,7 @@ class MlxCppCpu(Backend):
             )
         if not _native_mlx.has_device(self.device):
             raise BackendUnavailable(f"MLX {mx.__version__} has no {self.device} device here", _NO_GPU)
-        _check_blas(self.settings)
+        KernelMlx.check_blas(self.settings)
         self._native_mlx = _native_mlx
 
     def prepare(self, operands: Operands) -> None:
@@ -391,6 +345,7 @@ class MlxCppCpu(Backend):
             "libmlx": self._native_mlx.version(),
             "built against": _build.MLX_VERSION,
             "tf32": int("tf32" in self.settings),
+            **blas_provenance(self.settings),
         }
         if self.device == "cpu":
             facts["alignment"] = self._calls.alignment
@@ -437,7 +392,6 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
-    options = _CPU_OPTIONS
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

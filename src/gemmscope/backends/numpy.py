@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gemmscope import _kernels
-from gemmscope.backends.base import OPERAND_OPTIONS, OUT, PROCESS_OPTIONS, Backend, Layer, alignment, in_order, rotation
+from gemmscope.backends.base import OUT, Backend, Layer, alignment, in_order, rotation
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
-from gemmscope.machine.images import blas_facts
+from gemmscope.backends.preload import CPU_OPTIONS, facts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,11 +26,12 @@ class NumpyCpu(Backend):
     device = "cpu"
     entry = "python"
     summary = "np.matmul(a, b)"
-    options = (OUT, *PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options = (OUT, *CPU_OPTIONS)
     layers = (Layer("allocation", "numpy-cpu:out"), Layer("binding", "kernel-numpy"))
 
     def probe(self) -> None:
-        """NumPy is a dependency of gemmscope itself: it is always there."""
+        """NumPy is a dependency of gemmscope itself: it is always there. The BLAS asked for may not be."""
+        KernelNumpy.check_blas(self.settings)
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into arrays of NumPy's own."""
@@ -76,9 +76,7 @@ def _loaded_blas() -> dict[str, str | int]:
     for candidate in KernelNumpy.candidates:
         found = _kernels.find_symbol(caller, candidate.symbol)
         if found is not None:
-            image, description = found
-            facts = {"blas": PurePath(image).name, "blas image": image, "blas config": description}
-            return facts | blas_facts(image)
+            return facts_of(*found)
     return {"blas": "unknown"}
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from gemmscope.backends import loading
 from gemmscope.backends.base import Device, Entry, Layer, Option
-from gemmscope.backends.variant import NAME, Variant, join, resolve, split
+from gemmscope.backends.variant import NAME, Variant, is_variable, join, resolve, split
 from gemmscope.errors import UsageError
 from gemmscope.records.base import Mode
 
@@ -146,7 +146,7 @@ class Registry:
                 return None
             known = {option.name for option in inner.options}
             # An option that an outer layer was about is used up; any other must hold inside as well.
-            kept = {key: value for key, value in options.items() if key in known or key.isupper()}
+            kept = {key: value for key, value in options.items() if key in known or is_variable(key)}
             if set(options) - set(kept) - used:
                 return None
             inside = resolve(join(name, own | kept), inner.options).name

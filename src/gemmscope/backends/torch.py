@@ -12,9 +12,7 @@ from gemmscope import _kernels
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
     FROM_HOST,
-    OPERAND_OPTIONS,
     OUT,
-    PROCESS_OPTIONS,
     Backend,
     Layer,
     Option,
@@ -24,6 +22,7 @@ from gemmscope.backends.base import (
     thread_count,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
+from gemmscope.backends.preload import CPU_OPTIONS, blas_provenance
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class TorchCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry: ClassVar[Entry] = "python"
     summary = "torch.mm(a, b) under inference_mode"
-    options: ClassVar[tuple[Option, ...]] = (OUT, *PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (OUT, *CPU_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (
         Layer("allocation", "torch-cpu:out"),
         Layer("binding", "torch-cpp-cpu"),
@@ -70,6 +69,7 @@ class TorchCpu(Backend):
         version = tuple(int(part) for part in torch.__version__.split(".")[:2])
         if version < _MINIMUM:
             raise BackendUnavailable(f"PyTorch {torch.__version__} is too old", "pip install --upgrade 'torch>=2.6'")
+        KernelTorch.check_blas(self.settings)
         self._torch = torch
         self._device = self._find_device()
         self._set_precision()
@@ -114,7 +114,7 @@ class TorchCpu(Backend):
         return [(a.numpy(), b.numpy()) for a, b in self._pairs]
 
     def provenance(self) -> dict[str, str | int]:
-        """Version, device, threads, the BLAS that torch was built with, and the operands' alignment."""
+        """Version, device, threads, torch's BLAS (as built, or the one asked for), and the operands' alignment."""
         torch = self._torch
         blas = re.search(r"\bBLAS_INFO=([^,\s]*)", torch.__config__.show())
         facts: dict[str, str | int] = {
@@ -122,6 +122,7 @@ class TorchCpu(Backend):
             "device": str(self._device),
             "threads": torch.get_num_threads(),
             "blas": blas[1] if blas else "",
+            **blas_provenance(self.settings),
         }
         if self._device.type == "cpu":
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
@@ -140,7 +141,7 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = CPU_OPTIONS
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:

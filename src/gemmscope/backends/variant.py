@@ -1,7 +1,8 @@
 """Variants: a backend with options or an environment, written so that no shell needs quotes.
 
 ``numpy-cpu:out``, ``torch-cpu:threads=1+out``, ``numpy-cpu:OPENBLAS_CORETYPE=Haswell``. A name in capitals is an
-environment variable; the variant then runs in a worker of its own.
+environment variable; the variant then runs in a worker of its own. ``numpy-cpu:OPENBLAS_CORETYPE=`` unsets one that the
+shell has set.
 
 ``mlx-cpu:python=old/bin/python`` is measured with the library of another interpreter, in which gemmscope is installed
 too. ``python=`` comes last: all that follows it is the path, which may hold ``+``, ``:`` and ``=``. On the command line
@@ -35,7 +36,8 @@ class Variant(msgspec.Struct, frozen=True):
         name: The whole variant as it is shown, its options in the order in which the backend declares them.
         backend: The backend's name.
         settings: Option names with their values; flags have an empty one.
-        environment: What the worker's environment must hold, from options and from names in capitals.
+        environment: What the worker's environment must hold, from options and from names in capitals; an empty value
+            is a variable that it must not hold.
         own_worker: True where the variant shares its process with no other.
         python: The interpreter whose libraries are measured, as an absolute path; empty for gemmscope's own.
     """
@@ -46,6 +48,11 @@ class Variant(msgspec.Struct, frozen=True):
     environment: dict[str, str] = {}
     own_worker: bool = False
     python: str = ""
+
+
+def is_variable(key: str) -> bool:
+    """Whether a name in a variant is an environment variable's, and not an option's."""
+    return _VARIABLE.fullmatch(key) is not None
 
 
 def split(text: str) -> tuple[str, dict[str, str]]:
@@ -71,9 +78,14 @@ def split(text: str) -> tuple[str, dict[str, str]]:
             raise UsageError(
                 f"backend {text!r}: python takes the path of an interpreter, such as python=old/bin/python"
             )
-        if not (NAME.fullmatch(key) or _VARIABLE.fullmatch(key)) or (equals and not value):
+        if is_variable(key) and not equals:
             raise UsageError(
-                f"backend {text!r}: {part!r} is no option; write name, name=value or VARIABLE=value, joined by +"
+                f"backend {text!r}: {key} is an environment variable; write {key}=value to set it, {key}= to unset it"
+            )
+        if not is_variable(key) and (not NAME.fullmatch(key) or (equals and not value)):
+            raise UsageError(
+                f"backend {text!r}: {part!r} is no option; write name, name=value, VARIABLE=value, or VARIABLE= to "
+                "unset it, joined by +"
             )
         if key in options:
             raise UsageError(f"backend {text!r}: {key} is named twice")
@@ -83,7 +95,7 @@ def split(text: str) -> tuple[str, dict[str, str]]:
 
 def join(name: str, options: Mapping[str, str]) -> str:
     """Puts together what :func:`split` takes apart."""
-    words = "+".join(f"{key}={value}" if value else key for key, value in options.items())
+    words = "+".join(f"{key}={value}" if value or is_variable(key) else key for key, value in options.items())
     return f"{name}:{words}" if words else name
 
 
@@ -101,7 +113,7 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
         _check_value(text, option, value)
         environment |= {key: form.replace("{value}", value) for key, form in option.environment.items()}
     variables = dict(sorted(given.items()))
-    unknown = next((key for key in variables if not _VARIABLE.fullmatch(key)), None)
+    unknown = next((key for key in variables if not is_variable(key)), None)
     if unknown is not None:
         known = ", ".join(option.name for option in offered) or "none"
         raise UsageError(f"backend {text!r}: {name} has no option {unknown!r}; it has: {known}")

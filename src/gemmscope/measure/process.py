@@ -34,6 +34,8 @@ _HARNESS_ENVIRONMENT = {"OPENBLAS_THREAD_TIMEOUT": "22"}
 # (never run on macOS).
 _INTERPRETER_VARIABLES = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"})
 
+_PRELOAD = "LD_PRELOAD"
+
 _WORKER = "gemmscope.measure.worker"
 # The interpreter's message where gemmscope is not installed, or one that has no workers.
 _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
@@ -49,6 +51,8 @@ _CHECK_SECONDS = 1.0
 @dataclass(frozen=True)
 class WorkerSpec:
     """One worker: its name, its library, its environment, the variants that it hosts, and their origin.
+
+    An empty value in ``environment`` is a variable that the worker must not have.
 
     ``python`` is the interpreter that it is started with, if it is not the orchestrator's own.
     """
@@ -247,8 +251,14 @@ def worker_variables(spec: WorkerSpec) -> dict[str, str]:
 def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, str]:
     """The environment of a worker: the user's, the harness's under it, and the variant's over it.
 
+    An empty value of the variant's unsets the variable. LD_PRELOAD is a list: what the variant loads comes before what
+    the user loads, which may be an allocator or a tool that must stay.
+
     Variables that tell our interpreter where its packages are do not reach another one, which would load our packages
     instead of its own.
     """
     users = {name: value for name, value in os.environ.items() if not python or name not in _INTERPRETER_VARIABLES}
-    return _HARNESS_ENVIRONMENT | users | dict(own)
+    environment = _HARNESS_ENVIRONMENT | users | dict(own)
+    if own.get(_PRELOAD) and users.get(_PRELOAD):
+        environment[_PRELOAD] = f"{own[_PRELOAD]}:{users[_PRELOAD]}"
+    return {name: value for name, value in environment.items() if value or name not in own}

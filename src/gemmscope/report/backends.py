@@ -28,7 +28,7 @@ def print_backends(found: Sequence[SurveyedBackend], console: Console) -> None:
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, width)))
     console.print(
         "\nWrite a variant as name:option or name:option=value, several options joined by +. A name in capitals is an "
-        "environment variable: numpy-cpu:OPENBLAS_CORETYPE=Haswell."
+        "environment variable: numpy-cpu:OPENBLAS_CORETYPE=Haswell sets it, numpy-cpu:OPENBLAS_CORETYPE= unsets it."
     )
 
 
