@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -121,11 +121,7 @@ def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> Non
     _tell(f"Results: {job.folder / 'results.json'}")
     _tell(f"Page: {job.folder / jobs.PAGE}")
     _print(result, as_json=as_json)
-    if result.status == "partial":
-        _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}")
-        sys.exit(EXIT_INTERRUPTED)
-    failed = any(backend.status == "failed" for backend in result.backends)
-    sys.exit(EXIT_FAILED if failed else EXIT_OK)
+    _exit(result, job.folder)
 
 
 @main.command()
@@ -225,7 +221,7 @@ def report(results: str, figures: str | None, html: str | None, as_json: bool, *
 @click.argument("results", type=click.Path(exists=True), required=False)
 @click.option("--backend", metavar="NAME", help="Only what is about this backend or its variants.")
 @click.option("--shape", metavar="MxNxK", help="Only what is about this shape.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings and diagnoses as JSON.")
 def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
     """Say in words what a run found: which library is fastest, why, and how sure that is.
 
@@ -237,6 +233,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
     """
     from gemmscope.api import load
+    from gemmscope.report import causes
     from gemmscope.report.sections import document_of, selected
     from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
@@ -249,13 +246,56 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     if wanted is not None and wanted not in result.settings.shapes:
         raise UsageError(f"no shape {wanted} in this run; it has: {', '.join(result.settings.shapes)}")
     found = selected(result.findings, backend, wanted)
+    why = causes.about(result.diagnoses, backend, wanted)
     if as_json:
-        _print_json(found)
+        _print_json({"findings": found, "diagnoses": why})
         return
-    if found:
-        _print_document(document_of(found))
+    blocks = [*document_of(found), *causes.listed(why)]
+    if blocks:
+        _print_document(blocks)
     else:
         _say("Nothing was found about that in this run.\n")
+
+
+@main.command()
+@click.argument("backend", required=False)
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="Where; may be given again.  [default: 64 and 1024]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
+@click.option("--seconds", type=float, default=60.0, show_default=True, metavar="BUDGET", help="Time budget.")
+@click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the diagnoses as JSON.")
+def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
+    """Say why a backend is slow here, and what to change: by experiments in fresh processes.
+
+    Each suspected cause is taken away in a variant that is measured beside BACKEND: a variable unset, another number of
+    threads, another BLAS, operands that lie otherwise. All suspicions are shown, with what was seen, what was tried and
+    the verdict. BACKEND is one of 'gemmscope backends', or a variant; all libraries on the processor unless told.
+
+    \b
+    Examples:
+      gemmscope diagnose
+      gemmscope diagnose numpy-cpu --shape 1024
+      gemmscope diagnose torch-cpu --shape 48 --seconds 30
+      gemmscope diagnose numpy-cpu:strided --shape 512
+
+    Exit status: as for run.
+    """
+    from gemmscope import job as jobs
+    from gemmscope.measure.settings import diagnosis_settings
+    from gemmscope.report import causes
+    from gemmscope.report.progress import Progress
+
+    settings = diagnosis_settings(backend, command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)
+    job = jobs.Job.new(settings, None if out is None else Path(out))
+    with Progress() as progress:
+        result = job.execute(progress)
+    _tell(f"Results: {job.folder / 'results.json'}")
+    _tell(f"Page: {job.folder / jobs.PAGE}")
+    if as_json:
+        _print_json(result.diagnoses)
+    else:
+        _print_document(causes.in_full(result))
+    _exit(result, job.folder)
 
 
 @main.command("blas-shim")
@@ -342,6 +382,16 @@ def compare(
     for gate in gates:
         _tell(f"gemmscope: {pages.gate_sentence(gate)}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
+
+
+def _exit(result: Result, folder: Path) -> NoReturn:
+    """Ends with the status of a run."""
+    if result.status == "partial":
+        _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {folder}")
+        sys.exit(EXIT_INTERRUPTED)
+    # An experiment that cannot run says less of a cause, and costs nothing that was asked for.
+    failed = any(backend.status == "failed" and not backend.experiment for backend in result.backends)
+    sys.exit(EXIT_FAILED if failed else EXIT_OK)
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,12 @@ DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
 # Of the budget, at most, for experiments on why a backend is slow. What they do not need goes to open verdicts.
 DEFAULT_EXPERIMENTS = 0.25
+DIAGNOSIS_SECONDS = 60.0
+_DIAGNOSIS_EXPERIMENTS = 0.65
+# Few: what counts are the experiments' own sets, in which the backend is measured again.
+_DIAGNOSIS_SETS = 2
+_DIAGNOSIS_SIZES = (64, 1024)
+_LIBRARIES = ("numpy-cpu", "torch-cpu", "mlx-cpu")
 
 
 def make_settings(  # noqa: C901  (one check for each number)
@@ -75,6 +81,55 @@ def make_settings(  # noqa: C901  (one check for each number)
         experiments=experiments,
         command=command,
     )
+
+
+def diagnosis_settings(
+    backend: str | None,
+    *,
+    shapes: Sequence[str | Shape] = (),
+    threads: int | None = None,
+    seconds: float = DIAGNOSIS_SECONDS,
+    seed: int = 0,
+    command: str = "",
+) -> Settings:
+    """What a run measures that asks one question: why is this backend slow? Most of its time goes to experiments.
+
+    Args:
+        backend: A backend or variant; None stands for all libraries on the processor.
+        shapes: Where; 64 and 1024 unless told.
+        threads: As for a run.
+        seconds: Time budget, in seconds.
+        seed: As for a run.
+        command: What was typed.
+
+    Raises:
+        UsageError: As :func:`make_settings`.
+    """
+    return make_settings(
+        pairs=4,
+        sets=_DIAGNOSIS_SETS,
+        margin=0.01,
+        seed=seed,
+        shapes=shapes,
+        sizes=None if shapes else _DIAGNOSIS_SIZES,
+        backends=_around(backend),
+        threads=threads,
+        seconds=seconds,
+        width=0.02,
+        experiments=_DIAGNOSIS_EXPERIMENTS,
+        command=command,
+    )
+
+
+def _around(backend: str | None) -> list[str]:
+    """A backend with what is needed to judge it: its kernel, its call with an output, and another library's kernel.
+
+    Options say how operands lie: what is compared with the backend has them too, where it can.
+    """
+    if backend is None:
+        return [*_LIBRARIES, *(f"{name}:out" for name in _LIBRARIES[:2]), "kernel-numpy", "kernel-torch", "cblas"]
+    more = {"numpy-cpu": ["numpy-cpu:out", "kernel-numpy"], "torch-cpu": ["torch-cpu:out", "kernel-torch"]}
+    return [backend, *more.get(backend, []), *(["cblas"] if backend.partition(":")[0].endswith("-cpu") else [])]
 
 
 def check_memory(settings: Settings, workers: int, backends: int, available: int) -> None:

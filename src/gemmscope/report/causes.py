@@ -41,26 +41,36 @@ def told(diagnoses: Sequence[Diagnosis], most: int = _MOST) -> list[Told]:
 
 def main(result: Result) -> list[Block]:
     """The causes that matter, for the end of a run; nothing where none was found."""
-    found = told(result.diagnoses)
+    return _items(told(result.diagnoses))
+
+
+def listed(diagnoses: Sequence[Diagnosis]) -> list[Block]:
+    """The causes that matter, and every other suspicion with its verdict, in sentences."""
+    others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
+    blocks = _items(told(diagnoses, len(diagnoses)))
+    return [*blocks, Heading("Suspected, and not why or not known"), Items(others)] if others else blocks
+
+
+def in_full(result: Result) -> list[Block]:
+    """What a diagnosis prints: the causes, how each backend stands, and a table of every suspicion."""
+    found = result.diagnoses
+    blocks = _items(told(found, len(found)))
+    if not blocks:
+        blocks = [Paragraph("No cause found.", "strong")]
+    healthy = [Item(one.text, "good") for one in result.findings if one.id == "healthy"]
+    if healthy:
+        blocks += [Heading("Nothing wrong with"), Items(healthy)]
+    if found:
+        blocks += [Heading("Every suspicion"), Figures(suspicions.table(found))]
+        others = [Item(one.text, "quiet") for one in found if not one.matters]
+        blocks += [Heading("Suspected, and not why or not known"), Items(others)] if others else []
+    return blocks
+
+
+def _items(found: Sequence[Told]) -> list[Block]:
     if not found:
         return []
     return [Heading(TITLE), Items([Item(one.text, "bad", f"\N{RIGHTWARDS ARROW} {one.remedy}") for one in found])]
-
-
-def in_full(diagnoses: Sequence[Diagnosis]) -> list[Block]:
-    """The causes that matter, and a table of every suspicion with evidence, experiment and verdict."""
-    if not diagnoses:
-        return [Paragraph("No cause is suspected: nothing that was seen speaks for any that gemmscope knows.")]
-    found = told(diagnoses, len(diagnoses))
-    blocks: list[Block] = []
-    if found:
-        items = [Item(one.text, "bad", f"\N{RIGHTWARDS ARROW} {one.remedy}") for one in found]
-        blocks = [Heading(TITLE), Items(items)]
-    else:
-        blocks = [Paragraph("No cause found: what was suspected is not why, or could not be tried.", "strong")]
-    blocks += [Heading("Every suspicion"), Figures(suspicions.table(diagnoses))]
-    others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
-    return [*blocks, Heading("Not why, or not known"), Items(others)] if others else blocks
 
 
 def _told(group: Sequence[Diagnosis]) -> Told:

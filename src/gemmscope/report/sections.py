@@ -23,7 +23,7 @@ _HEADINGS = {
     "The answer": ("fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
     "Why": (
         "kernel-as-cause", "other-routine", "ceilings", "overhead", "python-or-native", "allocation",
-        "gpu-launch-bound",
+        "gpu-launch-bound", "healthy", "first-call",
     ),
 }  # fmt: skip
 _TRUST = "How far to trust it"

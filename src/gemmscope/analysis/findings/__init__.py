@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings import ceilings, claims, gpu, kernels, overhead, quality, speed
+from gemmscope.analysis.findings import ceilings, claims, gpu, health, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     kernels.kernel_as_cause,
     kernels.other_routines,
     ceilings.shares,
+    health.healthy,
     overhead.share,
     overhead.python_against_native,
     overhead.allocation,
+    health.first_call,
     gpu.tf32_as_cause,
     gpu.gpu_equal_precision,
     gpu.gpu_threshold,
