@@ -4,7 +4,8 @@
 // scipy_cblas_sgemm64_, MLX and other builds of NumPy cblas_sgemm. Beside sgemm stands what is called instead of it for
 // some products of float32: sgemv for vectors, sdot for two of them, ssyrk for a matrix by its own transpose. With two
 // libraries there, the threads of one would still spin while the other multiplies. dgemm and cgemm are there for MLX,
-// whose own on Linux are netlib's. Nothing else of BLAS or LAPACK is replaced.
+// whose own on Linux are netlib's. Nothing else of their BLAS and LAPACK is replaced. SciPy's
+// wheel calls OpenBLAS by the very names of the one that this library is linked with, and so calls that one.
 #include <dlfcn.h>
 
 #include <cstdint>

@@ -306,9 +306,9 @@ def blas_shim() -> None:
     AVX-512 on AMD. With this library loaded first, they and NumPy call OpenBLAS instead: in your own programs too.
 
     Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
-    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. It has the names that wheels use; a NumPy of conda
-    or of a distribution may use the same, and so may other libraries in the program. The threads are OpenBLAS's:
-    OPENBLAS_NUM_THREADS, and not torch.set_num_threads, sets how many.
+    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. Other libraries in the program that look the same
+    names up find them too. SciPy's wheel finds all of its BLAS and LAPACK in this OpenBLAS, which has SciPy's names.
+    OPENBLAS_NUM_THREADS, and not torch.set_num_threads, sets how many threads multiply.
 
     \b
     Example:
