@@ -21,6 +21,7 @@ _UNITS = ((1e-9, "ns"), (1e-6, f"{MICRO}s"), (1e-3, "ms"), (1.0, "s"))
 _NEXT_UNIT = 1000.0
 _LEAST_SECONDS = 0.5e-12
 _DIGITS = 3
+_ASCII = {ord(MICRO): "u", ord(TIMES): "x", ord("\N{RIGHTWARDS ARROW}"): ">"}
 _PARTS = {"binding": "Python call overhead", "launch": "launch and wait"}
 _TERA = 10_000.0
 _FAR = 1e6
