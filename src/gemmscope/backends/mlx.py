@@ -12,15 +12,18 @@ import numpy as np
 
 from gemmscope import _build, _kernels
 from gemmscope.backends import slope
+from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
+    BLAS_OPERAND_OPTIONS,
     FROM_HOST,
-    OPERAND_OPTIONS,
+    PITCH,
     PROCESS_OPTIONS,
+    STRIDED,
+    SUBNORMAL,
     Backend,
     Layer,
     Option,
     alignment,
-    in_order,
     rotation,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
@@ -81,7 +84,9 @@ BLAS = Option(
     ("openblas",),
     {"LD_PRELOAD": str(preloaded_library("blas"))},
 )
-_CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
+# MLX gives its BLAS no leading dimension but the length of a line: it copies such operands too.
+_COPIED = (STRIDED, Option(PITCH.name, f"{PITCH.help}; MLX copies them on each call", PITCH.values))
+_PASSED_ON = tuple(option for option in BLAS_OPERAND_OPTIONS if option != PITCH)
 
 
 def _check_blas(settings: Mapping[str, str]) -> None:
@@ -172,7 +177,7 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = _CPU_OPTIONS
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS, *_COPIED, *_PASSED_ON)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
@@ -187,8 +192,7 @@ class MlxCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
-        pairs = operands.converted(self.device, self._mx.array)
-        self._pairs = in_order(self.settings, pairs, lambda matrix: self._mx.contiguous(matrix.T).T)
+        self._pairs = arranged(operands, self.device, self._mx.array, self.settings)
         self._mx.eval([matrix for pair in self._pairs for matrix in pair])
 
     def run(self, loops: int, first: int) -> float:
@@ -337,7 +341,7 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS, SUBNORMAL)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
@@ -437,7 +441,7 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
-    options = _CPU_OPTIONS
+    options = (*PROCESS_OPTIONS, BLAS, *_PASSED_ON)
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

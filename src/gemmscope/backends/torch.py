@@ -10,7 +10,9 @@ import numpy as np
 
 from gemmscope import _kernels
 from gemmscope.backends import slope
+from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
+    BLAS_OPERAND_OPTIONS,
     FROM_HOST,
     OPERAND_OPTIONS,
     OUT,
@@ -19,7 +21,6 @@ from gemmscope.backends.base import (
     Layer,
     Option,
     alignment,
-    in_order,
     rotation,
     thread_count,
 )
@@ -80,10 +81,12 @@ class TorchCpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device."""
         # The clone is what makes the memory torch's own, with torch's alignment.
-        pairs = operands.converted(
-            str(self._device), lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
+        self._pairs = arranged(
+            operands,
+            str(self._device),
+            lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device),
+            self.settings,
         )
-        self._pairs = in_order(self.settings, pairs, lambda tensor: tensor.T.contiguous().T)
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
     def run(self, loops: int, first: int) -> float:
@@ -140,7 +143,7 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, *BLAS_OPERAND_OPTIONS)
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:
