@@ -105,6 +105,31 @@ def test_a_worker_goes_through_its_stages(memory):
             ask(worker, turn("numpy-cpu"), Turned)
 
 
+def test_a_worker_changes_operands_and_what_they_are_compared_with(memory):
+    names = ["numpy-cpu", "numpy-cpu:self", "numpy-cpu:subnormal", "numpy-cpu:pitch=50", "numpy-cpu:strided",
+             "numpy-cpu:subnormal+reused", "numpy-cpu:pitch=47"]  # fmt: skip
+    with started(worker_for(*names), memory) as worker:
+        cells = {cell.backend: cell for cell in prepared(worker).cells}
+        refused = cells.pop("numpy-cpu:pitch=47")
+        assert (refused.status, "cannot lie 47 elements apart" in refused.reason) == ("unavailable", True)
+        assert {cell.precision for cell in cells.values()} == {"float32"}
+        assert cells["numpy-cpu:self"].pairs_compared == 10
+        assert cells["numpy-cpu:subnormal+reused"].pairs_compared == 1
+        for name in cells:
+            assert ask(worker, turn(name), Turned).cells[0].samples
+
+
+def test_a_worker_has_a_neighbour(memory):
+    pytest.importorskip("torch")
+    spec = worker_for("numpy-cpu:beside=torch", "numpy-cpu:out+beside=torch")
+    with started(spec, memory) as worker:
+        assert {cell.status for cell in prepared(worker).cells} == {"ok"}
+        for variant in spec.variants:
+            assert ask(worker, turn(variant.name), Turned).cells[0].samples
+    apart = plan_workers(KNOWN.variants(["numpy-cpu", "numpy-cpu:beside=torch"]), KNOWN, {})
+    assert len(apart) == 2, "nobody else has its threads beside him"
+
+
 # The kernel counts processor time in steps of 10 ms.
 A_STEP = 0.02
 

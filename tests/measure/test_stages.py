@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
 
 from gemmscope.backends.base import Backend
+from gemmscope.errors import BackendUnavailable
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import TurnCell
 from gemmscope.measure.verify import Comparison
@@ -264,3 +266,57 @@ def test_only_gpus_are_warmed_up_until_steady(device, more):
     backend = made(Plain, device=device, modes=("latency", "throughput"))
     taken(backend, mode="throughput", loops=10, samples=1)
     assert (len(backend.calls) > 2) is more
+
+
+# --- Variants that a worker sees to -----------------------------------------------------------------------------------
+
+
+def test_a_neighbour_multiplies_between_calls_and_is_not_timed(time):
+    backend = made(Plain, seconds=3e-4)
+    log = []
+    backend.run = lambda loops, first: log.append((loops, first)) or Plain.run(backend, loops, first)
+
+    def multiply():
+        log.append("neighbour")
+        time.now += 1.0
+
+    run = stages.with_neighbour(backend.run, multiply)
+    assert run(8, 2) == pytest.approx(8 * 3e-4)
+    # One call to learn how long they take, and then as many as take a millisecond.
+    assert log == ["neighbour", (1, 2), "neighbour", (3, 3), "neighbour", (3, 6), "neighbour", (1, 9)]
+
+
+def test_a_slow_call_has_its_neighbour_before_each():
+    backend = made(Plain, seconds=0.5)
+    log = []
+    stages.with_neighbour(backend.run, lambda: log.append(1))(3, 0)
+    assert len(log) == 3
+    assert backend.calls == [(1, 0), (1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
+def test_neighbours_multiply(name):
+    if name != "numpy":
+        pytest.importorskip(name)
+    stages.neighbour(name, "another")()
+
+
+def test_nobody_is_its_own_neighbour():
+    with pytest.raises(BackendUnavailable, match="plain cannot be its own neighbour"):
+        stages.neighbour("plain", "plain")
+
+
+@pytest.mark.parametrize(("name", "module"), [("torch", "torch"), ("mlx", "mlx.core")])
+def test_a_neighbour_that_is_not_there_is_said(monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BackendUnavailable, match=f"the neighbour {name} cannot be imported") as caught:
+        stages.neighbour.__wrapped__(name, "numpy")
+    assert caught.value.remedy == f"pip install {name}"
+
+
+def test_a_library_that_flushes_subnormal_numbers_is_told_so():
+    backend = made(Plain, product=lambda self, pair: np.zeros((6, 5), np.float32))
+    backend.settings = {"subnormal": ""}
+    (cell,) = prepared(backend)
+    assert cell.status == "failed"
+    assert cell.reason.endswith("a library that flushes subnormal numbers to zero computes such a product")

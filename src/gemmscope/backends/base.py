@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -74,13 +74,27 @@ OUT = Option("out", "write every result into one array that is there already")
 FROM_HOST = Option(
     "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")
 )
-# The next two the worker sees to; a backend that offers COLD must have operand_arrays.
+# What the next four need, the worker sees to; a backend that offers COLD must have operand_arrays.
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")
+SUBNORMAL = Option("subnormal", "A times 2^-126, so that operands and results are mostly subnormal numbers")
+# An environment, as for QOS: what is subtracted from each other has the same neighbour. The worker acts on the setting.
+BESIDE = Option(
+    "beside",
+    "beside another library whose threads are awake in the same process",
+    ("numpy", "torch", "mlx"),
+    {"GEMMSCOPE_BESIDE": "{value}"},
+)
+# A backend that offers one of the next four takes its operands from arrangement.arranged, which sees to them.
 TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
-# What every backend on the processor offers, about the process and about the operands.
-PROCESS_OPTIONS = (THREADS, QOS)
-OPERAND_OPTIONS = (TRANSPOSED, COLD, REUSED)
+PITCH = Option("pitch", "rows of the operands this many elements apart, as in a wider matrix", "count")
+STRIDED = Option("strided", "rows of every second element, which a BLAS cannot read, so that libraries copy first")
+SELF = Option("self", "B is A transposed, a view of the same memory, as in a @ a.T")
+# What every backend on the processor offers, about the process and about the operands. Those that hand the operands to
+# a BLAS themselves leave out STRIDED, because a BLAS takes no such operands.
+PROCESS_OPTIONS = (THREADS, QOS, BESIDE)
+BLAS_OPERAND_OPTIONS = (TRANSPOSED, PITCH, SELF, SUBNORMAL, COLD, REUSED)
+OPERAND_OPTIONS = (STRIDED, *BLAS_OPERAND_OPTIONS)
 
 
 class Backend(ABC):
@@ -93,7 +107,8 @@ class Backend(ABC):
        file, and must not load every framework. Raise :class:`~gemmscope.errors.BackendUnavailable` with a reason and a
        remedy if it cannot run here. Make settings that must come before first use (precision, threads) here too.
     2. :meth:`prepare`. Copy the operands into memory of your own library with
-       ``operands.converted(place, function)``, and leave nothing for the first call to do.
+       ``operands.converted(place, function)``, and leave nothing for the first call to do. To offer TRANSPOSED, PITCH,
+       STRIDED or SELF use :func:`~gemmscope.backends.arrangement.arranged` instead: it lays them out as asked.
     3. :meth:`product`, for some pairs. The result is compared with float64 before anything is timed; one that is
        wrong is never timed.
     4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own
@@ -191,14 +206,6 @@ def rotation(pairs: Sequence[T], loops: int, first: int) -> Iterator[T]:
     """``loops`` items, going round ``pairs`` from ``first``; costs about 20 ns an item."""
     start = first % len(pairs)
     return islice(cycle([*pairs[start:], *pairs[:start]]), loops)
-
-
-def in_order(
-    settings: Mapping[str, str], pairs: Sequence[tuple[T, T]], column_major: Callable[[T], T]
-) -> list[tuple[T, T]]:
-    """The pairs with those sides in column-major order that the option TRANSPOSED names; a copy of these."""
-    sides = settings.get("transposed", "")
-    return [(column_major(a) if "a" in sides else a, column_major(b) if "b" in sides else b) for a, b in pairs]
 
 
 def alignment(addresses: Sequence[int]) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gemmscope.backends.base import OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Layer, alignment, in_order, rotation
+from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.base import BLAS_OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Layer, alignment, rotation
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import blas_facts
 
@@ -26,7 +27,7 @@ class Cblas(Backend):
     device = "cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on the linked cblas_sgemm"
-    options = (*PROCESS_OPTIONS, *OPERAND_OPTIONS)
+    options = (*PROCESS_OPTIONS, *BLAS_OPERAND_OPTIONS)
 
     def probe(self) -> None:
         """Loads the extension, and with it the BLAS that it is linked with."""
@@ -41,7 +42,7 @@ class Cblas(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into NumPy arrays, and plans one call into the same output for each pair."""
-        self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
+        self._pairs = arranged(operands, "host", np.array, self.settings)
         self._out = np.empty((operands.m, operands.n), np.float32)
         self._plans = [self.native.Plan(a, b, self._out) for a, b in self._pairs]
 

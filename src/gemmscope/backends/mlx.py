@@ -11,18 +11,22 @@ import numpy as np
 
 from gemmscope import _build
 from gemmscope.backends import slope
+from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
+    BLAS_OPERAND_OPTIONS,
     FROM_HOST,
+    PITCH,
     PROCESS_OPTIONS,
+    STRIDED,
+    SUBNORMAL,
     Backend,
     Layer,
     Option,
     alignment,
-    in_order,
     rotation,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
-from gemmscope.backends.preload import BLAS, CPU_OPTIONS, blas_provenance
+from gemmscope.backends.preload import BLAS, blas_provenance
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import wheel_tags
 
@@ -48,6 +52,11 @@ _NO_GPU = "run on Apple silicon, or with gemmscope[cuda12] or gemmscope[cuda13] 
 # MLX reads this once, at its first call. TF32 is its default where the hardware has it; ours is IEEE float32.
 _IEEE = {"MLX_ENABLE_TF32": "0"}
 TF32 = Option("tf32", "allow TF32, MLX's own default on CUDA and on M5", environment={"MLX_ENABLE_TF32": "1"})
+
+
+# MLX gives its BLAS no leading dimension but the length of a line: it copies such operands too.
+_COPIED = (STRIDED, Option(PITCH.name, f"{PITCH.help}; MLX copies them on each call", PITCH.values))
+_PASSED_ON = tuple(option for option in BLAS_OPERAND_OPTIONS if option != PITCH)
 
 
 def _import_mlx() -> Any:
@@ -125,7 +134,7 @@ class MlxCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "python"
     summary = "mx.matmul(a, b) and mx.eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = CPU_OPTIONS
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS, *_COPIED, *_PASSED_ON)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-cpu"), Layer("runtime", "kernel-mlx"))
@@ -140,8 +149,7 @@ class MlxCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
-        pairs = operands.converted(self.device, self._mx.array)
-        self._pairs = in_order(self.settings, pairs, lambda matrix: self._mx.contiguous(matrix.T).T)
+        self._pairs = arranged(operands, self.device, self._mx.array, self.settings)
         self._mx.eval([matrix for pair in self._pairs for matrix in pair])
 
     def run(self, loops: int, first: int) -> float:
@@ -291,7 +299,7 @@ class MlxCppCpu(Backend):
     device: ClassVar[Device] = "cpu"
     entry = "native"
     summary = "a C++ loop on mlx::core::matmul and eval on the cpu"
-    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS)
+    options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, BLAS, SUBNORMAL)
     environment = _IEEE
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-mlx"),)
@@ -392,6 +400,7 @@ class KernelMlx(KernelBackend):
     name = "kernel-mlx"
     library = "mlx"
     summary = "a C++ loop on the sgemm that MLX has loaded"
+    options = (*PROCESS_OPTIONS, BLAS, *_PASSED_ON)
     environment = _IEEE
     of = MlxCpu
     caller = r"^libmlx\."

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gemmscope import _kernels
-from gemmscope.backends.base import OUT, Backend, Layer, alignment, in_order, rotation
+from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.base import OUT, SELF, Backend, Layer, alignment, rotation
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
 from gemmscope.backends.preload import CPU_OPTIONS, facts_of
 
@@ -35,7 +36,7 @@ class NumpyCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into arrays of NumPy's own."""
-        self._pairs = in_order(self.settings, operands.converted("host", np.array), np.asfortranarray)
+        self._pairs = arranged(operands, "host", np.array, self.settings)
         self._out = np.empty((operands.m, operands.n), np.float32)
 
     def run(self, loops: int, first: int) -> float:
@@ -89,6 +90,8 @@ class KernelNumpy(KernelBackend):
     name = "kernel-numpy"
     library = "numpy"
     summary = "a C++ loop on the sgemm that NumPy has loaded"
+    # For a @ a.T NumPy calls another routine, ssyrk.
+    options = tuple(option for option in KernelBackend.options if option != SELF)
     of = NumpyCpu
     caller = r"^_multiarray_umath"
     candidates = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope import _kernels
-from gemmscope.backends.base import OPERAND_OPTIONS, PROCESS_OPTIONS, Option
+from gemmscope.backends.base import BLAS_OPERAND_OPTIONS, OPERAND_OPTIONS, PROCESS_OPTIONS, Option
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import blas_facts
 
@@ -56,8 +56,9 @@ BLAS = Option(
     {"LD_PRELOAD": str(library("blas"))},
 )
 
-# What the backends on the processor offer, and the kernels inside of them.
+# What the calls of libraries on the processor offer, and the kernels inside of them, which take no inner stride.
 CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
+KERNEL_OPTIONS = (*PROCESS_OPTIONS, BLAS, *BLAS_OPERAND_OPTIONS)
 
 
 def check_blas(caller: str, names: Iterable[str]) -> None:

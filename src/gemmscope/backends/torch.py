@@ -10,6 +10,7 @@ import numpy as np
 
 from gemmscope import _kernels
 from gemmscope.backends import slope
+from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
     FROM_HOST,
     OUT,
@@ -17,12 +18,11 @@ from gemmscope.backends.base import (
     Layer,
     Option,
     alignment,
-    in_order,
     rotation,
     thread_count,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
-from gemmscope.backends.preload import CPU_OPTIONS, blas_provenance
+from gemmscope.backends.preload import CPU_OPTIONS, KERNEL_OPTIONS, blas_provenance
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ class TorchCpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors on the device."""
         # The clone is what makes the memory torch's own, with torch's alignment.
-        pairs = operands.converted(
-            str(self._device), lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device)
+        self._pairs = arranged(
+            operands,
+            str(self._device),
+            lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device),
+            self.settings,
         )
-        self._pairs = in_order(self.settings, pairs, lambda tensor: tensor.T.contiguous().T)
         self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
 
     def run(self, loops: int, first: int) -> float:
@@ -141,7 +143,7 @@ class TorchCppCpu(TorchCpu):
     name = "torch-cpp-cpu"
     entry: ClassVar[Entry] = "native"
     summary = "a C++ loop on ATen's mm into one tensor, by torch's stable C interface"
-    options: ClassVar[tuple[Option, ...]] = CPU_OPTIONS
+    options: ClassVar[tuple[Option, ...]] = KERNEL_OPTIONS
     layers: ClassVar[tuple[Layer, ...]] = (Layer("runtime", "kernel-torch"),)
 
     def probe(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import numbers
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import usage
@@ -18,7 +21,6 @@ from gemmscope.records.model import Measurement
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Backend
@@ -55,6 +57,10 @@ _TIMED_TWICE = 10e-3
 # From here on a wait after every call cannot matter: it costs microseconds.
 SLOW_CALL = 0.1
 
+# How the threads of a neighbour are kept awake: see with_neighbour.
+_BESIDE_SECONDS = 1e-3
+_BESIDE_SIZE = 256
+
 # What a backend may raise. SystemExit and KeyboardInterrupt are no reason to end the worker, which others share.
 ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 
@@ -65,9 +71,71 @@ _QUIET_AT_MOST = 1.0
 
 
 def bind(backend: Backend, mode: Mode) -> Run:
-    """The backend's loop for a mode; with the option ``cold``, on operands that are in no cache."""
-    run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
-    return with_cold_operands(run, backend.operand_arrays()) if "cold" in backend.settings else run
+    """The backend's loop for a mode; with ``cold`` on operands that are in no cache, with ``beside`` after a neighbour.
+
+    Raises:
+        BackendUnavailable: If a variant asks for what cannot be had here.
+    """
+    run: Run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
+    if "cold" in backend.settings:
+        run = with_cold_operands(run, backend.operand_arrays())
+    if "beside" in backend.settings:
+        # Around the eviction, which the neighbour's operands must not undo.
+        run = with_neighbour(run, neighbour(backend.settings["beside"], backend.library))
+    return run
+
+
+def with_neighbour(run: Run, multiply: Callable[[], object]) -> Run:
+    """The same loop, with ``multiply`` called again and again between its calls, untimed, so that its threads spin.
+
+    As many calls at a time as take about a millisecond: OpenMP's threads spin for some milliseconds, and what the
+    neighbour leaves in the caches should not weigh.
+    """
+
+    def beside(loops: int, first: int) -> float:
+        seconds = 0.0
+        done = 0
+        count = 1
+        while done < loops:
+            count = min(count, loops - done)
+            multiply()
+            elapsed = run(count, first + done)
+            seconds += elapsed
+            done += count
+            count = max(1, min(8 * count, int(count * _BESIDE_SECONDS / max(elapsed, 1e-9))))
+        return seconds
+
+    return beside
+
+
+@functools.cache
+def neighbour(name: str, library: str) -> Callable[[], object]:
+    """One multiplication by another library, on the processor, of matrices that are large enough for its threads.
+
+    Args:
+        name: The neighbour: ``"numpy"``, ``"torch"`` or ``"mlx"``.
+        library: The one that is measured.
+
+    Raises:
+        BackendUnavailable: If it is no other library, or cannot be imported.
+    """
+    if name == library:
+        raise BackendUnavailable(f"{name} cannot be its own neighbour", "ask for another library behind beside=")
+    matrix = np.ones((_BESIDE_SIZE, _BESIDE_SIZE), np.float32)
+    try:
+        if name == "torch":
+            import torch
+
+            tensor = torch.from_numpy(matrix)
+            return functools.partial(torch.mm, tensor, tensor)
+        if name == "mlx":
+            import mlx.core as mx
+
+            array = mx.array(matrix)
+            return lambda: mx.eval(mx.matmul(array, array, stream=mx.cpu))
+    except ImportError as error:
+        raise BackendUnavailable(f"the neighbour {name} cannot be imported: {error}", f"pip install {name}") from error
+    return functools.partial(np.matmul, matrix, matrix)
 
 
 def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
@@ -188,6 +256,8 @@ def prepare_cells(
         precision = precision_class(worst, k)
         if precision == "wrong":
             reason = f"wrong product: relative error {worst:.3g} against float64, so it is not timed"
+            if "subnormal" in backend.settings:
+                reason += "; a library that flushes subnormal numbers to zero computes such a product"
             error = worst if math.isfinite(worst) else None
             facts = {"precision": precision, "relative_error": error, "pairs_compared": compared}
             return lost_cells(name, backend, "failed", reason, **facts), 0.0

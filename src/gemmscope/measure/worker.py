@@ -24,8 +24,8 @@ from gemmscope.files import write_all
 from gemmscope.machine import ceilings, power, sampling, threads
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import protocol, stages
-from gemmscope.measure.verify import Comparison
-from gemmscope.workload.operands import Operands, SharedMemory, make_operands, operands_in, reference_in
+from gemmscope.measure.multiplied import Multiplied
+from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
@@ -108,21 +108,19 @@ class Worker:
         memory = self._memory.map()
         operands = operands_in(memory, block)
         self._pairs = len(operands)
-        comparisons = [
-            Comparison(pair, block.rows, reference_in(memory, block, i)) for i, pair in enumerate(operands.pairs)
-        ]
+        references = [reference_in(memory, block, i) for i in range(len(operands))]
+        multiplied = Multiplied(operands, block.rows, references)
         cells: list[protocol.PreparedCell] = []
         calibrating = 0.0
-        first = Operands(operands.pairs[:1])
         for name in request.backends:
             backend = self._make(self._variants[name])
-            reused = "reused" in backend.settings
             try:
                 backend.probe()
-                backend.prepare(first if reused else operands)
+                given, comparisons = multiplied.by(backend.settings)
+                backend.prepare(given)
                 first_call = self._first_call(backend)
                 ready, seconds = stages.prepare_cells(
-                    name, backend, comparisons[:1] if reused else comparisons, block.shape.k,
+                    name, backend, comparisons, block.shape.k,
                     request.first_pair % len(operands), request.known.get(name, {}), first_call,
                 )  # fmt: skip
             except stages.ANY_ERROR as error:  # a backend may be unavailable at this shape only

@@ -9,7 +9,7 @@ import mmap
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -28,7 +28,10 @@ F = TypeVar("F", np.float32, np.float64)
 
 
 class OperandPair(NamedTuple):
-    """Two float32 matrices, C-contiguous and read-only: A of shape (m, k) and B of shape (k, n)."""
+    """Two float32 matrices, C-contiguous and read-only: A of shape (m, k) and B of shape (k, n).
+
+    Of :class:`Operands` that are ``same``, B is a view of A, and so not C-contiguous.
+    """
 
     a: NDArray[np.float32]
     b: NDArray[np.float32]
@@ -39,23 +42,32 @@ class Operands:
 
     A backend copies them into memory of its own library with :meth:`converted`. Backends of a worker that name the same
     place share the copies, so that what is subtracted from each other reads the same memory.
+
+    Args:
+        pairs: At least one, all of one shape.
+        same: Whether every B is A transposed, and to be so in the library's memory too: one matrix, seen twice.
     """
 
-    def __init__(self, pairs: Sequence[OperandPair]) -> None:
+    def __init__(self, pairs: Sequence[OperandPair], *, same: bool = False) -> None:
         self.pairs = tuple(pairs)
+        self.same = same
         first = self.pairs[0]
         self.m, self.k = first.a.shape
         self.n = first.b.shape[1]
-        self._converted: dict[str, object] = {}
+        self._converted: dict[tuple[str, str], object] = {}
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def converted(self, place: str, convert: Callable[[NDArray[np.float32]], T]) -> list[tuple[T, T]]:
         """Every operand through ``convert``, which must copy; done once for a place such as ``"cuda:0"``."""
-        if place not in self._converted:
-            self._converted[place] = [(convert(pair.a), convert(pair.b)) for pair in self.pairs]
-        return cast("list[tuple[T, T]]", self._converted[place])
+        return list(zip(self.side("a", place, convert), self.side("b", place, convert), strict=True))
+
+    def side(self, side: Literal["a", "b"], place: str, convert: Callable[[NDArray[np.float32]], T]) -> list[T]:
+        """Every A or every B through ``convert``, which must copy; done once for a place."""
+        if (place, side) not in self._converted:
+            self._converted[place, side] = [convert(getattr(pair, side)) for pair in self.pairs]
+        return cast("list[T]", self._converted[place, side])
 
 
 class SharedMemory:
