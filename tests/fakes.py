@@ -7,6 +7,7 @@ from gemmscope.errors import WorkerLost
 from gemmscope.measure.protocol import (
     CeilingsMeasured,
     Done,
+    InstructionsSeen,
     MakeOperands,
     MeasureCeilings,
     Open,
@@ -16,6 +17,7 @@ from gemmscope.measure.protocol import (
     PreparedCell,
     Probed,
     Release,
+    SampleInstructions,
     TakeTurn,
     Turned,
     TurnedCell,
@@ -80,6 +82,8 @@ class FakeWorker:
         match request:
             case MakeOperands() | Release():
                 return Done()
+            case SampleInstructions():
+                return InstructionsSeen()
             case Open():
                 world.clock.now += world.start_seconds
                 probed = [

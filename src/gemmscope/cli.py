@@ -248,7 +248,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     found = selected(result.findings, backend, wanted)
     why = causes.about(result.diagnoses, backend, wanted)
     if as_json:
-        _print_json({"findings": found, "diagnoses": why})
+        _print_json([*found, *why])
         return
     blocks = [*document_of(found), *causes.listed(why)]
     if blocks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemmscope.machine import known_kernels
+from gemmscope.machine import cpu
 from gemmscope.machine.known_kernels import cpu_level, judge, judge_core, judge_mkl, judge_width, mkl_code_path
 from gemmscope.records.evidence import InstructionProfile, LibraryThreads
 
@@ -164,8 +164,10 @@ def test_what_a_library_says_of_itself(library, said):
 
 
 def test_the_length_of_sves_vectors(tmp_path):
-    assert known_kernels.sve_bits(tmp_path) is None
+    assert cpu.sve_bits(tmp_path) is None
     file = tmp_path / "proc/sys/abi/sve_default_vector_length"
     file.parent.mkdir(parents=True)
     file.write_text("32\n")
-    assert known_kernels.sve_bits(tmp_path) == 256
+    assert cpu.sve_bits(tmp_path) is None  # the kernel has the setting, and the processor no SVE
+    (tmp_path / "proc/cpuinfo").write_text("Features: fp asimd sve\n")
+    assert cpu.sve_bits(tmp_path) == 256

@@ -163,7 +163,18 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         raise SystemError  # as psutil does for the frequency of an M5 (giampaolo/psutil#2841)
 
     readers = {
-        cpu: ("name", "logical_count", "physical_count", "core_kinds", "max_frequency_hz", "governor"),
+        cpu: (
+            "name",
+            "logical_count",
+            "physical_count",
+            "core_kinds",
+            "max_frequency_hz",
+            "governor",
+            "vendor",
+            "vector_flags",
+            "sve_bits",
+            "is_translated",
+        ),
         limits: ("usable_cpus", "memory_limit_bytes", "container", "virtual"),
         power: ("source",),
         gpu: ("names",),
@@ -178,7 +189,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = machine.describe()
     assert (nowhere.cpu, nowhere.system) == (os.uname().machine, os.uname().sysname)
     assert (nowhere.logical_cpus, nowhere.memory_bytes, nowhere.gpus) == (1, 0, [])
-    known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus"}
+    known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus", "cpu_flags"}
     assert {field for field, value in msgspec.structs.asdict(nowhere).items() if value is not None} == known
 
 

@@ -93,6 +93,14 @@ def split(text: str) -> tuple[str, dict[str, str]]:
     return name, options
 
 
+def split_any(text: str) -> tuple[str, dict[str, str]]:
+    """As :func:`split`, but a text that is no variant is a name without options: a file may hold any."""
+    try:
+        return split(text)
+    except UsageError:
+        return text, {}
+
+
 def join(name: str, options: Mapping[str, str]) -> str:
     """Puts together what :func:`split` takes apart."""
     words = "+".join(f"{key}={value}" if value or is_variable(key) else key for key, value in options.items())

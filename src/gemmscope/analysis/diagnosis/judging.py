@@ -10,7 +10,7 @@ from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.analysis.diagnosis import wording
 from gemmscope.analysis.diagnosis.subject import Subject
 from gemmscope.analysis.diagnosis.symptoms import symptom
-from gemmscope.backends.variant import split
+from gemmscope.backends.variant import split_any
 from gemmscope.records.diagnosis import Diagnosis, Experiment
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def find(view: View, variant: str) -> str:
     """The name under which a run knows a variant: options may be written in another order; empty if it has none."""
     if variant in view.backends:
         return variant
-    wanted = split(variant)
-    return next((name for name in view.backends if split(name) == wanted), "")
+    wanted = split_any(variant)
+    return next((name for name in view.backends if split_any(name) == wanted), "")
 
 
 def tried(view: View, suspects: Sequence[Suspect]) -> dict[int, list[Tried]]:

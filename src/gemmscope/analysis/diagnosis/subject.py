@@ -7,7 +7,7 @@ import math
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from gemmscope.backends.variant import join, split
+from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import by_work
@@ -37,7 +37,7 @@ class Subject:
         self.name = name
         self.record = view.backends[name]
         self.library = self.record.library
-        self.base, self.options = split(name)
+        self.base, self.options = split_any(name)
         self.machine = view.result.machine
 
     # --- Where it was measured ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from gemmscope.analysis.diagnosis import causes
 from gemmscope.analysis.diagnosis.judging import confirmed_trial
 from gemmscope.analysis.diagnosis.subject import Subject, subjects
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
-from gemmscope.backends.variant import split
+from gemmscope.backends.variant import split_any
 from gemmscope.records import words
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def combined(view: View, found: Sequence[Suspect]) -> list[Suspect]:
 
 def _together(view: View, backend: str, shape: Shape, several: Sequence[tuple[Suspect, Trial]]) -> Suspect | None:
     """The variant that has every remedy; None where one of them holds all of the others, or two contradict."""
-    options = _merged(split(trial.variant)[1] for _, trial in several)
+    options = _merged(split_any(trial.variant)[1] for _, trial in several)
     if options is None:
         return None
     subject = Subject(view, backend)
-    dropped = [name for name in subject.options if any(name not in split(trial.variant)[1] for _, trial in several)]
+    dropped = [name for name in subject.options if any(name not in split_any(trial.variant)[1] for _, trial in several)]
     variant = Subject(view, backend).with_options({k: v for k, v in options.items() if k not in dropped})
-    if dropped or any(split(trial.variant) == split(variant) for _, trial in several):
+    if dropped or any(split_any(trial.variant) == split_any(variant) for _, trial in several):
         return None
     causes_ = [one.subject or one.cause for one, _ in several]
     return Suspect(

@@ -24,13 +24,19 @@ _REFERENCE_BLAS = re.compile(r"^lib(c)?blas(-[0-9a-f]+)?\.so")
 
 
 def kernel_as_cause(view: View) -> list[Finding]:
-    """Libraries whose own kernel is much slower than another library's: at the largest shape that both have."""
+    """Libraries whose own kernel is much slower than another library's: at the largest shape that both have.
+
+    By thread, since one that has fewer of them is no slower kernel; and not where a diagnosis says more.
+    """
+    diagnosed = {one.backend for one in view.result.diagnoses if one.matters}
     kernels = [name for name in view.backends if name.startswith("kernel-")]
     rivals = [pair for kernel in kernels if (pair := _fastest_rival(view, kernel, kernels)) is not None]
     return [
         _slow_kernel(view, one.one, one)
         for one in view.compare_each(rivals)
-        if one.verdict == "slower" and (one.ratio.low or 0.0) > _MUCH_SLOWER
+        if one.verdict == "slower"
+        and (one.ratio.low or 0.0) * _threads_ratio(view, one) > _MUCH_SLOWER
+        and _call_of(view, one.one) not in diagnosed
     ]
 
 
@@ -87,7 +93,7 @@ def _slow_kernel(view: View, kernel: str, slower: PairwiseComparison) -> Finding
     return Finding(
         id="kernel-as-cause",
         verdict="found",
-        text=text + _remedy(view, call, slower, image),
+        text=text,
         evidence={
             "times as long": slower.ratio.estimate,
             "low": slower.ratio.low,
@@ -118,11 +124,10 @@ def _fastest_rival(view: View, kernel: str, kernels: list[str]) -> tuple[str, st
     return None
 
 
-def _remedy(view: View, call: str, slower: PairwiseComparison, image: str) -> str:
-    """What helps, with the measured gain where the run has it."""
-    if view.backends[call].library != "mlx" or "blas=" in call or "libblas" not in image:
-        return ""
-    other = f"{call}:blas=openblas"
-    measured = view.compare(call, other, slower.shape)
-    gain = f": {words.ratio(measured.ratio)} times as fast here" if measured is not None else ""
-    return f" On Linux, preload another BLAS (gemmscope blas-shim; {other}{gain})."
+def _threads_ratio(view: View, slower: PairwiseComparison) -> float:
+    """How many threads the slower kernel has for each of the other's, at most 1."""
+    counts = [
+        cell.threads if (cell := view.cell(name, slower.shape)) is not None else None
+        for name in (slower.one, slower.other)
+    ]
+    return min(1.0, counts[0] / counts[1]) if counts[0] and counts[1] else 1.0

@@ -82,7 +82,8 @@ def _facts_of(worker: WorkerRecord) -> Facts:
             text = PurePath(value).name if isinstance(value, str) and value.startswith("/") else str(value)
             # Backends of one library mostly say the same of it; where they do not, each speaks for itself.
             facts[key if facts.get(key, text) == text else f"{backend} {key}"] = text
-    return facts | {f"environment {name}": value for name, value in worker.environment.items()}
+    set_ = {**worker.variables, **{name: value or "unset" for name, value in worker.environment.items()}}
+    return facts | {f"environment {name}": value for name, value in set_.items()}
 
 
 def _owner(distribution: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmscope.files import write_whole
 from gemmscope.records import words
+from gemmscope.report.causes import TITLE, told
 from gemmscope.report.charts import RunData
 from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import facts
@@ -19,6 +20,7 @@ from gemmscope.report.html.evidence import answer
 from gemmscope.report.html.figures import colours, figures_of, keys_of, on_dark
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
+from gemmscope.report.rows import suspicions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,16 +70,22 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             report=report,
             keys=keys,
             answer=answer(report, drawn),
+            causes=told(report.result.diagnoses),
+            causes_title=TITLE,
+            suspicions=suspicions.table(report.result.diagnoses) if report.result.diagnoses else None,
+            others=[one.text for one in report.result.diagnoses if not one.matters],
             figures=figures,
             on_dark=on_dark(keys) if drawn else None,
             calls_title=breakdown.TITLE,
             calls_note=breakdown.NOTE,
             machine=facts.machine_table(result.machine),
+            surroundings=facts.surroundings_table(result.surroundings),
             ceilings=facts.ceilings_table(result.ceilings),
             reached=facts.reached_table(result),
             settings=facts.settings_table(result.settings),
-            workers=facts.loaded(result.workers),
+            workers=facts.loaded(result),
             command=facts.command_of(result.settings),
+            variables=facts.variables_of(result),
         )
     )
 

@@ -6,12 +6,14 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.analysis.roofline import best_rates
+from gemmscope.machine import known_kernels
 from gemmscope.records import words
 from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gemmscope.records.evidence import Surroundings
     from gemmscope.records.model import Ceilings, Machine, Result, Settings, WorkerRecord
 
 _Value = str | int | list[str]
@@ -37,6 +39,9 @@ def machine_table(machine: Machine) -> Facts:
         "name": machine.name,
         "processor": machine.cpu,
         "architecture": machine.architecture,
+        "vector instructions": known_kernels.cpu_level(machine.cpu_flags) or (
+            f"SVE, {machine.sve_bits} bits" if machine.sve_bits else None
+        ),
         "logical CPUs": machine.logical_cpus,
         "physical cores": machine.physical_cpus,
         "performance cores": machine.performance_cpus,
@@ -115,8 +120,37 @@ def command_of(settings: Settings) -> str:
     return shlex.join(parts)
 
 
-def loaded(workers: Sequence[WorkerRecord]) -> list[Loaded]:
-    """What every worker had loaded, once where it was the same in all sets."""
+def variables_of(result: Result) -> list[str]:
+    """The variables that the user had set and libraries obey, as lines for a shell: they belong to the command."""
+    own = {name for worker in result.workers for name in worker.environment}
+    set_ = {name: value for worker in result.workers for name, value in worker.variables.items() if name not in own}
+    return [f"export {name}={shlex.quote(value)}" for name, value in sorted(set_.items())]
+
+
+def surroundings_table(sets: Sequence[Surroundings]) -> Facts:
+    """What other programs, other machines and a quota took from the run."""
+    total = sum(one.seconds * one.processors for one in sets)
+    if total <= 0:
+        return {}
+    others = [one.other_seconds for one in sets if one.other_seconds is not None]
+    stolen = [one.stolen_seconds for one in sets if one.stolen_seconds is not None]
+    stops = [one.throttling for one in sets if one.throttling is not None and one.throttling.periods]
+    names: dict[str, float] = {}
+    for one in sets:
+        for name, seconds in one.others.items():
+            names[name] = names.get(name, 0.0) + seconds
+    return _facts({
+        "other programs": f"{words.percent(sum(others) / total)} of the processors' time" if others else None,
+        "most of all": [f"{name}: {words.span(seconds)}" for name, seconds in names.items() if seconds >= 1],
+        "other virtual machines": f"{words.percent(sum(stolen) / total)}" if sum(stolen) > 0 else None,
+        "stopped for its quota": f"in {sum(one.throttled or 0 for one in stops)} of "
+        f"{words.count(sum(one.periods or 0 for one in stops), 'period')}" if stops else None,
+    })  # fmt: skip
+
+
+def loaded(result: Result) -> list[Loaded]:
+    """What every worker had loaded, once where it was the same in all sets, and what it executed."""
+    workers = result.workers
     found: list[Loaded] = []
     for name in dict.fromkeys(worker.worker for worker in workers if worker.worker != REFERENCE):
         records = [worker for worker in workers if worker.worker == name]
@@ -125,13 +159,39 @@ def loaded(workers: Sequence[WorkerRecord]) -> list[Loaded]:
             for backend in dict.fromkeys(backend for one in records for backend in one.backends)
         }
         facts = _agreed([(one.set, {**one.provenance, **_started_with(one)}) for one in records])
+        facts |= _executed(result, name)
         found.append(Loaded(name, records[0].library, facts, backends))
     return found
 
 
+def _executed(result: Result, worker: str) -> Facts:
+    """The instructions that a worker was seen to execute, and its first calls."""
+    hosted = {backend.name for backend in result.backends if backend.worker == worker}
+    facts: Facts = {}
+    for one in result.instructions:
+        if one.backend in hosted:
+            facts[f"instructions of {one.backend} at {one.shape.full_title}"] = [
+                one.profile.summary, *one.profile.examples[:1]
+            ]  # fmt: skip
+    for cell in result.cells:
+        if cell.backend in hosted and cell.first_calls:
+            first = [words.duration(seconds) for seconds in cell.first_calls]
+            facts[f"first call of {cell.backend} at {cell.shape.full_title}"] = [", ".join(first)]
+    return facts
+
+
 def _started_with(worker: WorkerRecord) -> dict[str, _Value]:
-    environment = [f"{name}={value}" for name, value in sorted(worker.environment.items())]
-    started: dict[str, _Value] = {"environment": environment, "interpreter": worker.interpreter}
+    set_ = {**worker.variables, **worker.environment}
+    environment = [f"{name}={value}" if value else f"{name} unset" for name, value in sorted(set_.items())]
+    libraries = [
+        ", ".join(filter(None, [
+            one.kind, "" if one.threads is None else words.count(one.threads, "thread"),
+            f"kernels for {one.core}" if one.core else "",
+        ])) for one in worker.libraries
+    ]  # fmt: skip
+    started: dict[str, _Value] = {
+        "environment": environment, "interpreter": worker.interpreter, "BLAS and OpenMP": libraries,
+    }  # fmt: skip
     return {word: value for word, value in started.items() if value}
 
 

@@ -71,9 +71,19 @@ def _obeyed(subject: Subject, name: str) -> Variable | None:
     if subject.record.device == "gpu":
         readers |= _ON_GPU
     else:
-        kinds = {library.kind for library in subject.libraries}
+        kinds = _kinds(subject)
         readers |= set(itertools.chain.from_iterable(_OF_KINDS.get(kind, {kind}) for kind in kinds))
     return known if readers.intersection(known.readers) else None
+
+
+def _kinds(subject: Subject) -> set[str]:
+    """The BLAS that is called, and OpenMP where that or the library uses it. NumPy's BLAS is loaded in every worker."""
+    called = subject.called
+    kinds = {library.kind for library in subject.libraries}
+    if called is None:
+        return kinds
+    threaded = called.kind != "OpenBLAS" or "OPENMP" in called.description.upper()
+    return {called.kind} | ({"OpenMP"} & kinds if threaded else set())
 
 
 def _shape(subject: Subject, variables: list[Variable]) -> Shape | None:
