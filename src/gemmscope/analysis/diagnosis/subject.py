@@ -145,6 +145,16 @@ class Subject:
         return max(1, math.floor(usable + 0.01))
 
     @property
+    def expected_threads(self) -> int:
+        """How many threads a pool should have at least.
+
+        MKL and PyTorch take one for each core, or for each performance core, and most often that is best. A run tries
+        more of them; where nothing was measured, that is no reason for a suspicion.
+        """
+        cores = [count for count in (self.machine.physical_cpus, self.machine.performance_cpus) if count]
+        return self.available if self.view.shapes else min([self.available, *cores])
+
+    @property
     def pool(self) -> int | None:
         """How many threads its BLAS says that it has, or its OpenMP runtime."""
         if self.called is not None and self.called.threads is not None:
