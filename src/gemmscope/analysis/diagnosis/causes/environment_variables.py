@@ -146,6 +146,8 @@ def _because(subject: Subject, name: str, known: Variable, shape: Shape | None) 
             said += f" ({words.percent(profile.width_share)} of the kernel's samples in {profile.arithmetic})"
     elif known.affects == "threads" and (threads := subject.threads(shape)) is not None:
         said += f": {threads:.1f} of {words.count(subject.available, 'processor')} at work"
+    elif known.affects == "threads" and subject.pool is not None:
+        said += f": {words.count(subject.pool, 'thread')} for {words.count(subject.available, 'processor')}"
     return said
 
 
