@@ -20,6 +20,10 @@ NUMPY = LibraryCheckup(
     name="numpy", status="ok", versions={"numpy": "2.4.6"}, wheels={"numpy": ["cp311-any"]}, blas=OPENBLAS,
     openmp=[LibraryThreads(image="/env/libgomp.so.1", kind="OpenMP", threads=4)], backends=["numpy-cpu"],
 )  # fmt: skip
+LINE = (
+    "- numpy 2.4.6 (wheel cp311-any): OpenBLAS 0.3.31.188.0, kernels for Haswell, 2 threads, in libblas.so; "
+    "OpenMP: libgomp, 4 threads"
+)
 
 
 def make_checkup(**changes):
@@ -46,8 +50,7 @@ def test_a_healthy_machine_reads_so():
         "- no GPU found",
         "",
         "Libraries",
-        "- numpy 2.4.6 (wheel cp311-any): OpenBLAS 0.3.31.188.0, kernels for Haswell, 2 threads, in libblas.so; "
-        + "OpenMP: libgomp, 4 threads",
+        LINE,
         "",
         "What looks wrong",
         "Nothing looks wrong.",
