@@ -146,6 +146,41 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one object: machine, throttling, libraries, variables, suspicions.")  # fmt: skip
+def doctor(as_json: bool) -> None:
+    """Say what looks wrong with this machine and its libraries, in seconds: nothing is measured.
+
+    Shown are the machine, each library with the BLAS behind it and its threads, the environment variables that they
+    obey, and what of all that looks wrong. These are suspicions: gemmscope diagnose measures what they cost.
+
+    \b
+    Examples:
+      gemmscope doctor
+      gemmscope doctor --json
+
+    \b
+    The JSON is one object:
+      machine      the processor, its instructions, memory, load, GPUs, power, heat
+      throttling   affinity, quota, and the periods in which it stopped the container so far
+      libraries    each with name, status, reason, remedy, versions, wheels, blas, openmp, backends
+      variables    each with name, value, effect, readers, libraries (those here that obey it), source
+      suspicions   each with id, subject, backends, text, evidence, remedy, and the command to confirm it
+
+    Exit status: 0, whatever was found; 2 for bad usage.
+    """
+    from gemmscope.analysis.checkup import check
+    from gemmscope.measure.checkup import look
+    from gemmscope.report.doctor import document
+
+    seen = look()
+    found = check(seen.result, seen.throttling)
+    if as_json:
+        _print_json(found)
+    else:
+        _print_document(document(found))
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the presets as JSON.")
 def shapes(as_json: bool) -> None:
     """List the presets of shapes: names for --shape that stand for several.

@@ -174,6 +174,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
             "vector_flags",
             "sve_bits",
             "is_translated",
+            "scaling_driver",
         ),
         limits: ("usable_cpus", "memory_limit_bytes", "container", "virtual"),
         power: ("source",),
@@ -291,15 +292,19 @@ def test_frequency_and_governor(tree: Tree) -> None:
             f"{policies}/policy1/scaling_governor": "powersave\n",
             f"{policies}/policy16/cpuinfo_max_freq": "4300000\n",
             f"{policies}/policy16/scaling_governor": "performance\n",
+            f"{policies}/policy0/scaling_driver": "acpi-cpufreq\n",
+            f"{policies}/policy16/scaling_driver": "acpi-cpufreq\n",
         }
     )
     assert cpu.max_frequency_hz(root, no_sysctl) == 5.7e9
     assert cpu.governor(root) == "performance, powersave"
+    assert cpu.scaling_driver(root) == "acpi-cpufreq"
 
 
 def test_no_frequency_and_no_governor(tree: Tree) -> None:
     assert cpu.max_frequency_hz(tree(), no_sysctl) is None
     assert cpu.governor(tree()) is None
+    assert cpu.scaling_driver(tree()) is None
     root = tree({"sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq": "0\n"})
     assert cpu.max_frequency_hz(root, no_sysctl) is None
 

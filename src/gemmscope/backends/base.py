@@ -194,6 +194,10 @@ class Backend(ABC):
         """The operand pairs where the library has them, as NumPy views of its memory; for the options that need it."""
         raise NotImplementedError(f"{self.name} does not show its operands")
 
+    def blas_image(self) -> str:
+        """The file of the BLAS that it calls, where that is known as soon as it was probed; else empty."""
+        return ""
+
     def provenance(self) -> dict[str, str | int]:
         """What is worth recording beside the figures: alignment of the operands, the device's name, precision settings.
 

@@ -59,6 +59,10 @@ class Cblas(Backend):
         """The operands themselves."""
         return self._pairs
 
+    def blas_image(self) -> str:
+        """The file of the BLAS that the extension is linked with."""
+        return str(self.native.blas_description()["image"])
+
     def provenance(self) -> dict[str, str | int]:
         """Which BLAS it is, where it lies, what it says of itself, and the operands' alignment."""
         blas = self.native.blas_description()

@@ -129,6 +129,10 @@ class KernelBackend(Backend):
         """The library's own operands."""
         return list(self._library.operand_arrays())
 
+    def blas_image(self) -> str:
+        """The file in which the kernel lies."""
+        return preload.behind(self._sgemm.image)
+
     def provenance(self) -> dict[str, str | int]:
         """Which routine of which file it is, what that says of itself, and whether it was compared at this shape."""
         return {

@@ -91,11 +91,21 @@ def check_blas(caller: str, names: Iterable[str]) -> None:
 def facts_of(image: str, description: str) -> dict[str, str | int]:
     """What is known of a loaded BLAS; of the preloaded library, what is known of the OpenBLAS behind it."""
     facts: dict[str, str | int] = {"blas": Path(image).name, "blas image": image, "blas config": description}
+    return facts | blas_facts(behind(image))
+
+
+def behind(image: str) -> str:
+    """The BLAS in which calls of an image end: the OpenBLAS behind the preloaded library, else the image itself."""
+    if not is_own(image):
+        return image
+    found = _kernels.find_symbol(image, "scipy_cblas_sgemm")
+    return found[0] if found else image
+
+
+def is_own(image: str) -> bool:
+    """Whether a file is the library of :func:`blas_library`."""
     path = library("blas")
-    if path.exists() and path.samefile(image):
-        behind = _kernels.find_symbol(image, "scipy_cblas_sgemm")
-        return facts | (blas_facts(behind[0]) if behind else {})
-    return facts | blas_facts(image)
+    return path.exists() and Path(image).exists() and path.samefile(image)
 
 
 def blas_provenance(settings: Mapping[str, str]) -> dict[str, str | int]:

@@ -61,6 +61,7 @@ def describe() -> Machine:
         cpu_flags=_fact(cpu.vector_flags) or [],
         sve_bits=_fact(cpu.sve_bits),
         translated=_fact(cpu.is_translated),
+        scaling_driver=_fact(cpu.scaling_driver),
     )
 
 

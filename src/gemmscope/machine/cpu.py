@@ -191,7 +191,16 @@ def apple_frequency_hz() -> float | None:
 
 def governor(root: Path = ROOT) -> str | None:
     """The frequency governor, such as ``powersave``; all of them, joined by commas, if the cores differ; or None."""
-    names = {sources.text(path) for path in _policies(root, "scaling_governor")}
+    return _said_by_policies(root, "scaling_governor")
+
+
+def scaling_driver(root: Path = ROOT) -> str | None:
+    """The driver of the frequency, such as ``intel_pstate``: what a governor does depends on it. As for a governor."""
+    return _said_by_policies(root, "scaling_driver")
+
+
+def _said_by_policies(root: Path, file: str) -> str | None:
+    names = {sources.text(path) for path in _policies(root, file)}
     return ", ".join(sorted(filter(None, names))) or None
 
 

@@ -81,17 +81,23 @@ class Worker:
         self._classes = loading.load(request.origin)
         self._variants = {variant.name: variant for variant in request.variants}
         probed: list[protocol.Probed] = []
+        images: dict[str, str] = {}
         for variant in request.variants:
             status: Status = "ok"
             reason = remedy = ""
             try:
                 if variant.settings.get("qos") == "background":
                     power.enter_background()  # before the library is loaded and starts threads
-                self._make(variant).probe()
+                backend = self._make(variant)
+                backend.probe()
+                if image := backend.blas_image():
+                    images[variant.name] = os.path.realpath(image)
             except stages.ANY_ERROR as error:
                 status, reason, remedy = stages.failure(error)
             probed.append(protocol.Probed(backend=variant.name, status=status, reason=reason, remedy=remedy))
-        return protocol.Opened(backends=probed, provenance=_provenance(), libraries=threads.loaded())
+        return protocol.Opened(
+            backends=probed, provenance=_provenance(), libraries=threads.loaded(), blas_images=images
+        )
 
     def _make(self, variant: Variant) -> Backend:
         if variant.backend not in self._classes:  # another interpreter may have another gemmscope

@@ -31,7 +31,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     ``vendor`` is the processor's maker as it names itself. ``cpu_flags`` are its vector instructions as Linux names
     them, ``sve_bits`` the length of SVE's vectors. ``translated`` says whether this Python is an x86 program that
-    Rosetta runs.
+    Rosetta runs. What ``governor`` means depends on Linux's ``scaling_driver``.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Machine(Record, frozen=True, kw_only=True):
     cpu_flags: list[str] = []
     sve_bits: int | None = None
     translated: bool | None = None
+    scaling_driver: str | None = None
 
     @property
     def hardware(self) -> tuple[object, ...]:

@@ -92,11 +92,14 @@ class Subject:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables in its environment that libraries obey, but those that the run's ``--threads`` has set."""
+        """The variables in its environment that libraries obey: the user's, and those that the variant itself names.
+
+        What the run has set, or the backend needs, is meant.
+        """
         if self.worker is None:
             return {}
-        asked = set(self.worker.environment) if self.view.result.settings.threads is not None else set()
-        return {name: value for name, value in self.worker.variables.items() if name not in asked - set(self.options)}
+        ours = set(self.worker.environment) - set(self.options)
+        return {name: value for name, value in self.worker.variables.items() if name not in ours}
 
     @property
     def libraries(self) -> list[LibraryThreads]:
@@ -143,6 +146,16 @@ class Subject:
         """The processors that the run may use, as a whole number of threads."""
         usable = self.machine.usable_cpus or self.machine.logical_cpus
         return max(1, math.floor(usable + 0.01))
+
+    @property
+    def expected_threads(self) -> int:
+        """How many threads a pool should have at least.
+
+        MKL and PyTorch take one for each core, or for each performance core, and most often that is best. A run tries
+        more of them; where nothing was measured, that is no reason for a suspicion.
+        """
+        cores = [count for count in (self.machine.physical_cpus, self.machine.performance_cpus) if count]
+        return self.available if self.view.shapes else min([self.available, *cores])
 
     @property
     def pool(self) -> int | None:

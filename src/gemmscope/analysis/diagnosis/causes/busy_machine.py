@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 # Of the processors' time. System services and a shell take a few per cent.
 _BUSY = 0.15
+# Processes that want a processor, on average over a minute: the least that is no chance.
+_LOAD = 1.0
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
-    """By processor time that was neither idle nor the run's own."""
+    """By processor time that was neither idle nor the run's own; where nothing was measured, by the load too."""
     seen = subject.view.result.surroundings
     total = sum(one.seconds * one.processors for one in seen)
-    if subject.record.device != "cpu" or total <= 0:
+    if subject.record.device != "cpu":
         return
     others = sum(one.other_seconds or 0.0 for one in seen)
     stolen = sum(one.stolen_seconds or 0.0 for one in seen)
-    if max(others, stolen) < _BUSY * total:
+    if total <= 0 or max(others, stolen) < _BUSY * total:
+        yield from _by_load(subject)
         return
     names: dict[str, float] = {}
     for one in seen:
@@ -47,4 +50,25 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         remedy="end them, or measure while they rest",
         serious=True,
         likely=3,
+    )
+
+
+def _by_load(subject: Subject) -> Iterator[Suspect]:
+    """By the minute before, where no sets were counted: a look of two seconds may fall into a pause."""
+    machine = subject.machine
+    load = machine.load_average[0] if machine.load_average is not None else 0.0
+    if subject.view.shapes or load < max(_LOAD, _BUSY * machine.logical_cpus):
+        return
+    yield Suspect(
+        cause="busy-machine",
+        backend="",
+        shape=None,
+        because=f"the load of the last minute is {load:.1f} on {words.count(machine.logical_cpus, 'processor')}: "
+        "something else is running, or was a moment ago",
+        subject="load",
+        evidence={"load average": load, "processors": machine.logical_cpus},
+        untestable="gemmscope ends no other program",
+        remedy="look who it is with: ps -eo pcpu,args --sort=-pcpu | head",
+        serious=True,
+        likely=2,
     )

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
+from gemmscope.backends import preload
 from gemmscope.machine import environment, known_kernels
 from gemmscope.records import words
 
@@ -29,6 +30,8 @@ _ON_GPU = {"CUDA", "cuBLAS", "MLX", "PyTorch", "Metal", "JAX", "CuPy"}
 # Loaded before everything else: not named by any library, and felt by each.
 _ANYWHERE = {"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"}
 _LIKELY = {"threads": 3, "instructions": 3, "precision": 3, "waiting": 2, "placement": 2, "memory": 2, "loading": 2}
+# The ends of the names of variables that say how many threads there may be.
+_COUNTS = ("NUM_THREADS", "MAXIMUM_THREADS", "THREAD_LIMIT")
 # Without these a library may not find its own files, or another device would be measured.
 _NEEDED = {"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
 
@@ -66,14 +69,44 @@ def _obeyed(subject: Subject, name: str) -> Variable | None:
         return None
     if known.affects == "loading":
         # A variant that puts another BLAS under its library does so by preloading it.
-        return known if name in _ANYWHERE and "blas" not in subject.options else None
+        # Whoever follows the advice to preload it is right to.
+        is_advice = name == "LD_PRELOAD" and all(map(preload.is_own, _paths(subject.variables[name])))
+        return known if name in _ANYWHERE and "blas" not in subject.options and not is_advice else None
+    if not obeys(subject, known) or _is_fine(subject, name, known):
+        return None
+    return known
+
+
+def obeys(subject: Subject, known: Variable) -> bool:
+    """Whether a backend's library reads a variable, or the BLAS that it calls does, or its OpenMP runtime."""
     readers = set(_READERS.get(subject.library, set()))
     if subject.record.device == "gpu":
         readers |= _ON_GPU
     else:
         kinds = _kinds(subject)
         readers |= set(itertools.chain.from_iterable(_OF_KINDS.get(kind, {kind}) for kind in kinds))
-    return known if readers.intersection(known.readers) else None
+    return bool(readers.intersection(known.readers))
+
+
+def _is_fine(subject: Subject, name: str, known: Variable) -> bool:
+    """Whether a variable is seen to do no harm. A run tries it anyway; without one it would be a false alarm."""
+    if subject.view.shapes:
+        return False
+    value = subject.variables[name]
+    if known.affects == "threads" and name.endswith(_COUNTS):
+        return subject.pool is not None and subject.expected_threads <= subject.pool <= subject.available
+    if known.affects == "precision":
+        return value == "0"  # full precision is what is asked for
+    called = subject.called
+    if name == "OPENBLAS_CORETYPE" and called is not None and called.core:
+        machine = subject.machine
+        return known_kernels.judge(called, machine.cpu_flags, machine.sve_bits) is None
+    return False
+
+
+def _paths(value: str) -> list[str]:
+    """What LD_PRELOAD names: ld.so(8) takes colons and spaces between them."""
+    return value.replace(":", " ").split()
 
 
 def _kinds(subject: Subject) -> set[str]:
@@ -121,6 +154,8 @@ def _because(subject: Subject, name: str, known: Variable, shape: Shape | None) 
             said += f" ({words.percent(profile.width_share)} of the kernel's samples in {profile.arithmetic})"
     elif known.affects == "threads" and (threads := subject.threads(shape)) is not None:
         said += f": {threads:.1f} of {words.count(subject.available, 'processor')} at work"
+    elif known.affects == "threads" and subject.pool is not None:
+        said += f": {words.count(subject.pool, 'thread')} for {words.count(subject.available, 'processor')}"
     return said
 
 

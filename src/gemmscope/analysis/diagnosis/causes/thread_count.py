@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gemmscope.analysis.diagnosis.suspect import Evidence
 
 # Periods in which the cgroup was stopped, as a share of those in which it had work.
-_THROTTLED = 0.05
+THROTTLED = 0.05
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
@@ -26,7 +26,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         return
     if pool > subject.available:
         yield _too_many(subject, pool)
-    elif pool < subject.available and not _is_meant(subject):
+    elif pool < subject.expected_threads and not _is_meant(subject):
         yield _too_few(subject, pool)
 
 
@@ -51,7 +51,7 @@ def _too_many(subject: Subject, pool: int) -> Suspect:
     because = f"its pool has {words.count(pool, 'thread')}, and the run may use {available}"
     if is_quota and quota is not None:
         because = f"its pool has {words.count(pool, 'thread')}, and a quota allows it {quota:g} of the processors' time"
-        if periods and throttled / periods >= _THROTTLED:
+        if periods and throttled / periods >= THROTTLED:
             because += f"; it was stopped in {words.percent(throttled / periods)} of the periods"
     evidence: Evidence = {"pool": pool, "available": subject.available, "quota": quota, "throttled periods": throttled}
     return Suspect(
