@@ -25,6 +25,7 @@ from gemmscope.measure.protocol import (
 from gemmscope.measure.session import Session
 from gemmscope.measure.survey import plan_workers
 from gemmscope.records.events import Event
+from gemmscope.records.evidence import Sampling
 from gemmscope.records.model import REFERENCE, Measurement, Settings
 from gemmscope.workload.shapes import parse_shapes
 from tests.builders import make_ceilings
@@ -57,6 +58,7 @@ class FakeWorker:
         self.request = None
         self.closed = False
         self.block = None
+        self.prepared = []
 
     def send(self, request):
         assert not self.closed
@@ -83,7 +85,10 @@ class FakeWorker:
             case MakeOperands() | Release():
                 return Done()
             case SampleInstructions():
-                return InstructionsSeen()
+                world.clock.now += request.seconds
+                name = next((one for one in self.prepared if KNOWN.backend(one.split(":")[0]).device == "cpu"), "")
+                sampling = Sampling(architecture="x86_64", reason="this one has no instructions") if name else None
+                return InstructionsSeen(backend=name, sampling=sampling)
             case Open():
                 world.clock.now += world.start_seconds
                 probed = [
@@ -94,7 +99,7 @@ class FakeWorker:
                 ]
                 return Opened(backends=probed, provenance={})
             case Prepare():
-                self.block = request.block
+                self.block, self.prepared = request.block, request.backends
                 cells = []
                 for name in request.backends:
                     backend = KNOWN.backend(name.split(":")[0])
@@ -151,12 +156,13 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def session(self, observer, backends, *, reference=False, resume=None, judge=None, **settings):
+    def session(self, observer, backends, *, reference=False, resume=None, judge=None, investigate=None, **settings):
         given = {"shapes": ["64x64x64"], "backends": list(backends), "seconds": 10.0, "sets": 2} | settings
         asked = Settings(**given)
         specs = plan_workers(KNOWN.variants(asked.backends), KNOWN, {})
         (reference_spec,) = plan_workers([KNOWN.variant("cblas")], KNOWN, {}, name=REFERENCE)
         return Session(asked, parse_shapes([], asked.shapes), specs, observer, resume=resume, judge=judge,
+                       investigate=investigate,
                        reference=reference_spec if reference else None, clock=self.clock,
                        launch=self.launch)  # fmt: skip
 

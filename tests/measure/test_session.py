@@ -7,13 +7,17 @@ import collections
 import pytest
 
 from gemmscope.errors import RunInterrupted
+from gemmscope.measure.experiments import Wanted
 from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
 from gemmscope.measure.resume import ResumePoint
+from gemmscope.measure.survey import plan_workers
 from gemmscope.records.base import CellKey
 from gemmscope.records.events import (
     BackendProbed,
+    BackendsAdded,
     CellFailed,
     CellPrepared,
+    InstructionsSampled,
     RunFinished,
     SamplesTaken,
     SetFinished,
@@ -24,7 +28,8 @@ from gemmscope.records.events import (
 )
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import Shape
-from tests.fakes import World
+from tests.builders import make_backend
+from tests.fakes import KNOWN, World
 
 THREE = ("numpy-cpu", "torch-cpu", "cblas")
 SMALL = Shape(64, 64, 64)
@@ -372,3 +377,79 @@ def test_nothing_is_left_of_a_finished_run():
     events = World().run(THREE, sets=2, resume=ResumePoint(next_set=2, finished_sets=2))
     assert not of(events, SetStarted)
     assert of(events, RunFinished)[0].status == "complete"
+
+
+class TestExperiments:
+    """After the sets that were asked for, further ones try what is suspected, for a share of the budget."""
+
+    UNSET = "numpy-cpu:OPENBLAS_CORETYPE="
+
+    def run(self, rounds, *, seconds=100.0, experiments=0.25, **changes):
+        """``rounds`` says how often an experiment is wanted."""
+        world = World(start_seconds=0.1, **changes)
+        begin, asked = world.clock.now, []
+        variant = KNOWN.variant(self.UNSET)
+        (spec,) = plan_workers([variant], KNOWN, {})
+        record = make_backend(self.UNSET, worker=spec.name, experiment=True)
+
+        def investigate():
+            asked.append(world.clock.now - begin)
+            if len(asked) > rounds:
+                return Wanted()
+            first = len(asked) == 1
+            return Wanted({SMALL: {"numpy-cpu", self.UNSET}}, [spec] if first else [], [record] if first else [])
+
+        events = []
+        world.session(events.append, THREE, judge=dict, investigate=investigate, sets=5, seconds=seconds,
+                      experiments=experiments).run()  # fmt: skip
+        return events, asked
+
+    def test_they_follow_the_sets_that_were_asked_for_and_measure_the_pair_alone(self):
+        events, asked = self.run(2)
+        taken = [event for event in of(events, SamplesTaken) if event.samples[0].set >= 5]
+        assert {event.backend for event in taken} == {"numpy-cpu", self.UNSET}
+        assert len(of(events, SetStarted)) == 7
+        assert len(asked) == 3
+        (added,) = of(events, BackendsAdded)
+        assert [backend.name for backend in added.backends] == [self.UNSET]
+
+    def test_they_take_their_share_and_no_more(self):
+        events, _ = self.run(1000)
+        taken = [sample for event in of(events, SamplesTaken) for sample in event.samples if sample.set >= 5]
+        assert 20 < max(sample.start for sample in taken) - min(sample.start for sample in taken) < 27
+
+    def test_without_a_share_nobody_is_asked(self):
+        _, asked = self.run(1000, experiments=0.0)
+        assert asked == []
+
+    def test_none_is_begun_where_two_sets_do_not_fit(self):
+        _, asked = self.run(1000, seconds=1.0)
+        assert asked == []
+
+    def test_one_that_cannot_run_here_costs_only_itself(self):
+        events, _ = self.run(1000, unavailable={self.UNSET})
+        assert of(events, RunFinished)[0].status == "complete"
+        assert not [event for event in of(events, SamplesTaken) if event.backend == self.UNSET]
+
+    def test_variants_join_a_worker_that_is_there(self):
+        world = World()
+        team = world.session(lambda event: None, THREE)._team
+        (spec,) = plan_workers(KNOWN.variants(["numpy-cpu", "numpy-cpu:pitch=80"]), KNOWN, {})
+        team.add([(spec, None)])
+        assert [[one.name for one in known.variants] for known, _ in team._workers if known.name == "numpy"] == [
+            ["numpy-cpu", "numpy-cpu:pitch=80"]
+        ]
+
+
+def test_instructions_are_sampled_once_in_a_run_at_the_smallest_and_the_largest_shape():
+    events = World().run(THREE, sets=3, shapes=["64x64x64", "128x128x128", "256x256x256", "1x4096x4096"])
+    seen = of(events, InstructionsSampled)
+    assert sorted((event.backend, str(event.shape)) for event in seen) == sorted(
+        (name, shape) for name in THREE for shape in ("64x64x64", "256x256x256")
+    )
+    assert {event.profile.reason for event in seen} == {"this one has no instructions"}
+
+
+def test_the_surroundings_of_every_set_are_recorded():
+    events = World().run(THREE, sets=2)
+    assert [event.surroundings.set for event in of(events, SetFinished)] == [0, 1]

@@ -7,6 +7,7 @@ what another kernel would gain, an experiment says.
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ _NEON_BITS = 128
 # MKL's functions carry the name of their code path: mkl_blas_avx2_sgemm_kernel_0, mkl_blas_def_sgemm_kernel_0_zen.
 _MKL_PATH = re.compile(r"mkl_blas_(cnr_def|def|mc3?|avx512|avx2|avx)_\w*?gemm")
 _MKL_LEVELS = {"mc": "SSE", "mc3": "SSE", "avx": "AVX", "avx2": "AVX2"}
+
+# What those who ship the reference BLAS call it; auditwheel adds a hash.
+_REFERENCE = re.compile(r"lib(c)?blas(-[0-9a-f]+)?\.so")
 
 # The oldest of x86's vector instructions that have vectors so long.
 _WIDTH_LEVELS = {"128-bit": "SSE", "256-bit": "AVX"}
@@ -119,6 +123,11 @@ def judge_width(profile: InstructionProfile, flags: Collection[str], sve: int | 
     # AVX's vectors are as long as AVX2's.
     narrow = seen is not None and _LEVELS.index(seen) < _LEVELS.index(level) and (seen, level) != ("AVX", "AVX2")
     return f"computes with {profile.width} vectors on a CPU with {level}" if narrow else None
+
+
+def is_reference_by_name(image: str) -> bool:
+    """Whether a file has the name of a reference BLAS, which says nothing of itself."""
+    return _REFERENCE.match(PurePath(image).name) is not None
 
 
 def judge(library: LibraryThreads, flags: Collection[str], sve: int | None = None) -> str | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
+from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
-    from gemmscope.records.evidence import InstructionProfile, LibraryThreads
+    from gemmscope.records.evidence import InstructionProfile
     from gemmscope.records.model import Cell, WorkerRecord
     from gemmscope.workload.shapes import Shape
 
@@ -110,6 +111,8 @@ class Subject:
     def called(self) -> LibraryThreads | None:
         """The BLAS that it calls: the one in which its kernel was found, or else the only one that is loaded."""
         blas = [library for library in self.libraries if library.kind != "OpenMP"]
+        if not self.libraries:  # a file from before they were recorded
+            return self._reference_by_name()
         for facts in self._facts:
             image = PurePath(str(facts.get("kernel image") or facts.get("blas image") or "")).name
             for library in blas:
@@ -117,6 +120,13 @@ class Subject:
                     return library
         own = [library for library in blas if f"/{self.library}" in library.image]
         return next(iter(own or (blas if len(blas) == 1 else [])), None)
+
+    def _reference_by_name(self) -> LibraryThreads | None:
+        """The reference BLAS, if the kernel was found in a file of that name which says nothing of itself."""
+        facts = next((facts for facts in self._facts if facts.get("kernel image")), {})
+        image = str(facts.get("kernel image", ""))
+        known = known_kernels.is_reference_by_name(image) and not facts.get("kernel description")
+        return LibraryThreads(image=image, kind="reference BLAS", threads=1) if known else None
 
     @property
     def _facts(self) -> list[dict[str, str | int]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from gemmscope.machine import known_kernels
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 _MUCH_SLOWER = 1.5
 
 _NEARLY_ALL = 0.95
-
-# The reference BLAS says nothing of itself, and is called this by those who ship it.
-_REFERENCE_BLAS = re.compile(r"^lib(c)?blas(-[0-9a-f]+)?\.so")
 
 
 def kernel_as_cause(view: View) -> list[Finding]:
@@ -71,7 +68,7 @@ def image_of(view: View, kernel: str) -> tuple[str, str]:
         path = str(facts.get("kernel image", ""))
         if path:
             file, description = PurePath(path).name, str(facts.get("kernel description", ""))
-            if not description and _REFERENCE_BLAS.search(file):
+            if not description and known_kernels.is_reference_by_name(file):
                 return f"{file} (netlib's reference BLAS, by its name)", ""
             return file, description
     return kernel, ""
