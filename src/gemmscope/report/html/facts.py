@@ -122,8 +122,10 @@ def command_of(settings: Settings) -> str:
 
 def variables_of(result: Result) -> list[str]:
     """The variables that the user had set and libraries obey, as lines for a shell: they belong to the command."""
-    own = {name for worker in result.workers for name in worker.environment}
-    set_ = {name: value for worker in result.workers for name, value in worker.variables.items() if name not in own}
+    set_ = {
+        name: value for worker in result.workers for name, value in worker.variables.items()
+        if name not in worker.environment
+    }  # fmt: skip
     return [f"export {name}={shlex.quote(value)}" for name, value in sorted(set_.items())]
 
 
