@@ -125,6 +125,11 @@ class TestFacts:
         assert any("100 ms, 200 ms" in line for lines in found.facts.values() for line in lines)
         assert variables_of(run) == ["export OMP_NUM_THREADS=1"]
 
+    def test_what_an_experiment_unsets_is_still_the_users(self):
+        plain = make_worker("numpy", variables={"OMP_NUM_THREADS": "1"}, environment={})
+        without = make_worker("numpy-cpu:OMP_NUM_THREADS=", variables={}, environment={"OMP_NUM_THREADS": ""})
+        assert variables_of(make_result([], workers=[plain, without])) == ["export OMP_NUM_THREADS=1"]
+
     def test_a_variable_is_quoted_for_the_shell(self):
         worker = make_worker("numpy", variables={"LD_PRELOAD": "/a b/$(x).so"}, environment={})
         assert variables_of(make_result([], workers=[worker])) == ["export LD_PRELOAD='/a b/$(x).so'"]
