@@ -169,6 +169,10 @@ class TestWhatARoleLearns:
         assert role.expected_seconds("a", SMALL) == 0
         assert role.expected_seconds("b", LARGE) == 0
 
+    def test_a_tiny_shape_that_was_held_up_says_nothing_of_a_large_one(self, role):
+        self.admit(role, SMALL, 0.5)
+        assert role.expected_seconds("a", Shape(1024, 1024, 1024)) == 0
+
     def test_a_call_that_is_mostly_overhead_has_no_rate(self, role):
         self.admit(role, SMALL, 1e-3)
         assert role.expected_seconds("a", LARGE) == 0

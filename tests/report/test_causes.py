@@ -73,6 +73,20 @@ def test_a_diagnosis_shows_every_suspicion_and_what_is_healthy():
     ]  # fmt: skip
 
 
+def test_what_could_not_be_measured_is_said_for_there_are_no_tables():
+    cells = [
+        make_cell("numpy-cpu", None, 1024, status="skipped", reason="too slow"),
+        make_cell("torch-cpu", 1e-3, 1024),
+    ]
+    lost = make_backend("mlx-cpu", status="failed", reason="it crashed", remedy="pip install mlx")
+    experiment = make_backend("numpy-cpu:out", status="failed", reason="x", experiment=True)
+    found = items(causes.in_full(make_result(cells, backends=[lost, experiment])))
+    assert [item.text for item in found] == [
+        "mlx-cpu failed: it crashed",
+        "numpy-cpu at 1024\N{MULTIPLICATION SIGN}1024\N{MULTIPLICATION SIGN}1024 skipped: too slow"
+    ]  # fmt: skip
+
+
 def test_without_any_suspicion():
     assert causes.in_full(result()) == [Paragraph("No cause found.", "strong")]
 

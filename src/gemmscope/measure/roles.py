@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 REFERENCE_SHAPE = Shape(192, 192, 192)
 
+# A tiny GEMM that took long was held up, by a neighbour whose threads spin, and says nothing of one that has so many
+# times the work.
+_FARTHEST = 1000
+
 
 class Role:
     """To be measured: what happens is recorded, what is lost is not tried again, and what was learnt is remembered.
@@ -84,7 +88,7 @@ class Role:
     def expected_seconds(self, backend: str, shape: Shape) -> float:
         """Seconds that a call should take, by the rate at the next smaller shape; 0 where nothing is known."""
         rates = self._rates.get(backend, {})
-        smaller = [flops for flops in rates if flops <= shape.flops]
+        smaller = [flops for flops in rates if shape.flops / _FARTHEST <= flops <= shape.flops]
         return shape.flops / rates[max(smaller)] if smaller else 0.0
 
     def known_seconds(self, shape: Shape, backends: Sequence[str]) -> dict[str, dict[Mode, float]]:

@@ -60,11 +60,25 @@ def in_full(result: Result) -> list[Block]:
     healthy = [Item(one.text, "good") for one in result.findings if one.id == "healthy"]
     if healthy:
         blocks += [Heading("Nothing wrong with"), Items(healthy)]
+    lost = _lost(result)
+    if lost:
+        blocks += [Heading("Missing"), Items(lost)]
     if found:
         blocks += [Heading("Every suspicion"), Figures(suspicions.table(found))]
         others = [Item(one.text, "quiet") for one in found if not one.matters]
         blocks += [Heading("Suspected, and not why or not known"), Items(others)] if others else []
     return blocks
+
+
+def _lost(result: Result) -> list[Item]:
+    """What was asked for and has no time: a diagnosis has no tables where it would be said."""
+    asked = [backend for backend in result.backends if not backend.experiment]
+    lost = [Item(f"{one.name} {one.status}: {one.reason}", "bad", one.remedy) for one in asked if one.status != "ok"]
+    names = {backend.name for backend in asked if backend.status == "ok"}
+    return lost + [
+        Item(f"{cell.key.label} at {cell.shape.full_title} {cell.status}: {cell.reason}", "open")
+        for cell in result.cells if cell.backend in names and cell.status != "ok" and cell.mode == "latency"
+    ]  # fmt: skip
 
 
 def _items(found: Sequence[Told]) -> list[Block]:

@@ -214,4 +214,4 @@ def subjects(view: View) -> list[Subject]:
         if ":" not in name or name.partition(":")[0] not in asked
     ]  # fmt: skip
     others = [name for name in names if view.backends[name].library != "cblas"]
-    return [Subject(view, name) for name in others or names if view.backends[name].status == "ok"]
+    return [Subject(view, name) for name in others or names if view.backends[name].status != "unavailable"]
