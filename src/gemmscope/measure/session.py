@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from gemmscope.workload.operands import SharedMemory
     from gemmscope.workload.shapes import Shape
 
-# The processor's ceilings take a second or two: they are measured in the first sets of runs that can afford it.
-_CEILINGS_FROM = 20.0
-_CEILINGS_SETS = 2
+# The processor's ceilings take a second or two: they are measured in the first set of runs of so many seconds, and in
+# the second set of longer ones.
+_CEILINGS_FROM = (20.0, 60.0)
 
 # Preparing ends with a first call, however slow: a kernel has as long as the whole run.
 _PREPARE_TIMEOUT = 60.0
@@ -98,6 +98,7 @@ class Session:
             roles.append((reference, Reference(settings, observer)))
         self._team = Team(roles, launch, observer)
         self._spent = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
+        self._ceilings_sets = sum(settings.seconds >= least for least in _CEILINGS_FROM)
         self._shapes_to_sample = _telling_shapes(shapes)
         self._sample_seconds = min(
             _SAMPLE_SECONDS,
@@ -139,7 +140,7 @@ class Session:
         begin = now()
         self._team.start(plan)
         self._team.finish_making_operands(START_TIMEOUT + self._settings.seconds)
-        if plan.number < _CEILINGS_SETS and self._settings.seconds >= _CEILINGS_FROM:
+        if plan.number < self._ceilings_sets:
             self._measure_ceilings(plan.number)
         start_seconds = now() - begin
         self._spend(starting=start_seconds)

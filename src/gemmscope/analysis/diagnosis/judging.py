@@ -157,10 +157,16 @@ def _verdict(view: View, suspect: Suspect, measured: Sequence[Tried]) -> tuple[D
 
 
 def _without_redundant(found: Sequence[Diagnosis]) -> list[Diagnosis]:
-    """Without the group of variables where one of them explains all that the group does."""
+    """Without what another diagnosis says better.
+
+    A group of variables is left out where one of them explains all that the group does; what is said of the whole run,
+    where the same cause is confirmed for a backend, with a remedy.
+    """
+    confirmed = {one.id for one in found if one.backend and one.verdict == "confirmed"}
     return [
         one for one in found
         if not (" " in one.subject and one.id == "environment-variable" and _explained(one, found))
+        and (one.backend or one.id not in confirmed)
     ]  # fmt: skip
 
 

@@ -24,6 +24,9 @@ _NEAR_PEAK_SIDE = 512
 # A shape with a side shorter than this is bound by memory, whatever its size.
 _COMPUTE_BOUND_SIDE = 32
 
+# Whose OpenBLAS the option ``blas`` puts under a library: the distribution's folder.
+_PRELOADED = "/scipy_openblas32/"
+
 
 class Subject:
     """A backend that is asked why it is slow.
@@ -113,6 +116,8 @@ class Subject:
         blas = [library for library in self.libraries if library.kind != "OpenMP"]
         if not self.libraries:  # a file from before they were recorded
             return self._reference_by_name()
+        if "blas" in self.options:  # the preloaded library is no BLAS, and passes calls on to this one
+            return next((library for library in blas if _PRELOADED in library.image), None)
         for facts in self._facts:
             image = PurePath(str(facts.get("kernel image") or facts.get("blas image") or "")).name
             for library in blas:

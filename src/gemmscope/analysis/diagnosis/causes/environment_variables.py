@@ -37,16 +37,16 @@ _NEEDED = {"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
-    """One for each variable that the backend's library obeys, and one for all of them where there are several."""
+    """One for all variables that the backend's library obeys where there are several, and one for each of them."""
     found = {name: known for name in subject.variables if (known := _obeyed(subject, name)) is not None}
-    for name, known in found.items():
-        shape = _shape(subject, [known])
-        yield _suspect(subject, shape, [name], _because(subject, name, known, shape), _LIKELY[known.affects])
-    # One may hide another: with OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 neither helps alone.
+    # First: one may hide another. With OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 neither helps alone.
     if len(found) > 1:
         because = f"{words.listed([_set(subject, name) for name in found])} are set"
         likely = max(_LIKELY[known.affects] for known in found.values())
         yield _suspect(subject, _shape(subject, list(found.values())), list(found), because, likely)
+    for name, known in found.items():
+        shape = _shape(subject, [known])
+        yield _suspect(subject, shape, [name], _because(subject, name, known, shape), _LIKELY[known.affects])
 
 
 def is_capped(subject: Subject) -> bool:

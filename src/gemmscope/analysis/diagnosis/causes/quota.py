@@ -1,8 +1,7 @@
-"""A quota on processor time where every pool fits it: less of the machine than it seems to have."""
+"""A quota on processor time: less of the machine than it seems to have, however many threads there are."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.causes.thread_count import THROTTLED
@@ -16,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
-    """By the cgroup's quota; a pool larger than it is another cause, and says the quota too."""
+    """By the cgroup's quota. That a larger pool makes it worse is a suspicion of its own, with an experiment."""
     throttling = [one.throttling for one in subject.view.result.surroundings if one.throttling is not None]
     quota = min((one.quota for one in throttling if one.quota is not None), default=None)
     affinity = min((one.affinity for one in throttling), default=subject.machine.logical_cpus)
-    if subject.record.device != "cpu" or quota is None or quota >= affinity or _largest_pool(subject) > quota:
+    if subject.record.device != "cpu" or quota is None or quota >= affinity:
         return
+    if not subject.view.shapes and (subject.pool or 0) > quota:
+        return  # nothing is measured that could refute the other
     periods = sum(one.periods or 0 for one in throttling)
     throttled = sum(one.throttled or 0 for one in throttling)
     stopped = bool(periods) and throttled / periods >= THROTTLED
@@ -40,8 +41,3 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         serious=stopped,
         likely=2,
     )
-
-
-def _largest_pool(subject: Subject) -> float:
-    pools = [each.threads for worker in subject.view.result.workers for each in worker.libraries if each.threads]
-    return max(pools, default=-math.inf)
