@@ -119,9 +119,10 @@ class Trial(msgspec.Struct, frozen=True):
     """One trial.
 
     ``first`` is what was named first, and ``matters`` all that a reader is told first. ``planted`` is the verdict on
-    what was planted, whether or not it was told; empty where it was not even suspected. ``promised`` is the gain of
-    what was named first, ``achieved`` that of its remedy in an ordinary program; ``note`` says why one is missing.
-    ``others`` is the share of the processors that other programs took, before or after.
+    what was planted, whether or not it was told, and ``why`` its reason; empty where it was not even suspected.
+    ``promised`` is the gain of what was named first, a truly busy machine aside, and ``achieved`` that of its remedy in
+    an ordinary program; ``note`` says why one is missing. ``others`` is the share of the processors that other programs
+    took, before or after.
     """
 
     plant: str
@@ -136,6 +137,7 @@ class Trial(msgspec.Struct, frozen=True):
     note: str
     others: float
     versions: dict[str, str]
+    why: str = ""
 
 
 # --- What is planted -------------------------------------------------------------------------------------------------
@@ -147,13 +149,13 @@ def _variable(name: str) -> tuple[tuple[str, str], ...]:
     return (("environment-variable", re.escape(name)),)
 
 
-def _by_variable(backend: str, size: int, name: str, value: str, **more: object) -> Plant:
+def _by_variable(backend: str, size: int, variable: str, value: str, **more: object) -> Plant:
     """A variable; PyTorch's MKL may be slow on AMD besides."""
     return msgspec.convert(
         {
-            "name": f"{backend}, {size}: {name}={value}", "backend": backend, "size": size,
-            "right": _variable(name), "also": _MKL_ON_AMD if backend == "torch-cpu" else (),
-            "environment": {name: value}, **more,
+            "name": f"{backend}, {size}: {variable}={value}", "backend": backend, "size": size,
+            "right": _variable(variable), "also": _MKL_ON_AMD if backend == "torch-cpu" else (),
+            "environment": {variable: value}, **more,
         },
         Plant,
     )  # fmt: skip
@@ -188,7 +190,8 @@ def _by_option(backend: str, size: int, cause: str, subject: str, **more: object
 
 
 def _healthy(backend: str, size: int, needs: tuple[str, ...] = (), short: bool = False, **variables: str) -> Plant:
-    name = ", ".join(["healthy", backend, str(size), *(f"{key}={value}" for key, value in variables.items())])
+    said = [f"{key}={value}".replace("{cpus}", "all") for key, value in variables.items()]
+    name = ", ".join(["healthy", backend, str(size), *said])
     return Plant(name, backend, size, environment=variables, needs=needs, short=short)
 
 
@@ -217,8 +220,10 @@ PLANTS = (
         environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, needs=_TWO,
     ),
     # Where threads run.
-    _by_variable("torch-cpu", 1000, "GOMP_CPU_AFFINITY", "{cpu}", needs=_THREADS_OF_TORCH),
-    _by_variable("torch-cpu", 1000, "OMP_PLACES", "{{{cpu}}}", needs=_THREADS_OF_TORCH),
+    _by_variable("torch-cpu", 1000, "GOMP_CPU_AFFINITY", "{cpu}", needs=_THREADS_OF_TORCH,
+                 name="torch-cpu, 1000: GOMP_CPU_AFFINITY of one processor"),
+    _by_variable("torch-cpu", 1000, "OMP_PLACES", "{{{cpu}}}", needs=_THREADS_OF_TORCH,
+                 name="torch-cpu, 1000: OMP_PLACES of one processor"),
     # Kernels of another processor.
     _by_variable("numpy-cpu", 1000, "OPENBLAS_CORETYPE", "Haswell", needs=("AVX-512",)),
     _by_variable("numpy-cpu", 1000, "OPENBLAS_CORETYPE", "Sandybridge", needs=_X86),
@@ -435,11 +440,11 @@ def judged(plant: Plant, told: Sequence[Named], others: float) -> tuple[Named | 
     return first, matches(first, plant.also) and confirmed
 
 
-def verdict_on(plant: Plant, found: Sequence[Named]) -> str:
-    """The verdict on what was planted, the surest of several."""
-    verdicts = [one.verdict for one in found if matches(one, plant.right)]
+def verdict_on(plant: Plant, found: Sequence[Named]) -> tuple[str, str]:
+    """The verdict on what was planted, the surest of several, and its reason."""
     order = ("confirmed", "not testable", "refuted", "untested")
-    return min(verdicts, key=order.index, default="")
+    said = [(one.verdict, one.reason) for one in found if matches(one, plant.right)]
+    return min(said, key=lambda one: order.index(one[0]), default=("", ""))
 
 
 # --- What the remedy brings ------------------------------------------------------------------------------------------
@@ -600,10 +605,11 @@ def trial(plant: Plant, number: int, seconds: float) -> Trial:
             achieved, note = achieved_gain(plant, remedies[first], begin, 100 * number)
     others = max(before, busy_share())
     first, right = judged(plant, told, others)
+    verdict, why = verdict_on(plant, named)
     return Trial(
         plant=plant.name, number=number, seconds=perf_counter() - start, first=first, matters=told, right=right,
-        planted=verdict_on(plant, named), promised=promised, achieved=achieved, note=note, others=others,
-        versions=versions(),
+        planted=verdict, promised=promised, achieved=achieved, note=note, others=others,
+        versions=versions(), why=why,
     )  # fmt: skip
 
 
