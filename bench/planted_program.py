@@ -116,8 +116,8 @@ def before_each(options: dict[str, str]) -> Callable[[], object] | None:
 
 
 def seconds_of_a_call(library: str, shape: tuple[int, int, int], options: dict[str, str], pairs: int, seconds: float,
-                      seed: int) -> float:  # fmt: skip
-    """The median over blocks of calls, after a warm-up."""
+                      seed: int, average: Callable[[list[float]], float] = statistics.median) -> float:  # fmt: skip
+    """The median, or another average, over blocks of calls, after a warm-up."""
     generator = np.random.default_rng(seed)
     made = list(calls(library, [operands(*shape, options, generator) for _ in range(pairs)], options))
     turns = itertools.cycle(made)
@@ -146,7 +146,7 @@ def seconds_of_a_call(library: str, shape: tuple[int, int, int], options: dict[s
         if wait is not None:
             wait()
         blocks.append((perf_counter() - start) / count)
-    return statistics.median(blocks)
+    return average(blocks)
 
 
 def spin(parent: int) -> None:
@@ -165,6 +165,7 @@ def main() -> None:
     timing.add_argument("--options", default="", help="such as out,pitch=1040")
     timing.add_argument("--pairs", type=int, default=4)
     timing.add_argument("--seconds", type=float, default=0.6)
+    timing.add_argument("--mean", action="store_true", help="the mean over blocks of calls, and not their median")
     timing.add_argument("--seed", type=int, default=0)
     spinning = commands.add_parser("spin", help="compute until a process is gone")
     spinning.add_argument("parent", type=int)
@@ -173,7 +174,9 @@ def main() -> None:
         spin(given.parent)
         return
     options = dict(word.partition("=")[::2] for word in given.options.split(",") if word)
-    print(seconds_of_a_call(given.library, given.shape, options, given.pairs, given.seconds, given.seed))
+    average = statistics.fmean if given.mean else statistics.median
+    pairs, seconds, seed = given.pairs, given.seconds, given.seed
+    print(seconds_of_a_call(given.library, given.shape, options, pairs, seconds, seed, average))
 
 
 if __name__ == "__main__":

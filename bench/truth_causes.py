@@ -119,9 +119,10 @@ class Trial(msgspec.Struct, frozen=True):
     """One trial.
 
     ``first`` is what was named first, and ``matters`` all that a reader is told first. ``planted`` is the verdict on
-    what was planted, whether or not it was told; empty where it was not even suspected. ``promised`` is the gain of
-    what was named first, ``achieved`` that of its remedy in an ordinary program; ``note`` says why one is missing.
-    ``others`` is the share of the processors that other programs took, before or after.
+    what was planted, whether or not it was told, and ``why`` its reason; empty where it was not even suspected.
+    ``promised`` is the gain of what was named first, a truly busy machine aside, and ``achieved`` that of its remedy in
+    an ordinary program; ``note`` says why one is missing. ``others`` is the share of the processors that other programs
+    took, before or after.
     """
 
     plant: str
@@ -136,6 +137,7 @@ class Trial(msgspec.Struct, frozen=True):
     note: str
     others: float
     versions: dict[str, str]
+    why: str = ""
 
 
 # --- What is planted -------------------------------------------------------------------------------------------------
@@ -147,16 +149,31 @@ def _variable(name: str) -> tuple[tuple[str, str], ...]:
     return (("environment-variable", re.escape(name)),)
 
 
-def _by_variable(backend: str, size: int, name: str, value: str, **more: object) -> Plant:
+def _by_variable(backend: str, size: int, variable: str, value: str, **more: object) -> Plant:
     """A variable; PyTorch's MKL may be slow on AMD besides."""
     return msgspec.convert(
         {
-            "name": f"{backend}, {size}: {name}={value}", "backend": backend, "size": size,
-            "right": _variable(name), "also": _MKL_ON_AMD if backend == "torch-cpu" else (),
-            "environment": {name: value}, **more,
+            "name": f"{backend}, {size}: {variable}={value}", "backend": backend, "size": size,
+            "right": _variable(variable), "also": _MKL_ON_AMD if backend == "torch-cpu" else (),
+            "environment": {variable: value}, **more,
         },
         Plant,
     )  # fmt: skip
+
+
+def _too_many_threads(processors: int) -> Plant:
+    """Eight threads, which MKL would not take by itself: without either variable it takes fewer."""
+    name = "torch-cpu, 256: OMP_NUM_THREADS=8 and MKL_DYNAMIC=FALSE"
+    single = (*_variable("OMP_NUM_THREADS"), *_variable("MKL_DYNAMIC"), *_variable("MKL_DYNAMIC OMP_NUM_THREADS"))
+    return Plant(
+        f"{name}, on one processor" if processors else name, "torch-cpu", 256, (*single, ("too-many-threads", "8")),
+        _MKL_ON_AMD, {"OMP_NUM_THREADS": "8", "MKL_DYNAMIC": "FALSE"}, processors, needs=_TORCH,
+    )  # fmt: skip
+
+
+def _by_malloc(backend: str, size: int, name: str, value: str, needs: tuple[str, ...] = ("Linux",)) -> Plant:
+    """A setting of glibc's malloc, which costs what a new output costs: both are true."""
+    return _by_variable(backend, size, name, value, needs=needs, right=(*_variable(name), ("allocation", "out")))
 
 
 def _by_option(backend: str, size: int, cause: str, subject: str, **more: object) -> Plant:
@@ -173,7 +190,8 @@ def _by_option(backend: str, size: int, cause: str, subject: str, **more: object
 
 
 def _healthy(backend: str, size: int, needs: tuple[str, ...] = (), short: bool = False, **variables: str) -> Plant:
-    name = ", ".join(["healthy", backend, str(size), *(f"{key}={value}" for key, value in variables.items())])
+    said = [f"{key}={value}".replace("{cpus}", "all") for key, value in variables.items()]
+    name = ", ".join(["healthy", backend, str(size), *said])
     return Plant(name, backend, size, environment=variables, needs=needs, short=short)
 
 
@@ -202,8 +220,10 @@ PLANTS = (
         environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, needs=_TWO,
     ),
     # Where threads run.
-    _by_variable("torch-cpu", 1000, "GOMP_CPU_AFFINITY", "{cpu}", needs=_THREADS_OF_TORCH),
-    _by_variable("torch-cpu", 1000, "OMP_PLACES", "{{{cpu}}}", needs=_THREADS_OF_TORCH),
+    _by_variable("torch-cpu", 1000, "GOMP_CPU_AFFINITY", "{cpu}", needs=_THREADS_OF_TORCH,
+                 name="torch-cpu, 1000: GOMP_CPU_AFFINITY of one processor"),
+    _by_variable("torch-cpu", 1000, "OMP_PLACES", "{{{cpu}}}", needs=_THREADS_OF_TORCH,
+                 name="torch-cpu, 1000: OMP_PLACES of one processor"),
     # Kernels of another processor.
     _by_variable("numpy-cpu", 1000, "OPENBLAS_CORETYPE", "Haswell", needs=("AVX-512",)),
     _by_variable("numpy-cpu", 1000, "OPENBLAS_CORETYPE", "Sandybridge", needs=_X86),
@@ -223,25 +243,29 @@ PLANTS = (
     # Threads that were asked for, and threads that hurt.
     _by_option("numpy-cpu:threads=1", 1000, "too-few-threads", "1", needs=_TWO),
     _by_option("torch-cpu:threads=1", 1000, "too-few-threads", "1", needs=_THREADS_OF_TORCH),
+    _too_many_threads(0),
+    _too_many_threads(1),
     _by_option("torch-cpu", 48, "threads-hurt", "1", needs=_THREADS_OF_TORCH, name="torch-cpu, 48: two threads"),
-    Plant("torch-cpu, 1000: a quota of one processor", "torch-cpu", 1000, (("cpu-quota", "1"),), _MKL_ON_AMD,
-          quota=1.0, needs=(*_THREADS_OF_TORCH, "cgroup")),
+    # Where threads sleep as soon as they have nothing to do.
+    _by_variable("torch-cpu", 128, "OMP_WAIT_POLICY", "PASSIVE", needs=_THREADS_OF_TORCH),
+    _by_variable("torch-cpu", 128, "GOMP_SPINCOUNT", "0", needs=_THREADS_OF_TORCH),
+    _by_variable("numpy-cpu", 128, "OPENBLAS_THREAD_TIMEOUT", "4", needs=_TWO),
     # Operands.
     _by_option("numpy-cpu:strided", 256, "non-contiguous", "strided"),
-    _by_option("torch-cpu:strided", 256, "non-contiguous", "strided", needs=_TORCH),
-    _by_option("numpy-cpu:subnormal", 512, "subnormal", "subnormal", needs=_X86),
-    _by_option("torch-cpu:subnormal", 512, "subnormal", "subnormal", needs=_TORCH),
-    _by_option("numpy-cpu:pitch=16384", 512, "leading-dimension", "pitch=16384"),
-    _by_option("numpy-cpu:self", 512, "other-routine", "self"),
+    _by_option("torch-cpu:strided", 128, "non-contiguous", "strided", needs=_TORCH),
+    _by_option("numpy-cpu:pitch=16384", 128, "leading-dimension", "pitch=16384"),
+    _by_option("numpy-cpu:self", 256, "other-routine", "self"),
     _by_option("numpy-cpu:cold", 256, "cold-operands", "cold"),
     _by_option("numpy-cpu:beside=torch", 256, "two-thread-pools", "beside=torch", needs=_THREADS_OF_TORCH),
     _by_option("torch-cpu:beside=numpy", 256, "two-thread-pools", "beside=numpy", needs=_THREADS_OF_TORCH),
-    # Memory for the output.
-    _by_option("numpy-cpu", 384, "allocation", "out", needs=("Linux",),
-               name="numpy-cpu, 384: a new output in every call"),
-    _by_variable("numpy-cpu", 384, "MALLOC_MMAP_THRESHOLD_", "65536", needs=("Linux",),
-                 right=(*_variable("MALLOC_MMAP_THRESHOLD_"), ("allocation", "out"))),
+    # Memory for the output: pages that are new in every call, by what makes them so or by what avoids them.
+    _by_malloc("numpy-cpu", 256, "MALLOC_MMAP_THRESHOLD_", "32768"),
+    _by_malloc("torch-cpu", 256, "MALLOC_MMAP_THRESHOLD_", "32768", needs=("torch-cpu", "Linux")),
+    _by_malloc("numpy-cpu", 384, "MALLOC_TRIM_THRESHOLD_", "0"),
+    _by_malloc("numpy-cpu", 256, "GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=32768"),
     # The machine.
+    Plant("numpy-cpu, 256: a quota of one processor", "numpy-cpu", 256, (("cpu-quota", "1"),), quota=1.0,
+          needs=(*_TWO, "cgroup")),
     Plant("numpy-cpu, 1000: busy neighbours", "numpy-cpu", 1000, (("busy-machine", ".*"),), neighbours=1.0),
     Plant("torch-cpu, 1000: busy neighbours", "torch-cpu", 1000, (("busy-machine", ".*"),), neighbours=1.0,
           needs=("torch-cpu",)),
@@ -259,6 +283,10 @@ PLANTS = (
     _healthy("numpy-cpu", 1000, (), True, OMP_NUM_THREADS="{cpus}"),
     _healthy("numpy-cpu", 1000, _TWO, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="{cpus}"),
     _healthy(_TORCH_ON_OPENBLAS, 1000, _TORCH, MKL_CBWR="COMPATIBLE"),
+    _healthy("numpy-cpu", 1000, OPENBLAS_BLOCK_FACTOR="50"),
+    _healthy("numpy-cpu", 1024),
+    _healthy("numpy-cpu:subnormal", 512, ("AMD", "AVX-512")),  # since Zen 4 it costs nothing
+    _healthy("torch-gpu", 4096, ("torch-gpu",)),
 )  # fmt: skip
 
 
@@ -412,11 +440,11 @@ def judged(plant: Plant, told: Sequence[Named], others: float) -> tuple[Named | 
     return first, matches(first, plant.also) and confirmed
 
 
-def verdict_on(plant: Plant, found: Sequence[Named]) -> str:
-    """The verdict on what was planted, the surest of several."""
-    verdicts = [one.verdict for one in found if matches(one, plant.right)]
+def verdict_on(plant: Plant, found: Sequence[Named]) -> tuple[str, str]:
+    """The verdict on what was planted, the surest of several, and its reason."""
     order = ("confirmed", "not testable", "refuted", "untested")
-    return min(verdicts, key=order.index, default="")
+    said = [(one.verdict, one.reason) for one in found if matches(one, plant.right)]
+    return min(said, key=lambda one: order.index(one[0]), default=("", ""))
 
 
 # --- What the remedy brings ------------------------------------------------------------------------------------------
@@ -537,6 +565,9 @@ def seconds_of(program: Program, plant: Plant, begin: Sequence[str], seed: int) 
     options = ",".join(f"{key}={value}" if value else key for key, value in program.options.items())
     command = [*begin, sys.executable, str(PROGRAM), "time", program.library, plant.shape, "--options", options,
                "--pairs", str(PAIRS), "--seconds", str(PROGRAM_SECONDS), "--seed", str(seed)]  # fmt: skip
+    if plant.quota:
+        # Where a cgroup is stopped for a part of the time, half of the calls know nothing of it.
+        command.append("--mean")
     return float(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout)
 
 
@@ -574,10 +605,11 @@ def trial(plant: Plant, number: int, seconds: float) -> Trial:
             achieved, note = achieved_gain(plant, remedies[first], begin, 100 * number)
     others = max(before, busy_share())
     first, right = judged(plant, told, others)
+    verdict, why = verdict_on(plant, named)
     return Trial(
         plant=plant.name, number=number, seconds=perf_counter() - start, first=first, matters=told, right=right,
-        planted=verdict_on(plant, named), promised=promised, achieved=achieved, note=note, others=others,
-        versions=versions(),
+        planted=verdict, promised=promised, achieved=achieved, note=note, others=others,
+        versions=versions(), why=why,
     )  # fmt: skip
 
 
