@@ -255,8 +255,6 @@ PLANTS = (
     _by_option("torch-cpu:strided", 128, "non-contiguous", "strided", needs=_TORCH),
     _by_option("numpy-cpu:pitch=16384", 128, "leading-dimension", "pitch=16384"),
     _by_option("numpy-cpu:self", 256, "other-routine", "self"),
-    _by_option("numpy-cpu:cold", 256, "cold-operands", "cold"),
-    _by_option("numpy-cpu:beside=torch", 256, "two-thread-pools", "beside=torch", needs=_THREADS_OF_TORCH),
     _by_option("torch-cpu:beside=numpy", 256, "two-thread-pools", "beside=numpy", needs=_THREADS_OF_TORCH),
     # Memory for the output: pages that are new in every call, by what makes them so or by what avoids them.
     _by_malloc("numpy-cpu", 256, "MALLOC_MMAP_THRESHOLD_", "32768"),
