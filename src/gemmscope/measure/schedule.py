@@ -27,8 +27,10 @@ _FEWEST_ROUNDS = 2
 # The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
 # narrow an interval, and longer sets do not, because processes differ.
 _PLANNED_SHARE = 0.6
-# An experiment has an interval from two sets on, and a useful one from three. More are run while the time lasts.
-_EXPERIMENT_SETS = 3
+# Processes differ, and three give a wide interval: experiments are made in many short sets, if starting the workers
+# does not take most of each.
+_EXPERIMENT_SETS = 6
+_EXPERIMENT_STARTS = 2.5
 # Before the third set an interval is too wide to decide anything.
 _FEWEST_SETS_TO_JUDGE = 3
 # What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
@@ -157,18 +159,19 @@ class Schedule:
         """Sets for what may make a backend slow, until that is settled or their share of the budget is spent."""
         now = self.budget.now()
         end = min(self.budget.end, now + self._experiment_seconds)
-        length = self._start_seconds
+        least = self._start_seconds
         sets = 0
         # Without an interval they would be in vain: none is begun where two sets do not fit.
-        while self._experiments is not None and end - now > (length if sets else _FEWEST_SETS * length):
+        while self._experiments is not None and end - now > (least if sets else _FEWEST_SETS * least):
             only = self._experiments()
             if not only:
                 return
-            left = max(_EXPERIMENT_SETS - sets, 1)
+            fit = int((end - now) / max(_EXPERIMENT_STARTS * self._start_seconds, 1e-3))
+            left = min(max(fit, _FEWEST_SETS - sets, 1), max(_EXPERIMENT_SETS - sets, 1))
             yield SetPlan(number + sets, end=now + (end - now) / left, only=only, experiment=True)
             sets += 1
             before, now = now, self.budget.now()
-            length = now - before
+            least = max(self._start_seconds, _SHORTEST_SET * (now - before))
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""

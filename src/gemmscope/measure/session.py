@@ -140,10 +140,10 @@ class Session:
         begin = now()
         self._team.start(plan)
         self._team.finish_making_operands(START_TIMEOUT + self._settings.seconds)
+        start_seconds = now() - begin
         if plan.number < self._ceilings_sets:
             self._measure_ceilings(plan.number)
-        start_seconds = now() - begin
-        self._spend(starting=start_seconds)
+        self._spend(starting=now() - begin)
         measured = False
         for shape in self._schedule.shapes(plan, start_seconds):
             measured |= self._measure_shape(plan, shape)

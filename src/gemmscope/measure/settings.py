@@ -21,7 +21,7 @@ DEFAULT_SECONDS = 90.0
 # Of the budget, at most, for experiments on why a backend is slow. What they do not need goes to open verdicts.
 DEFAULT_EXPERIMENTS = 0.25
 DIAGNOSIS_SECONDS = 60.0
-_DIAGNOSIS_EXPERIMENTS = 0.75
+_DIAGNOSIS_EXPERIMENTS = 0.85
 # What counts are the experiments' own sets, in which the backend is measured again.
 _DIAGNOSIS_SETS = 1
 _DIAGNOSIS_SIZES = (64, 1024)

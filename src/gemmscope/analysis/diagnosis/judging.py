@@ -177,9 +177,7 @@ def _explained(group: Diagnosis, found: Sequence[Diagnosis]) -> bool:
         and one.subject in names
     ]  # fmt: skip
     if group.verdict != "confirmed" or group.gain is None:
-        return all(one.verdict == group.verdict for one in singles) or any(
-            one.verdict == "confirmed" for one in singles
-        )
+        return all(one.verdict == group.verdict for one in singles)
     return any(
         one.gain is not None and one.gain.estimate >= _EXPLAINS_ALL * group.gain.estimate
         for one in singles if one.verdict == "confirmed"

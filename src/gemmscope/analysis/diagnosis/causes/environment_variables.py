@@ -29,7 +29,7 @@ _OF_KINDS = {"OpenMP": {"OpenMP", "libgomp", "libomp", "libiomp5"}}
 _ON_GPU = {"CUDA", "cuBLAS", "MLX", "PyTorch", "Metal", "JAX", "CuPy"}
 # Loaded before everything else: not named by any library, and felt by each.
 _ANYWHERE = {"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"}
-_LIKELY = {"threads": 3, "instructions": 3, "precision": 3, "waiting": 2, "placement": 2, "memory": 2, "loading": 2}
+_LIKELY = {"threads": 3, "instructions": 3, "precision": 3, "waiting": 3, "placement": 3, "memory": 2, "loading": 2}
 # The ends of the names of variables that say how many threads there may be.
 _COUNTS = ("NUM_THREADS", "MAXIMUM_THREADS", "THREAD_LIMIT")
 # Without these a library may not find its own files, or another device would be measured.
