@@ -269,7 +269,7 @@ PLANTS = (
           needs=("torch-cpu",)),
     # GPUs.
     _by_variable("torch-gpu", 2048, "NVIDIA_TF32_OVERRIDE", "1", needs=("torch-gpu",)),
-    _by_option("torch-gpu:from-host", 1024, "copies", "from-host", needs=("torch-gpu",)),
+    _by_option("torch-gpu:from-host=pageable", 1024, "copies", "from-host=pageable", needs=("torch-gpu",)),
     _by_option("torch-gpu", 64, "launch-bound", "launch", needs=("torch-gpu",),
                name="torch-gpu, 64: a wait after every call"),
     # Healthy: nothing is set, or what is set does nothing.

@@ -431,6 +431,17 @@ class TestExperiments:
         assert of(events, RunFinished)[0].status == "complete"
         assert not [event for event in of(events, SamplesTaken) if event.backend == self.UNSET]
 
+    def test_a_backend_may_be_compared_with_itself_in_another_mode(self):
+        world, asked, events = World(start_seconds=0.1), [], []
+
+        def investigate():
+            asked.append(1)
+            return Wanted({SMALL: {"mlx-cpu"}} if len(asked) < 3 else {})
+
+        world.session(events.append, ["mlx-cpu"], investigate=investigate, seconds=100.0, experiments=0.25).run()
+        taken = [event for event in of(events, SamplesTaken) if event.samples[0].set >= 2]
+        assert {(event.backend, event.mode) for event in taken} == {("mlx-cpu", "latency"), ("mlx-cpu", "throughput")}
+
     def test_variants_join_a_worker_that_is_there(self):
         world = World()
         team = world.session(lambda event: None, THREE)._team

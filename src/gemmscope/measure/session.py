@@ -276,8 +276,12 @@ class Session:
         if wanted.backends:
             self._observer(events.BackendsAdded(backends=wanted.backends))
         self._team.add([(spec, self._measured) for spec in wanted.workers])
-        cells = {shape: names - self._measured.absent for shape, names in wanted.cells.items()}
-        return {shape: names for shape, names in cells.items() if len(names) > 1}
+        absent = self._measured.absent
+        # One that lacks its other half shows nothing; a backend that is compared with itself in another mode is whole.
+        return {
+            shape: left for shape, names in wanted.cells.items()
+            if (left := names - absent) and (len(left) > 1 or left == names)
+        }  # fmt: skip
 
     def _open_cells(self) -> OpenCells:
         """What is open according to the judge, without what cannot be measured any more."""
