@@ -506,8 +506,9 @@ def _export(program: Program, match: re.Match[str]) -> Program:
     return msgspec.structs.replace(program, environment=program.environment | set_)
 
 
-def _preload(program: Program, _: re.Match[str]) -> Program:
-    return msgspec.structs.replace(program, environment=program.environment | {"LD_PRELOAD": blas_shim()})
+def _preload(program: Program, match: re.Match[str]) -> Program:
+    before = dict(word.split("=", 1) for word in match[1].split())
+    return msgspec.structs.replace(program, environment=program.environment | before | {"LD_PRELOAD": blas_shim()})
 
 
 def _all_threads(program: Program, _: re.Match[str]) -> Program:
@@ -524,9 +525,9 @@ def _copy_of_self(program: Program, _: re.Match[str]) -> Program:
 REMEDIES: tuple[tuple[str, Callable[[Program, re.Match[str]], Program]], ...] = (
     (r"unset ([A-Z0-9_ ]+)", _unset),
     (r"export ((?:[A-Z0-9_]+=\S+ ?)+?)(?: \(.*\))?", _export),
-    (r"LD_PRELOAD=\$\(gemmscope blas-shim\) .*", _preload),
+    (r"((?:[A-Z_]+=\S+ )*)LD_PRELOAD=\$\(gemmscope blas-shim\) .*", _preload),
     (r"(?:np\.matmul|torch\.mm)\(a, b, out=c\)", _with("out")),
-    (r"a = np\.ascontiguousarray\(a\) once.*", _without("strided")),
+    (r"a = np\.ascontiguousarray\(a\)  # once.*", _without("strided")),
     (r"store the operand in the order.*", _without("transposed")),
     (r"scale the operands.*", _without("subnormal")),
     (r"copy the operands into contiguous arrays once", _without("pitch")),
@@ -724,7 +725,12 @@ def short_trial(plant: Plant, seconds: float) -> Trial:
 
 
 def passes(plant: Plant, made: Trial) -> bool:
-    """Whether a trial is good enough for ``--short``, which runs on machines that others share."""
+    """Whether a trial is good enough for ``--short``, which runs on machines that others share.
+
+    Beside other programs no verdict is to be had within the budget: such a trial is not judged.
+    """
+    if made.others >= BUSY and not plant.neighbours:
+        return True
     if plant.healthy:
         return not any(one.verdict == "confirmed" for one in made.matters)
     return judged(plant, made.matters, 1.0)[1]

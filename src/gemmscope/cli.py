@@ -316,10 +316,17 @@ def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) 
     Exit status: as for run.
     """
     from gemmscope import job as jobs
+    from gemmscope.backends.registry import built_in
     from gemmscope.measure.settings import diagnosis_settings
     from gemmscope.report import causes
     from gemmscope.report.progress import Progress
 
+    name = (backend or "").partition(":")[0]
+    known = built_in().backends.get(name)
+    if known is not None and (known.entry != "python" or not known.multiplies):
+        raise UsageError(
+            f"{name} is an instrument, which takes other calls apart: ask about numpy-cpu, torch-cpu or mlx-cpu"
+        )
     settings = diagnosis_settings(backend, command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)
     job = jobs.Job.new(settings, None if out is None else Path(out))
     with Progress() as progress:

@@ -70,7 +70,7 @@ def test_nothing_is_wrong_with_a_healthy_machine():
          ("environment-variable", "LD_PRELOAD"), "LD_PRELOAD=/nope/rubbish.so is set", "unset LD_PRELOAD"),
         ([worker(calls=changed(OPENBLAS, core="Prescott"))], {},
          ("old-kernels", "Prescott"), "SSE kernels", "export OPENBLAS_CORETYPE=SkylakeX"),
-        ([worker("torch", MKL, [OPENBLAS])], {"vendor": "AuthenticAMD"}, ("mkl-on-amd", "MKL"), "on one of AMD",
+        ([worker("torch", MKL, [OPENBLAS])], {"vendor": "AuthenticAMD"}, ("mkl-on-amd", "MKL"), "this one is AMD's",
          "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"),
         ([worker("mlx", NETLIB, [OPENBLAS])], {}, ("reference-blas", "libblas"), "calls a reference BLAS",
          "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"),

@@ -64,7 +64,7 @@ def test_a_diagnosis_shows_every_suspicion_and_what_is_healthy():
     healthy = make_finding("torch-cpu is healthy.", id="healthy")
     blocks = causes.in_full(result(make(), refuted(text="It is not why."), findings=[healthy]))
     headings = [block.text for block in blocks if isinstance(block, Heading)]
-    assert headings == [causes.TITLE, "Nothing wrong with", "Every suspicion", "Suspected, and not why or not known"]
+    assert headings == [causes.TITLE, "Nothing wrong with", "Every suspicion", "Ruled out, or not settled"]
     (table,) = [block.table for block in blocks if isinstance(block, Figures)]
     assert [[column.of(row) for column in table.columns] for row in table.rows] == [
         ["environment-variable: OMP_NUM_THREADS", "numpy-cpu", "1024", "confirmed", "2.00 [1.96, 2.04]",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.diagnosis.causes import environment_variables
+from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.subject import Subject
 from gemmscope.analysis.diagnosis.suspicion import suspicions
 from gemmscope.analysis.view import View
@@ -85,7 +85,7 @@ def _variables(view: View) -> list[VariableCheckup]:
             effect=known.effect,
             readers=list(known.readers),
             libraries=list(dict.fromkeys(
-                one.library for one in usable if environment_variables.obeys(one, known) and one.record.is_choice
+                one.library for one in usable if variables.obeys(one, known) and one.record.is_choice
             )),
             source=known.source,
         )

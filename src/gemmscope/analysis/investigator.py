@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.assemble import collect
-from gemmscope.analysis.diagnosis.judging import find, is_settled, tried
-from gemmscope.analysis.diagnosis.suspicion import combined, suspicions
+from gemmscope.analysis.diagnosis.judging import find, is_measurable, is_settled
+from gemmscope.analysis.diagnosis.suspicion import investigated
 from gemmscope.analysis.figures import figures
 from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
+from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.experiments import Wanted
 from gemmscope.measure.survey import backend_record, plan_workers
+from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
     from gemmscope.measure.schedule import OpenCells
     from gemmscope.records.events import Event
     from gemmscope.records.model import BackendRecord, Settings
+    from gemmscope.workload.shapes import Shape
 
 # What a variant takes in its sets, start of a worker included: of PyTorch some two seconds each.
 _SECONDS_EACH = 3.5
 _FEWEST = 2
 # The gain that a remedy promises should be known to within this.
 _WIDTH = 0.025
+_MEMORY_SHARE = 0.5
 
 
 class Investigator:
@@ -54,15 +58,16 @@ class Investigator:
         self._registry = registry
         self._environment = environment
         self._variants = list(variants)
-        self._most = max(_FEWEST, int(settings.experiments * settings.seconds / _SECONDS_EACH))
+        fit = int(settings.experiments * settings.seconds / _SECONDS_EACH)
+        # Every worker has a copy of the operands, and a set starts all of them at once.
+        copies = settings.pairs * max((s.operand_bytes for s in parse_shapes([], settings.shapes)), default=1)
+        self._most = min(max(_FEWEST, fit), int(_MEMORY_SHARE * available_bytes() / max(copies, 1)))
         self._added: set[str] = set()
 
     def __call__(self) -> Wanted:
         """The experiments whose verdict is open."""
         view = View(figures(collect(self._events)), experiments=True)
-        found = suspicions(view)
-        suspects = [*found, *combined(view, found)]
-        measured = tried(view, suspects)
+        suspects, measured = investigated(view)
         cells: OpenCells = {}
         new: list[Variant] = []
         for i, suspect in enumerate(suspects):
@@ -71,17 +76,16 @@ class Investigator:
             for one in measured[i]:
                 if is_settled(one, _WIDTH):
                     continue
-                name = self._runnable(view, one.trial, new)
+                name = self._runnable(view, suspect.shape, one.trial, new)
                 if name:
                     cells.setdefault(suspect.shape, set()).update((suspect.backend, name))
         return self._wanted(cells, new)
 
-    def _runnable(self, view: View, trial: Trial, new: list[Variant]) -> str:
+    def _runnable(self, view: View, shape: Shape, trial: Trial, new: list[Variant]) -> str:
         """The name of a trial's variant, which may be new; empty if it cannot be measured, or there is no room."""
         known = find(view, trial.variant)
         if known:
-            record = view.backends[known]
-            return known if record.status == "ok" else ""
+            return known if is_measurable(view, known, shape, trial.mode) else ""
         try:
             variant = self._registry.variant(trial.variant)
         except UsageError:

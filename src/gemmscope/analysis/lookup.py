@@ -55,6 +55,11 @@ class Lookup:
         cell = self._cells.get(CellKey(backend, shape, mode))
         return cell if cell is not None and cell.status == "ok" and cell.seconds is not None else None
 
+    def lost(self, backend: str, shape: Shape, mode: Mode = "latency") -> Cell | None:
+        """A cell that was prepared and has no time, with the reason; None for one that was measured, or never tried."""
+        cell = self._cells.get(CellKey(backend, shape, mode))
+        return cell if cell is not None and cell.status != "ok" else None
+
     def seconds(self, backend: str, shape: Shape) -> float | None:
         """The estimated time of one call, or None."""
         cell = self.cell(backend, shape)

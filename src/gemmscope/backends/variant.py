@@ -102,7 +102,8 @@ def split_any(text: str) -> tuple[str, dict[str, str]]:
 
 
 def join(name: str, options: Mapping[str, str]) -> str:
-    """Puts together what :func:`split` takes apart."""
+    """Puts together what :func:`split` takes apart; the path of an interpreter comes last."""
+    options = dict(sorted(options.items(), key=lambda option: option[0] == "python"))
     words = "+".join(f"{key}={value}" if value or is_variable(key) else key for key, value in options.items())
     return f"{name}:{words}" if words else name
 

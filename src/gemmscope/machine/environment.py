@@ -224,6 +224,7 @@ VARIABLES = (
     Variable("PYTHONPATH", ("Python",), "loading", "looks for modules in other folders first", _PYTHON),
 )  # fmt: skip
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Where something is installed, or how it is to be built: no library goes by it while it multiplies.
 _NO_SETTING = re.compile(
     r"_(HOME|ROOT|DIR|VERSION(_\w+)?|ARCH_LIST|CACHE\w*|BUILD\w*|INCLUDE\w*|LIB\w*_DIR|PATH|PKG_\w+|NVCC\w*)$"
@@ -232,6 +233,8 @@ _NO_SETTING = re.compile(
 
 def variable(name: str) -> Variable | None:
     """What is known of a name; None if no library that is known here obeys it."""
+    if _NAME.fullmatch(name) is None:
+        return None  # no shell could set it
     found = next((each for each in VARIABLES if each.matches(name)), None)
     if found is None or (found.name.endswith("*") and _NO_SETTING.search(name) and found.affects != "loading"):
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from gemmscope.machine import throttling
+from gemmscope.records import words
 from gemmscope.records.evidence import Surroundings
 
 if TYPE_CHECKING:
@@ -98,13 +99,17 @@ def _processes() -> dict[tuple[int, float], tuple[str, float]]:
             info = process.info
             if process.pid != os.getpid() and info["cpu_times"] is not None:
                 used = info["cpu_times"].user + info["cpu_times"].system
-                found[process.pid, info["create_time"]] = (info["name"] or str(process.pid), used)
+                # The kernel cuts names at 15 bytes, in the middle of a character too.
+                name = words.line((info["name"] or str(process.pid)).encode(errors="replace").decode())
+                found[process.pid, info["create_time"]] = (name, used)
     except (OSError, psutil.Error):
         return {}
     return found
 
 
 def _busiest(start: _Counters, now: _Counters) -> dict[str, float]:
+    if not start.processes:
+        return {}
     used: dict[str, float] = {}
     for key, (name, seconds) in now.processes.items():
         more = seconds - start.processes.get(key, ("", 0.0))[1]

@@ -243,8 +243,9 @@ def open_standard_descriptors() -> None:
 def worker_variables(spec: WorkerSpec) -> dict[str, str]:
     """The variables in a worker's environment that libraries obey, but those that only the harness has set."""
     own = worker_environment(spec.environment, spec.python)
+    meant = {*os.environ, *spec.environment}
     return environment.relevant(
-        {name: value for name, value in own.items() if name not in _HARNESS_ENVIRONMENT or name in os.environ}
+        {name: value for name, value in own.items() if name not in _HARNESS_ENVIRONMENT or name in meant}
     )
 
 

@@ -162,13 +162,16 @@ class Schedule:
         least = self._start_seconds
         sets = 0
         # Without an interval they would be in vain: none is begun where two sets do not fit.
-        while self._experiments is not None and end - now > (least if sets else _FEWEST_SETS * least):
+        # One set alone has no interval either: the second is made even where the first took the share of both.
+        while self._experiments is not None and (
+            end - now > (least if sets else _FEWEST_SETS * least) or (sets == 1 and self.budget.left > least)
+        ):
             only = self._experiments()
             if not only:
                 return
             fit = int((end - now) / max(_EXPERIMENT_STARTS * self._start_seconds, 1e-3))
             left = min(max(fit, _FEWEST_SETS - sets, 1), max(_EXPERIMENT_SETS - sets, 1))
-            yield SetPlan(number + sets, end=now + (end - now) / left, only=only, experiment=True)
+            yield SetPlan(number + sets, end=now + max(0.0, end - now) / left, only=only, experiment=True)
             sets += 1
             before, now = now, self.budget.now()
             least = max(self._start_seconds, _SHORTEST_SET * (now - before))

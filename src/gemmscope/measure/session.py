@@ -172,7 +172,8 @@ class Session:
             if all(member.role.watches or not member.cells for member in members):
                 break
         for member in members:
-            self._sample_instructions(set_.number, plan.shape, member)
+            if not set_.experiment:
+                self._sample_instructions(set_.number, plan.shape, member)
             for cell in member.cells:
                 member.role.measured(cell.key, cell.pace.seconds)
             self._team.ask(member, protocol.Release(), protocol.Done, _GRACE)

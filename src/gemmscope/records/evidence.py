@@ -24,6 +24,9 @@ _WORTH_NAMING = 0.05
 # auditwheel puts eight digits of a hash before the suffix of each library that it puts into a wheel.
 _SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.so[\d.]*|(\.\d+)*\.dylib)$")
 
+# Debian's Python calls it dist-packages.
+_PACKAGES = re.compile(r"/(?:site|dist)-packages/([^/]+)")
+
 T = TypeVar("T", int, float)
 
 
@@ -210,6 +213,12 @@ class Surroundings(Record, frozen=True, kw_only=True):
 def image_name(path: str) -> str:
     """An image as people speak of it: ``libscipy_openblas64_`` for ``.../libscipy_openblas64_-32a4b2a6.so``."""
     return _SUFFIX.sub("", PurePosixPath(path).name)
+
+
+def image_distribution(path: str) -> str:
+    """The folder of an image among a Python's packages: ``numpy.libs``, ``torch``; empty for one of the system's."""
+    found = _PACKAGES.findall(path)
+    return found[-1] if found else ""
 
 
 def _difference(later: T | None, earlier: T | None) -> T | None:

@@ -32,10 +32,10 @@ class Told(NamedTuple):
 
 def told(diagnoses: Sequence[Diagnosis], most: int = _MOST) -> list[Told]:
     """The causes that matter, the largest first; one that slows several backends or shapes is told once."""
-    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    groups: dict[tuple[str, str, str], list[Diagnosis]] = {}
     for one in diagnoses:
         if one.matters:
-            groups.setdefault((one.id, one.subject), []).append(one)
+            groups.setdefault((one.id, one.subject, one.remedy), []).append(one)
     return [_told(group) for group in list(groups.values())[:most]]
 
 
@@ -48,7 +48,7 @@ def listed(diagnoses: Sequence[Diagnosis]) -> list[Block]:
     """The causes that matter, and every other suspicion with its verdict, in sentences."""
     others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
     blocks = _items(told(diagnoses, len(diagnoses)))
-    return [*blocks, Heading("Suspected, and not why or not known"), Items(others)] if others else blocks
+    return [*blocks, Heading("Ruled out, or not settled"), Items(others)] if others else blocks
 
 
 def in_full(result: Result) -> list[Block]:
@@ -66,7 +66,7 @@ def in_full(result: Result) -> list[Block]:
     if found:
         blocks += [Heading("Every suspicion"), Figures(suspicions.table(found))]
         others = [Item(one.text, "quiet") for one in found if not one.matters]
-        blocks += [Heading("Suspected, and not why or not known"), Items(others)] if others else []
+        blocks += [Heading("Ruled out, or not settled"), Items(others)] if others else []
     return blocks
 
 

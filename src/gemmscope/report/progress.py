@@ -142,7 +142,7 @@ class Progress:
                 self._worker_width = max(map(len, [_REFERENCE_NAME, *(backend.worker for backend in event.backends)]))
             case BackendsAdded():
                 names = words.listed([backend.name for backend in event.backends], 10)
-                self._print(f"trying what may be slow: {names}")
+                self._print(f"trying possible causes: {names}")
             case SetStarted():
                 starting = f"starting {words.count(len(event.workers), 'worker')}"
                 self._activity = (self._set(event.set), "", starting, "")

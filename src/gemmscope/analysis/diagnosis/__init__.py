@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.judging import judge
-from gemmscope.analysis.diagnosis.suspicion import combined, suspicions
+from gemmscope.analysis.diagnosis.suspicion import investigated
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
@@ -18,5 +18,4 @@ if TYPE_CHECKING:
 
 def derive(view: View) -> list[Diagnosis]:
     """All that may be wrong in a run, with verdicts: what matters first, and of that the largest gain."""
-    found = suspicions(view)
-    return judge(view, [*found, *combined(view, found)])
+    return judge(view, *investigated(view))

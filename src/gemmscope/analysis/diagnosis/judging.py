@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope.analysis import statistics
 from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.analysis.diagnosis import wording
@@ -14,20 +16,22 @@ from gemmscope.backends.variant import split_any
 from gemmscope.records.diagnosis import Diagnosis, Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemmscope.analysis.comparison import PairwiseComparison
     from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
     from gemmscope.analysis.view import View
-    from gemmscope.records.base import Interval
+    from gemmscope.records.base import Interval, Mode
     from gemmscope.records.diagnosis import DiagnosisVerdict
     from gemmscope.records.model import Cell
+    from gemmscope.workload.shapes import Shape
 
 # A cause that costs less than this is not why a library is slow. Where memory happens to lie changes some calls by as
 # much from process to process.
 WORTH = 0.05
 # Of two variables the one that explains all that both do.
 _EXPLAINS_ALL = 0.95
+_FEWEST_SETS = 3
 
 
 @dataclass(frozen=True)
@@ -70,21 +74,30 @@ def tried(view: View, suspects: Sequence[Suspect]) -> dict[int, list[Tried]]:
     held = iter(corrected([one for one in compared if one is not None]))
     found: dict[int, list[Tried]] = {i: [] for i in range(len(suspects))}
     for (i, trial), one in zip(pairs, compared, strict=True):
-        reason = "" if one is not None else _why_not(view, trial)
+        reason = "" if one is not None else _why_not(view, suspects[i], trial)
         found[i].append(Tried(trial, next(held) if one is not None else None, reason))
     return found
 
 
-def confirmed_trial(view: View, suspect: Suspect) -> Trial | None:
-    """The trial that helps most, where one is confirmed by itself."""
-    confirmed = [one for one in tried(view, [suspect])[0] if one.is_confirmed]
-    best = max(confirmed, key=_gain_of, default=None)
-    return best.trial if best is not None else None
+def best_of(measured: Sequence[Tried]) -> Tried | None:
+    """The confirmed trial that helps most."""
+    return max((one for one in measured if one.is_confirmed), key=_gain_of, default=None)
 
 
-def judge(view: View, suspects: Sequence[Suspect]) -> list[Diagnosis]:
-    """The suspects as diagnoses: what matters first, whole-run causes before all, then by gain."""
-    measured = tried(view, suspects)
+def is_measurable(view: View, variant: str, shape: Shape, mode: Mode = "latency") -> bool:
+    """Whether a further set would measure a variant that the run has: not one that is absent, or lost at the shape."""
+    lost = view.lost(variant, shape, mode)
+    return view.backends[variant].status == "ok" and (lost is None or not lost.reason)
+
+
+def judge(view: View, suspects: Sequence[Suspect], measured: Mapping[int, Sequence[Tried]]) -> list[Diagnosis]:
+    """The suspects as diagnoses: what matters first, whole-run causes before all, then by gain.
+
+    Args:
+        view: The run, with its experiments.
+        suspects: Those of :func:`~gemmscope.analysis.diagnosis.suspicion.investigated`.
+        measured: What was measured for each, by its index.
+    """
     found = [_diagnosis(view, suspect, measured[i]) for i, suspect in enumerate(suspects)]
     return sorted(_without_redundant(found), key=_order)
 
@@ -103,11 +116,13 @@ def _cells(view: View, suspect: Suspect, trial: Trial) -> tuple[Cell | None, Cel
     return view.cell(suspect.backend, suspect.shape), view.cell(name, suspect.shape, trial.mode) if name else None
 
 
-def _why_not(view: View, trial: Trial) -> str:
+def _why_not(view: View, suspect: Suspect, trial: Trial) -> str:
+    """Why a trial was not measured beside the original."""
     name = find(view, trial.variant)
     if not name:
-        return "there was no time for it; gemmscope diagnose takes more"
-    return view.why_absent(name)
+        return "it was not tried: the run had no time left for it, or the backend has no such option"
+    lost = view.lost(name, suspect.shape, trial.mode) if suspect.shape is not None else None
+    return lost.reason if lost is not None and lost.reason else view.why_absent(name)
 
 
 def _diagnosis(view: View, suspect: Suspect, measured: Sequence[Tried]) -> Diagnosis:
@@ -151,7 +166,7 @@ def _verdict(view: View, suspect: Suspect, measured: Sequence[Tried]) -> tuple[D
         return "not testable", suspect.untestable, None
     if measured and all(one.is_refuted for one in measured):
         return "refuted", "", None
-    if any(one.gain is not None for one in measured):
+    if any(one.gain is not None and not one.is_refuted for one in measured):
         return "untested", "the interval is too wide to tell; give it more time", None
     return "untested", next((one.reason for one in measured if one.reason), ""), None
 
@@ -163,19 +178,29 @@ def _without_redundant(found: Sequence[Diagnosis]) -> list[Diagnosis]:
     where the same cause is confirmed for a backend, with a remedy.
     """
     confirmed = {one.id for one in found if one.backend and one.verdict == "confirmed"}
+    groups = [one for one in found if _is_group(one)]
+    kept = [one for one in groups if not _explained(one, found)]
     return [
-        one for one in found
-        if not (" " in one.subject and one.id == "environment-variable" and _explained(one, found))
-        and (one.backend or one.id not in confirmed)
+        # The group says all that its members do.
+        msgspec.structs.replace(one, matters=False) if any(_is_member(one, group) for group in kept if group.matters)
+        else one
+        for one in found
+        if (one not in groups or one in kept) and (one.backend or one.id not in confirmed)
     ]  # fmt: skip
+
+
+def _is_group(one: Diagnosis) -> bool:
+    return one.id == "environment-variable" and " " in one.subject
+
+
+def _is_member(one: Diagnosis, group: Diagnosis) -> bool:
+    """Whether a diagnosis is of one of a group's variables, at the same place."""
+    same = (one.id, one.backend, one.shape) == (group.id, group.backend, group.shape)
+    return same and one.subject in group.subject.split()
 
 
 def _explained(group: Diagnosis, found: Sequence[Diagnosis]) -> bool:
-    names = group.subject.split()
-    singles = [
-        one for one in found if (one.id, one.backend, one.shape) == (group.id, group.backend, group.shape)
-        and one.subject in names
-    ]  # fmt: skip
+    singles = [one for one in found if _is_member(one, group)]
     if group.verdict != "confirmed" or group.gain is None:
         return all(one.verdict == group.verdict for one in singles)
     return any(
@@ -196,8 +221,11 @@ def _gain_of(one: Tried) -> float:
 
 
 def is_settled(one: Tried, width: float) -> bool:
-    """Whether a trial needs no further set: its verdict is plain, and its gain known to within a share."""
+    """Whether a trial needs no further set: it is refuted, or confirmed with a gain known to within a share.
+
+    Two sets that happen to agree settle nothing.
+    """
     gain = one.gain
-    if gain is None or gain.low is None:
+    if gain is None or one.comparison is None or one.comparison.sets < _FEWEST_SETS:
         return False
-    return (one.is_confirmed or one.is_refuted) and statistics.half_width(gain) <= width
+    return one.is_refuted or (one.is_confirmed and statistics.half_width(gain) <= width)

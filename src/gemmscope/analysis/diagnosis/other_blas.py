@@ -4,27 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.suspect import Trial
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from gemmscope.analysis.diagnosis.subject import Subject
 
 # On Linux one library that is loaded first gives OpenBLAS to all three frameworks.
 _LIBRARIES = ("numpy", "torch", "mlx")
+_CAP = "OPENBLAS_NUM_THREADS"
 REMEDY = "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"
 
 
 def trials(subject: Subject) -> tuple[Trial, ...]:
-    """The same library on OpenBLAS."""
-    return () if why_not(subject) else (Trial(subject.with_options({"blas": "openblas"}), REMEDY),)
+    """The same library on OpenBLAS, with as many threads, and with kernels for this processor.
+
+    Nothing but the BLAS may change: a variable that caps the library's threads does not cap OpenBLAS's, and one that
+    chooses OpenBLAS's kernels would hold it back.
+    """
+    if why_not(subject):
+        return ()
+    options, before, threads = {"blas": "openblas"}, "", ""
+    if "OPENBLAS_CORETYPE" in subject.variables:
+        options["OPENBLAS_CORETYPE"], before = "", "unset OPENBLAS_CORETYPE; "
+    if variables.is_capped(subject) and subject.pool is not None:
+        options[_CAP] = str(subject.pool)
+        threads = f"{_CAP}={subject.pool} "
+    held = (_CAP,) if threads else ()
+    return (
+        Trial(subject.with_options(options), before + threads + REMEDY, held=held, remedy_together=before + REMEDY),
+    )
 
 
 def why_not(subject: Subject) -> str:
     """Why another BLAS cannot be tried; empty if it can."""
-    if not subject.machine.system.endswith("Linux") and "Linux" not in subject.machine.system:
+    if "Linux" not in subject.machine.system:
         return "another BLAS is put under a library by LD_PRELOAD, which is for Linux"
     if subject.library not in _LIBRARIES or subject.record.device != "cpu":
         return f"gemmscope cannot put another BLAS under {subject.library}"
     if "blas" in subject.options:
         return "it is on another BLAS already"
+    if bound := variables.binding(subject):
+        return f"{words.listed(bound)} binds its threads, and another BLAS has threads of its own; unset it first"
     return ""

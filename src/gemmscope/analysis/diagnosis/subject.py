@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
-from gemmscope.records.evidence import LibraryThreads
+from gemmscope.records.evidence import LibraryThreads, image_distribution
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import by_work
 
@@ -24,6 +24,8 @@ _NEAR_PEAK_SIDE = 512
 # A shape with a side shorter than this is bound by memory, whatever its size.
 _COMPUTE_BOUND_SIDE = 32
 
+# Variants that do less than a call on fresh operands: half of the arithmetic, or operands that stay in the caches.
+_EASIER = {"self", "reused"}
 # Whose OpenBLAS the option ``blas`` puts under a library: the distribution's folder.
 _PRELOADED = "/scipy_openblas32/"
 
@@ -70,16 +72,25 @@ class Subject:
         """The GFLOP/s that something can reach on the processor at a shape: the best seen there, or the peak."""
         if shape is None:
             return None
-        rates = [
-            cell.gflops
+        return max(self._rates(shape).values(), default=None)
+
+    def is_compared(self, shape: Shape) -> bool:
+        """Whether there is anything at a shape to compare its rate with: another library's, or the peak."""
+        own = {name for name, record in self.view.backends.items() if record.library == self.library}
+        return bool(set(self._rates(shape)) - own)
+
+    def _rates(self, shape: Shape) -> dict[str, float]:
+        """What was reached on the processor at a shape, in GFLOP/s by backend; the peak is under an empty name."""
+        rates = {
+            name: cell.gflops
             for name, record in self.view.backends.items()
             if record.device == "cpu" and (cell := self.view.cell(name, shape)) is not None and cell.gflops is not None
-            and cell.precision in (None, "float32")
-        ]  # fmt: skip
+            and cell.precision in (None, "float32") and not _EASIER.intersection(split_any(name)[1])
+        }  # fmt: skip
         ceilings = self.view.result.ceilings
         if ceilings is not None and not ceilings.note and min(shape.m, shape.n, shape.k) >= _NEAR_PEAK_SIDE:
-            rates.append(ceilings.peak_gflops)
-        return max((rate for rate in rates if math.isfinite(rate)), default=None)
+            rates[""] = ceilings.peak_gflops
+        return {name: rate for name, rate in rates.items() if math.isfinite(rate)}
 
     def share(self, shape: Shape | None) -> float | None:
         """Its rate as a share of the attainable one; on a GPU None, since no ceiling is measured there."""
@@ -123,7 +134,7 @@ class Subject:
             for library in blas:
                 if image and PurePath(library.image).name == image:
                     return library
-        own = [library for library in blas if f"/{self.library}" in library.image]
+        own = [library for library in blas if image_distribution(library.image).startswith(self.library)]
         return next(iter(own or (blas if len(blas) == 1 else [])), None)
 
     def _reference_by_name(self) -> LibraryThreads | None:

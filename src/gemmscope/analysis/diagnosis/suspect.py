@@ -23,11 +23,15 @@ class Trial:
         variant: The backend or variant.
         remedy: What a user does to have the same, as one line to paste or as a sentence.
         mode: That of the variant's cell; the original's is always latency.
+        held: Options that only hold something else as it was, so that nothing but the cause changes.
+        remedy_together: The remedy where these are not needed, because another remedy changes what they hold.
     """
 
     variant: str
     remedy: str
     mode: Mode = "latency"
+    held: tuple[str, ...] = ()
+    remedy_together: str = ""
 
 
 @dataclass(frozen=True)

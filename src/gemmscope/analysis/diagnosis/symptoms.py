@@ -44,9 +44,10 @@ def symptom(subject: Subject, shape: Shape | None) -> str:  # noqa: PLR0911  (on
 
 
 def is_dip(subject: Subject, shape: Shape) -> bool:
-    """Whether the rate at a shape is lower than at the next smaller and at the next larger one."""
-    at = subject.shapes.index(shape) if shape in subject.shapes else -1
-    if not 0 < at < len(subject.shapes) - 1:
+    """Whether the rate of a square is lower than that of the next smaller and of the next larger one."""
+    squares = [one for one in subject.shapes if one.is_square]
+    at = squares.index(shape) if shape in squares else -1
+    if not 0 < at < len(squares) - 1:
         return False
-    rates = [subject.rate(subject.shapes[i]) or 0.0 for i in (at - 1, at, at + 1)]
+    rates = [subject.rate(squares[i]) or 0.0 for i in (at - 1, at, at + 1)]
     return rates[1] < _DIP * min(rates[0], rates[2])

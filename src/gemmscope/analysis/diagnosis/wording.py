@@ -21,12 +21,12 @@ def text(view: View, suspect: Suspect, verdict: DiagnosisVerdict, reason: str, g
         said = f"{suspect.backend} computes with reduced precision{where}: {because}."
         return f"{said} {suspect.without} its results have float32's error."
     if verdict == "confirmed" and gain is not None:
-        slow = f"{suspect.backend} runs at {words.percent(1 / gain.estimate)} of the speed it could have{where}"
+        slow = f"{suspect.backend} runs at {words.percent(1 / gain.estimate)} of the speed it could reach{where}"
         return f"{slow}: {because}. {_change(view, suspect, gain)}."
     subject = f"{suspect.backend}{where}: " if suspect.backend else ""
     said = f"{subject}{because}." if subject else f"{because[:1].upper()}{because[1:]}."
     if gain is not None:
-        ending = "so that is not why" if verdict == "refuted" else reason
+        ending = "so this is not the cause" if verdict == "refuted" else reason
         return f"{said} {_change(view, suspect, gain)}: {ending}."
     return f"{said} {verdict.capitalize()}: {reason}." if reason else said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.diagnosis.judging import WORTH
 from gemmscope.analysis.diagnosis.subject import subjects
 from gemmscope.analysis.diagnosis.symptoms import GOOD_SHARE
 from gemmscope.records import words
@@ -12,6 +13,7 @@ from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
+    from gemmscope.records.diagnosis import Diagnosis
 
 # People time one call and wonder: below this it is no wonder.
 _MUCH_LONGER = 3.0
@@ -20,11 +22,15 @@ _WORTH_NAMING_SECONDS = 1e-3
 
 def healthy(view: View) -> list[Finding]:
     """Backends that reach what is attainable, and about which no cause was found."""
-    blamed = {one.backend for one in view.result.diagnoses if one.matters}
+    diagnoses = view.result.diagnoses
+    blamed = {one.backend for one in diagnoses if one.matters or _may_gain(one)}
+    if "" in blamed:
+        return []  # what slows the whole run slows each of them
     found: list[Finding] = []
     for subject in subjects(view):
         share, shape = subject.share(subject.large), subject.large
-        if subject.name not in blamed and share is not None and shape is not None and share >= GOOD_SHARE:
+        compared = shape is not None and subject.is_compared(shape)
+        if compared and subject.name not in blamed and share is not None and shape is not None and share >= GOOD_SHARE:
             found.append(
                 Finding(
                     id="healthy",
@@ -37,6 +43,12 @@ def healthy(view: View) -> list[Finding]:
                 )
             )
     return found
+
+
+def _may_gain(one: Diagnosis) -> bool:
+    """Whether an experiment that settled nothing may still have found something."""
+    gains = [each.gain.estimate for each in one.experiments if each.gain is not None]
+    return one.verdict == "untested" and max(gains, default=0.0) > 1 + WORTH
 
 
 def first_call(view: View) -> list[Finding]:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.runs.model import Difference
+from gemmscope.records.evidence import image_distribution
 from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # libraries, belongs to: that before its first separator, but for the BLAS that gemmscope itself is linked with.
 _FRAMEWORKS = ("numpy", "torch", "mlx", "cblas")
 _LINKED_BLAS = "scipy-openblas32"
-_WHEEL_FOLDER = re.compile(r"/(?:site|dist)-packages/([^/]+)")
 # Chance, and not choice: where memory happened to lie.
 _BY_CHANCE = frozenset({"alignment"})
 
@@ -94,8 +94,8 @@ def _owner(distribution: str) -> str:
 
 
 def _image_owner(path: str) -> str:
-    folder = _WHEEL_FOLDER.search(path)
-    return _owner(folder[1]) if folder else ""
+    folder = image_distribution(path)
+    return _owner(folder) if folder else ""
 
 
 def _is_of(owner: str, library: str) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.analysis.roofline import best_rates
-from gemmscope.machine import known_kernels
+from gemmscope.machine import environment, known_kernels
 from gemmscope.records import words
 from gemmscope.records.model import REFERENCE
 
@@ -124,9 +124,12 @@ def variables_of(result: Result) -> list[str]:
     """The variables that the user had set and libraries obey, as lines for a shell: they belong to the command."""
     set_ = {
         name: value for worker in result.workers for name, value in worker.variables.items()
-        if name not in worker.environment
+        if name not in worker.environment and environment.variable(name) is not None
     }  # fmt: skip
-    return [f"export {name}={shlex.quote(value)}" for name, value in sorted(set_.items())]
+    return [
+        f"{'# cut off: ' if value.endswith('…') else ''}export {name}={shlex.quote(value)}"
+        for name, value in sorted(set_.items())
+    ]
 
 
 def surroundings_table(sets: Sequence[Surroundings]) -> Facts:

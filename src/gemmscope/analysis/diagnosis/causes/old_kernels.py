@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.diagnosis import other_blas
-from gemmscope.analysis.diagnosis.causes import environment_variables
+from gemmscope.analysis.diagnosis import other_blas, variables
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
 from gemmscope.machine import known_kernels
 from gemmscope.records import words
@@ -24,7 +23,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     called = subject.called
     if subject.record.device != "cpu" or called is None or called.kind in ("reference BLAS", "MKL"):
         return
-    if environment_variables.chooses_kernels(subject):
+    if variables.chooses_kernels(subject):
         return
     machine, profile = subject.machine, subject.profile(subject.large)
     wrong = known_kernels.judge(called, machine.cpu_flags, machine.sve_bits)
@@ -50,5 +49,5 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         untestable="" if trials else other_blas.why_not(subject),
         remedy="install a newer version of the library, or another BLAS",
         likely=3,
-        serious=True,
+        serious=not trials,
     )  # fmt: skip

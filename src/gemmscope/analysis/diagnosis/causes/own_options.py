@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "strided": (
         "non-contiguous", "the elements of a row are not contiguous, so the operands are copied in every call",
-        "With contiguous operands", "a = np.ascontiguousarray(a) once, before the loop (PyTorch: a.contiguous())",
+        "With contiguous operands", "a = np.ascontiguousarray(a)  # once; PyTorch: a.contiguous()",
     ),
     "transposed": (
         "transposed", "operands are transposed views", "With row-major operands",
@@ -37,7 +37,7 @@ _OPTIONS = {
         "With operands in the caches", "reuse the operands while they are in the caches",
     ),
     "self": (
-        "other-routine", "A·Aᵀ is computed by another routine than a product of two matrices (NumPy: ssyrk)",
+        "other-routine", "A·Aᵀ is computed by another routine than A·B (NumPy: ssyrk)",
         "With two distinct operands", "multiply by a copy: a @ a.T.copy()",
     ),
     "beside": (

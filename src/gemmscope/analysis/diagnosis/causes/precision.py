@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.suspect import Suspect
+from gemmscope.machine import environment
 from gemmscope.records import words
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     shape = subject.large
     cell = subject.cell(shape)
     reduced = cell is not None and cell.precision not in (None, "float32")
-    if cell is None or not reduced or "tf32" in subject.options or "NVIDIA_TF32_OVERRIDE" in subject.variables:
+    known = [environment.variable(name) for name in subject.variables]
+    explained = any(one is not None and one.affects == "precision" for one in known)
+    if cell is None or not reduced or "tf32" in subject.options or explained:
         return
     yield Suspect(
         cause="reduced-precision",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.diagnosis.causes import environment_variables
+from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
 from gemmscope.backends.base import thread_environment
 from gemmscope.records import words
@@ -35,7 +35,7 @@ def _is_meant(subject: Subject) -> bool:
     called = subject.called
     return (
         subject.asked_threads is not None
-        or environment_variables.is_capped(subject)
+        or variables.is_capped(subject)
         or (called is not None and called.kind == "reference BLAS")
     )
 
@@ -82,10 +82,12 @@ def _too_few(subject: Subject, pool: int) -> Suspect:
 
 
 def _trial(subject: Subject, threads: int) -> Trial:
-    return Trial(subject.with_options({"threads": str(threads)}), remedy_for(threads))
+    return Trial(subject.with_options({"threads": str(threads)}), remedy_for(subject, threads))
 
 
-def remedy_for(threads: int) -> str:
+def remedy_for(subject: Subject, threads: int) -> str:
     """The line that asks every library for so many threads."""
-    return "export " + " ".join(f"{name}={value}" for name, value in thread_environment(str(threads)).items()
-                                if not name.startswith("VECLIB"))  # fmt: skip
+    asked = thread_environment(str(threads))
+    if not subject.machine.system.startswith("macOS"):
+        asked = {name: value for name, value in asked.items() if not name.startswith("VECLIB")}
+    return "export " + " ".join(f"{name}={value}" for name, value in asked.items())

@@ -33,9 +33,9 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
                 shape=shape,
                 because=f"{threads:.1f} threads work on so little that waking them and waiting for them costs more "
                 "than they bring",
-                without="With one thread",
+                without="With one thread, which only matrices this small want,",
                 subject="1",
                 evidence={"threads at work": threads, "pool": subject.pool},
-                trials=(Trial(subject.with_options({"threads": "1"}), f"{remedy_for(1)} (for matrices this small)"),),
+                trials=(Trial(subject.with_options({"threads": "1"}), remedy_for(subject, 1)),),
                 likely=2,
             )

@@ -30,8 +30,8 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
             cause="matrix-vector",
             backend=subject.name,
             shape=shape,
-            because=f"it is a matrix-vector product{f' ({routine})' if routine else ''}, which is bound by memory: "
-            f"at most {words.rate(roof)} if every operand comes from memory, and {words.rate(rate)} are reached",
+            because=f"this is a matrix-vector multiplication{f' ({routine})' if routine else ''}, which is bound by "
+            f"memory: {words.rate(rate)} of at most {words.rate(roof)} if every operand comes from memory",
             subject=routine or "gemv",
             evidence={"routine": routine, "GFLOP/s": rate, "roof, GFLOP/s": roof},
             untestable="no variant makes one vector into several",
