@@ -259,6 +259,15 @@ class TestThreads:
         found = the(run(size=64, variants={"numpy-cpu:threads=1": took}), "threads-hurt")
         assert found.verdict == verdict
 
+    def test_the_size_from_which_threads_help_is_said(self):
+        small = run(size=64, variants={"numpy-cpu:threads=1": FAST})
+        large = run(size=1024, variants={"numpy-cpu:threads=1": (4.0, 4.0, 4.1)})
+        result = make_result([*small.cells, *large.cells], backends=small.backends, workers=small.workers,
+                             machine=small.machine)  # fmt: skip
+        first, second = diagnoses(result, "threads-hurt")
+        assert (first.verdict, second.verdict) == ("confirmed", "refuted")
+        assert "at 1024 they help" in first.text
+
     def test_one_thread_at_work_hurts_nobody(self):
         assert diagnoses(run(size=64, cell={"threads": 1.0}), "threads-hurt") == []
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.causes.thread_count import remedy_for
+from gemmscope.analysis.diagnosis.judging import find
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gemmscope.analysis.diagnosis.subject import Subject
+    from gemmscope.workload.shapes import Shape
 
 # Below that only one thread is at work, whatever the pool has.
 _MORE_THAN_ONE = 1.25
@@ -20,22 +22,42 @@ _MEMORY_BOUND_SIDE = 32
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
-    """Where more than one thread is at work on little arithmetic, or on a shape that is bound by memory."""
+    """Where more than one thread is at work on little arithmetic, or on a shape that is bound by memory.
+
+    The next larger square is tried as well: it may be where threads begin to help.
+    """
     if subject.record.device != "cpu" or subject.asked_threads is not None:
         return
-    for shape in subject.shapes:
+    several = [shape for shape in subject.shapes if (subject.threads(shape) or 0.0) > _MORE_THAN_ONE]
+    small = [shape for shape in several if _is_small(shape)]
+    larger = [shape for shape in several if small and shape.is_square and shape not in small][:1]
+    variant = subject.with_options({"threads": "1"})
+    from_where = _helps_from(subject, variant)
+    for shape in (*small, *larger):
         threads = subject.threads(shape) or 0.0
-        small = shape.flops <= _AT_MOST_FLOPS or min(shape.m, shape.n) < _MEMORY_BOUND_SIDE
-        if small and threads > _MORE_THAN_ONE:
-            yield Suspect(
-                cause="threads-hurt",
-                backend=subject.name,
-                shape=shape,
-                because=f"{threads:.1f} threads work on so little that waking them and waiting for them costs more "
-                "than they bring",
-                without="With one thread, which only matrices this small want,",
-                subject="1",
-                evidence={"threads at work": threads, "pool": subject.pool},
-                trials=(Trial(subject.with_options({"threads": "1"}), remedy_for(subject, 1)),),
-                likely=2,
-            )
+        yield Suspect(
+            cause="threads-hurt",
+            backend=subject.name,
+            shape=shape,
+            because=f"{threads:.1f} threads work on so little that waking them and waiting for them costs more than "
+            f"they bring{from_where}",
+            without="With one thread, which only matrices this small want,",
+            subject="1",
+            evidence={"threads at work": threads, "pool": subject.pool},
+            trials=(Trial(variant, remedy_for(subject, 1)),),
+            likely=2 if shape in small else 1,
+        )
+
+
+def _is_small(shape: Shape) -> bool:
+    return shape.flops <= _AT_MOST_FLOPS or min(shape.m, shape.n) < _MEMORY_BOUND_SIDE
+
+
+def _helps_from(subject: Subject, variant: str) -> str:
+    """From which square on several threads are faster, where that was measured."""
+    name = find(subject.view, variant)
+    for shape in subject.shapes:
+        found = subject.view.compare(subject.name, name, shape) if name and shape.is_square else None
+        if found is not None and found.verdict == "faster":
+            return f"; at {shape.title} they help"
+    return ""
