@@ -120,7 +120,7 @@ def _why_not(view: View, suspect: Suspect, trial: Trial) -> str:
     """Why a trial was not measured beside the original."""
     name = find(view, trial.variant)
     if not name:
-        return "it was not tried: the run had no time left for it, or the backend has no such option"
+        return "the run had no time left for it, or the backend has no such option"
     lost = view.lost(name, suspect.shape, trial.mode) if suspect.shape is not None else None
     return lost.reason if lost is not None and lost.reason else view.why_absent(name)
 
