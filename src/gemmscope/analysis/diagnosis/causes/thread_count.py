@@ -63,6 +63,9 @@ def _too_many(subject: Subject, pool: int) -> Suspect:
         subject=f"{quota:g}" if is_quota and quota is not None else str(pool),
         evidence=evidence,
         trials=(_trial(subject, subject.available),),
+        remedy=remedy_for(subject, subject.available),
+        # Threads that spin while others hold the processor make times so uneven that no interval settles it.
+        serious=True,
         likely=3,
     )
 
