@@ -35,15 +35,15 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     from_where = _helps_from(subject, variant)
     for shape in (*small, *larger):
         threads = subject.threads(shape) or 0.0
-        said = "work on so little that waking them and waiting for them costs more than they bring"
+        said = f"on matrices this small, waking {threads:.1f} threads and waiting for them costs more than they bring"
         if shape not in small:
-            said = "are at work, and at the next smaller size one thread may do better"
+            said = f"{threads:.1f} threads are at work, and at the next smaller size one thread may do better"
         yield Suspect(
             cause="threads-hurt",
             backend=subject.name,
             shape=shape,
-            because=f"{threads:.1f} threads {said}{from_where}",
-            without="With one thread, which only matrices this small want,",
+            because=f"{said}{from_where}",
+            without="With one thread",
             subject="1",
             evidence={"threads at work": threads, "pool": subject.pool},
             trials=(Trial(variant, remedy_for(subject, 1)),),
