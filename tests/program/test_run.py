@@ -116,11 +116,13 @@ def test_a_run_ends_well(finished):
 
 def test_every_cell_is_right_and_measured_in_every_set(finished):
     _, _, result = finished
-    cells = [cell for cell in result.cells if cell.mode == "latency"]
-    assert {(cell.backend, cell.m, cell.n, cell.k) for cell in cells} == {
+    # What the machine's own variables are suspected of may have been tried as well.
+    tried = {backend.name for backend in result.backends if backend.experiment}
+    asked = [cell for cell in result.cells if cell.backend not in tried]
+    assert {(cell.backend, cell.m, cell.n, cell.k) for cell in asked if cell.mode == "latency"} == {
         (name, *shape) for name in SEVEN.split(",") for shape in [(64, 64, 64), (96, 96, 96), (3, 5, 7)]
     }
-    for cell in result.cells:
+    for cell in asked:
         assert cell.status == "ok", cell
         assert cell.precision == "float32"
         assert cell.relative_error < 1e-6
@@ -360,7 +362,7 @@ def test_a_run_without_standard_streams(tmp_path):
 def test_a_run_in_python(tmp_path):
     seen = []
     result = gemmscope.run(sizes=[16], backends=["numpy-cpu", "cblas"], sets=2, seconds=2, out=tmp_path / "out",
-                           observer=seen.append)  # fmt: skip
+                           experiments=0, observer=seen.append)  # fmt: skip
     assert result == gemmscope.load(tmp_path / "out")
     assert {cell.backend for cell in result.cells if cell.status == "ok"} == {"numpy-cpu", "cblas"}
     assert seen

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import msgspec
@@ -191,7 +192,8 @@ def test_remedies_are_applied_to_the_letter(causes, monkeypatch):
     assert both.options == {"strided": "", "out": ""}
     plain = causes.program_of("torch-gpu")
     assert plain == causes.Program("torch", {"gpu": ""})
-    few = causes.remedied(plain, f"{thread_count.remedy_for(1)} (for matrices this small)")
+    asked = SimpleNamespace(machine=SimpleNamespace(system="Debian GNU/Linux 12"))
+    few = causes.remedied(plain, thread_count.remedy_for(asked, 1))
     assert few.environment == {key: "1" for key in thread_environment("1") if not key.startswith("VECLIB")}
     shim = causes.remedied(plain, "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py")
     assert shim.environment == causes.program_of("torch-cpu:blas=openblas").environment

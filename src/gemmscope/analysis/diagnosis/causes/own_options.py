@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "strided": (
         "non-contiguous", "the elements of a row are not contiguous, so the operands are copied in every call",
-        "With contiguous operands", "a = np.ascontiguousarray(a)  # once; PyTorch: a.contiguous()",
+        "With contiguous operands", "a = np.ascontiguousarray(a)  # once, or a.contiguous() in PyTorch",
     ),
     "transposed": (
         "transposed", "operands are transposed views", "With row-major operands",
