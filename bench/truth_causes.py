@@ -38,10 +38,12 @@ import click
 import msgspec
 import psutil
 
+from gemmscope.analysis.diagnosis.causes.busy_machine import BUSY
 from gemmscope.backends.base import thread_environment
 from gemmscope.backends.variant import is_variable, split
 from gemmscope.machine import environment, known_kernels
 from gemmscope.machine.cpu import cpuinfo, flags
+from gemmscope.machine.limits import processors
 from gemmscope.records.diagnosis import Diagnosis
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -56,8 +58,6 @@ PROCESSES = 3
 PROGRAM_SECONDS = 0.5
 # As many as a diagnosis measures with.
 PAIRS = 4
-# Other programs' share of the processors from which a busy machine is a true answer, as gemmscope counts it.
-BUSY = 0.15
 AIM = 0.05
 # Where programs find their files, and which GPU is meant.
 _KEPT = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
@@ -297,13 +297,6 @@ def available() -> dict[str, str]:
     command = [sys.executable, "-m", "gemmscope", "backends", "--json"]
     found = json.loads(subprocess.run(command, env=clean(), check=True, capture_output=True).stdout)
     return {one["backend"]["name"]: one["backend"]["status"] for one in found}
-
-
-def processors() -> list[int]:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 @functools.cache

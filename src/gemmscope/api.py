@@ -100,7 +100,7 @@ def run(
         width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
             margin unless told.
         seed: What the operands and the random order are made from.
-        experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 does without.
+        experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 makes none.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         observer: Told of every event, between turns.

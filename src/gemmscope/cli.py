@@ -87,7 +87,7 @@ def main() -> None:
 @click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
-@click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, to try why a backend is slow; 0 does without.  [default: 25%]")  # fmt: skip
+@click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")

@@ -113,7 +113,7 @@ def _suspected(suspects: Sequence[Suspect]) -> list[Suspicion]:
     groups: dict[tuple[str, str, str], list[Suspect]] = {}
     for one in suspects:
         # Each variable of a group is there by itself.
-        if not (one.cause == "environment-variable" and " " in one.subject):
+        if not variables.is_group(one.cause, one.subject):
             groups.setdefault((one.cause, one.subject, one.because), []).append(one)
     return [_suspicion(group) for group in groups.values()]
 

@@ -58,18 +58,18 @@ class Investigator:
         self._registry = registry
         self._environment = environment
         self._variants = list(variants)
+        self._asked = len(variants)
         fit = int(settings.experiments * settings.seconds / _SECONDS_EACH)
         # Every worker has a copy of the operands, and a set starts all of them at once.
         copies = settings.pairs * max((s.operand_bytes for s in parse_shapes([], settings.shapes)), default=1)
         self._most = min(max(_FEWEST, fit), int(_MEMORY_SHARE * available_bytes() / max(copies, 1)))
-        self._added: set[str] = set()
 
     def __call__(self) -> Wanted:
         """The experiments whose verdict is open."""
         view = View(figures(collect(self._events)), experiments=True)
         suspects, measured = investigated(view)
         cells: OpenCells = {}
-        new: list[Variant] = []
+        new: dict[str, Variant] = {}
         for i, suspect in enumerate(suspects):
             if suspect.shape is None:
                 continue
@@ -81,7 +81,7 @@ class Investigator:
                     cells.setdefault(suspect.shape, set()).update((suspect.backend, name))
         return self._wanted(cells, new)
 
-    def _runnable(self, view: View, shape: Shape, trial: Trial, new: list[Variant]) -> str:
+    def _runnable(self, view: View, shape: Shape, trial: Trial, new: dict[str, Variant]) -> str:
         """The name of a trial's variant, which may be new; empty if it cannot be measured, or there is no room."""
         known = find(view, trial.variant)
         if known:
@@ -90,27 +90,21 @@ class Investigator:
             variant = self._registry.variant(trial.variant)
         except UsageError:
             return ""  # the backend has no such option
-        if variant.name not in self._added:
-            if len(self._added) >= self._most:
-                return ""
-            self._added.add(variant.name)
-        if variant.name not in [one.name for one in new]:
-            new.append(variant)
+        if variant.name not in new and len(self._variants) - self._asked + len(new) >= self._most:
+            return ""
+        new[variant.name] = variant
         return variant.name
 
-    def _wanted(self, cells: OpenCells, new: list[Variant]) -> Wanted:
-        known = {variant.name for variant in self._variants}
-        new = [variant for variant in new if variant.name not in known]
-        self._variants += new
-        names = {variant.name for variant in new}
+    def _wanted(self, cells: OpenCells, new: dict[str, Variant]) -> Wanted:
+        self._variants += new.values()
         specs = [
             spec for spec in plan_workers(self._variants, self._registry, self._environment)
-            if names.intersection(variant.name for variant in spec.variants)
+            if any(variant.name in new for variant in spec.variants)
         ]  # fmt: skip
         records: list[BackendRecord] = [
             backend_record(
                 self._registry.backend(variant.backend), name=variant.name, worker=spec.name, experiment=True
             )
-            for spec in specs for variant in spec.variants if variant.name in names
+            for spec in specs for variant in spec.variants if variant.name in new
         ]  # fmt: skip
         return Wanted(cells, specs, records)

@@ -42,9 +42,12 @@ _VIRTUAL = re.compile(
 
 def affinity() -> int:
     """Processors that the scheduler may place this process on; all of them where a system cannot bind processes."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return logical_count()
+    return len(processors())
+
+
+def processors() -> list[int]:
+    """The numbers of the processors that :func:`affinity` counts."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(logical_count()))
 
 
 def usable_cpus(root: Path = ROOT, allowed: int | None = None) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-from gemmscope.machine import throttling
+from gemmscope.machine import limits, throttling
 from gemmscope.records import words
 from gemmscope.records.evidence import Surroundings
 
@@ -38,7 +38,7 @@ class Watch:
     """Counts from when it is made until :meth:`end`; children must have ended by then, or they count as others."""
 
     def __init__(self) -> None:
-        self._processors = _allowed()
+        self._processors = limits.processors()
         self._start = self._read()
 
     def end(self, set_: int) -> Surroundings:
@@ -65,13 +65,6 @@ class Watch:
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         return _Counters(time.perf_counter(), busy, stolen, own, _processes(), throttling.read())
-
-
-def _allowed() -> list[int]:
-    try:
-        return sorted(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return list(range(os.cpu_count() or 1))
 
 
 def _processor_times(processors: list[int]) -> tuple[float | None, float | None]:

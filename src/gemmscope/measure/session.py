@@ -19,7 +19,7 @@ from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
 from gemmscope.records import events
 from gemmscope.records.model import Sample, TimeSpent
-from gemmscope.workload.shapes import layout
+from gemmscope.workload.shapes import by_work, largest_compute_bound, layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,8 +46,6 @@ _GRACE = 15.0
 # which a few per cent are chance. All workers together take no more than this share of the budget.
 _SAMPLE_SECONDS = 0.25
 _SAMPLE_SHARE = 0.02
-# A shape with a side shorter than this is bound by memory, whatever its size.
-_COMPUTE_BOUND_SIDE = 32
 
 
 class Session:
@@ -292,8 +290,6 @@ class Session:
 
 def _telling_shapes(shapes: Sequence[Shape]) -> set[Shape]:
     """The smallest shape, where a call is mostly overhead, and the largest that is bound by arithmetic."""
-    by_work = sorted((shape for shape in shapes if shape.flops), key=lambda shape: shape.flops)
-    if not by_work:
-        return set()
-    bound = [shape for shape in by_work if min(shape.m, shape.n, shape.k) >= _COMPUTE_BOUND_SIDE]
-    return {by_work[0], (bound or by_work)[-1]}
+    told = by_work(shape for shape in shapes if shape.flops)
+    largest = largest_compute_bound(told)
+    return set() if largest is None else {told[0], largest}

@@ -164,11 +164,7 @@ def line(text: str) -> str:
 
 def in_ascii(text: str) -> str:
     """A text for a terminal or a file that has no other characters."""
-    return (
-        text.translate({ord(MICRO): "u", ord(TIMES): "x", ord("\N{RIGHTWARDS ARROW}"): ">"})
-        .encode("ascii", "replace")
-        .decode("ascii")
-    )
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
 
 
 def _unit(seconds: float) -> tuple[float, str, int]:

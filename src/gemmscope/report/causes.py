@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
+from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph, to_paste
 from gemmscope.report.rows import suspicions
+from gemmscope.report.selection import is_about
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def main(result: Result) -> list[Block]:
 
 def listed(diagnoses: Sequence[Diagnosis]) -> list[Block]:
     """The causes that matter, and every other suspicion with its verdict, in sentences."""
-    others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
-    blocks = _items(told(diagnoses, len(diagnoses)))
-    return [*blocks, Heading("Ruled out, or not settled"), Items(others)] if others else blocks
+    return [*_items(told(diagnoses, len(diagnoses))), *_others(diagnoses)]
 
 
 def in_full(result: Result) -> list[Block]:
@@ -65,9 +64,7 @@ def in_full(result: Result) -> list[Block]:
         blocks += [Heading("Missing"), Items(lost)]
     if found:
         blocks += [Heading("Every suspicion"), Figures(suspicions.table(found))]
-        others = [Item(one.text, "quiet") for one in found if not one.matters]
-        blocks += [Heading("Ruled out, or not settled"), Items(others)] if others else []
-    return blocks
+    return [*blocks, *_others(found)]
 
 
 def _lost(result: Result) -> list[Item]:
@@ -84,7 +81,12 @@ def _lost(result: Result) -> list[Item]:
 def _items(found: Sequence[Told]) -> list[Block]:
     if not found:
         return []
-    return [Heading(TITLE), Items([Item(one.text, "bad", f"\N{RIGHTWARDS ARROW} {one.remedy}") for one in found])]
+    return [Heading(TITLE), Items([Item(one.text, "bad", to_paste(one.remedy)) for one in found])]
+
+
+def _others(diagnoses: Sequence[Diagnosis]) -> list[Block]:
+    others = [Item(one.text, "quiet") for one in diagnoses if not one.matters]
+    return [Heading("Ruled out, or not settled"), Items(others)] if others else []
 
 
 def _told(group: Sequence[Diagnosis]) -> Told:
@@ -106,6 +108,5 @@ def about(diagnoses: Iterable[Diagnosis], backend: str | None, shape: str | None
     """Those about a backend (or its variants) and a shape; those about neither are about all of them."""
     return [
         one for one in diagnoses
-        if (backend is None or not one.backend or backend in (one.backend, one.backend.partition(":")[0]))
-        and (shape is None or not one.shape or one.shape == shape)
+        if is_about([one.backend] if one.backend else [], [one.shape] if one.shape else [], backend, shape)
     ]  # fmt: skip

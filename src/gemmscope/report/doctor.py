@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemmscope.machine import known_kernels
 from gemmscope.records import words
 from gemmscope.records.evidence import image_name
-from gemmscope.report.document import Heading, Item, Items, Paragraph
+from gemmscope.report.document import Heading, Item, Items, Paragraph, to_paste
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _TONES: dict[str, Tone] = {"ok": "", "unavailable": "open", "skipped": "quiet", "failed": "bad"}
-_ARROW = "\N{RIGHTWARDS ARROW}"
 
 
 def document(found: Checkup) -> list[Block]:
@@ -48,9 +47,7 @@ def _suspicions(found: Sequence[Suspicion]) -> list[Block]:
 
 
 def _suspicion(one: Suspicion) -> Item:
-    return Item(
-        one.text, "bad" if one.id == "broken-library" else "open", f"{_ARROW} {one.remedy}" if one.remedy else ""
-    )
+    return Item(one.text, "bad" if one.id == "broken-library" else "open", to_paste(one.remedy))
 
 
 def _machine(machine: Machine, throttling: Throttling) -> list[str]:
@@ -106,8 +103,7 @@ def _processors(machine: Machine, throttling: Throttling) -> str:
 def _library(one: LibraryCheckup, machine: Machine) -> Item:
     title = "gemmscope's own cblas" if one.name == "cblas" else one.name
     if one.status != "ok":
-        remedy = f"{_ARROW} {one.remedy}" if one.remedy else ""
-        return Item(f"{title}: {one.reason or one.status}", _TONES[one.status], remedy)
+        return Item(f"{title}: {one.reason or one.status}", _TONES[one.status], to_paste(one.remedy))
     versions = [f"{part} {version}" if part != one.name else version for part, version in one.versions.items()]
     if versions and next(iter(one.versions)) == one.name:
         title += f" {versions.pop(0)}"

@@ -46,4 +46,9 @@ class Figures(NamedTuple):
     table: Table[Any]
 
 
+def to_paste(remedy: str) -> str:
+    """A remedy that is a line for a shell or a program, as it stands below an item; empty for none."""
+    return f"\N{RIGHTWARDS ARROW} {remedy}" if remedy else ""
+
+
 Block = Heading | Paragraph | Items | Figures

@@ -8,6 +8,7 @@ from gemmscope.records import words
 from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows import calls
+from gemmscope.report.selection import is_about
 from gemmscope.report.trust import batches, sets_measured
 
 if TYPE_CHECKING:
@@ -58,12 +59,7 @@ def selected(findings: Sequence[Finding], backend: str | None, shape: str | None
         backend: A backend's or variant's name, or None.
         shape: As in the results file, ``"64x64x64"``, or None.
     """
-    return [
-        finding
-        for finding in findings
-        if (backend is None or not finding.backends or any(_is(name, backend) for name in finding.backends))
-        and (shape is None or not finding.shapes or shape in finding.shapes)
-    ]
+    return [finding for finding in findings if is_about(finding.backends, finding.shapes, backend, shape)]
 
 
 def summary(findings: Sequence[Finding]) -> list[Block]:
@@ -134,7 +130,3 @@ def _heading(finding: Finding) -> str:
     if finding.id.startswith("claim-"):
         return _CLAIMS
     return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)
-
-
-def _is(name: str, wanted: str) -> bool:
-    return name == wanted or name.partition(":")[0] == wanted

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _FLOAT32_BYTES = 4
 _FLOAT64_BYTES = 8
 
+COMPUTE_BOUND_SIDE = 32
+
 # Operands in shared memory begin on a page, so that no two of them share one.
 _PAGE = 4096
 
@@ -136,6 +138,16 @@ class Block(msgspec.Struct, frozen=True):
 def by_work(shapes: Iterable[Shape]) -> list[Shape]:
     """Each shape once, from the least work to the most."""
     return sorted(set(shapes), key=lambda shape: (shape.flops, shape))
+
+
+def largest_compute_bound(shapes: Iterable[Shape]) -> Shape | None:
+    """The shape with the most work of those that are bound by arithmetic, or else of all; None if there is none.
+
+    With a side shorter than ``COMPUTE_BOUND_SIDE`` a shape is bound by memory, whatever its size.
+    """
+    ordered = by_work(shapes)
+    bound = [shape for shape in ordered if min(shape.m, shape.n, shape.k) >= COMPUTE_BOUND_SIDE]
+    return next(reversed(bound or ordered), None)
 
 
 def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:

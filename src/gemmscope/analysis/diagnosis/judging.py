@@ -9,7 +9,7 @@ import msgspec
 
 from gemmscope.analysis import statistics
 from gemmscope.analysis.comparison import compare_cells, corrected
-from gemmscope.analysis.diagnosis import wording
+from gemmscope.analysis.diagnosis import variables, wording
 from gemmscope.analysis.diagnosis.subject import Subject
 from gemmscope.analysis.diagnosis.symptoms import symptom
 from gemmscope.backends.variant import split_any
@@ -159,9 +159,8 @@ def _verdict(view: View, suspect: Suspect, measured: Sequence[Tried]) -> tuple[D
             original, variant = _cells(view, suspect, one.trial)
             if original is not None and variant is not None and variant.precision == "float32":
                 return "confirmed", "", one
-    confirmed = [one for one in measured if one.is_confirmed]
-    if confirmed:
-        return "confirmed", "", max(confirmed, key=_gain_of)
+    if (best := best_of(measured)) is not None:
+        return "confirmed", "", best
     if not suspect.trials:
         return "not testable", suspect.untestable, None
     if measured and all(one.is_refuted for one in measured):
@@ -178,7 +177,7 @@ def _without_redundant(found: Sequence[Diagnosis]) -> list[Diagnosis]:
     where the same cause is confirmed for a backend, with a remedy.
     """
     confirmed = {one.id for one in found if one.backend and one.verdict == "confirmed"}
-    groups = [one for one in found if _is_group(one)]
+    groups = [one for one in found if variables.is_group(one.id, one.subject)]
     kept = [one for one in groups if not _explained(one, found)]
     return [
         # The group says all that its members do.
@@ -187,10 +186,6 @@ def _without_redundant(found: Sequence[Diagnosis]) -> list[Diagnosis]:
         for one in found
         if (one not in groups or one in kept) and (one.backend or one.id not in confirmed)
     ]  # fmt: skip
-
-
-def _is_group(one: Diagnosis) -> bool:
-    return one.id == "environment-variable" and " " in one.subject
 
 
 def _is_member(one: Diagnosis, group: Diagnosis) -> bool:

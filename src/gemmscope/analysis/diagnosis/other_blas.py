@@ -28,7 +28,7 @@ def trials(subject: Subject) -> tuple[Trial, ...]:
     options, before, threads = {"blas": "openblas"}, "", ""
     if "OPENBLAS_CORETYPE" in subject.variables:
         options["OPENBLAS_CORETYPE"], before = "", "unset OPENBLAS_CORETYPE; "
-    if variables.is_capped(subject) and subject.pool is not None:
+    if variables.affecting(subject, "threads") and subject.pool is not None:
         options[_CAP] = str(subject.pool)
         threads = f"{_CAP}={subject.pool} "
     held = (_CAP,) if threads else ()
@@ -45,6 +45,6 @@ def why_not(subject: Subject) -> str:
         return f"gemmscope cannot put another BLAS under {subject.library}"
     if "blas" in subject.options:
         return "it is on another BLAS already"
-    if bound := variables.binding(subject):
+    if bound := variables.affecting(subject, "placement"):
         return f"{words.listed(bound)} binds its threads, and another BLAS has threads of its own; unset it first"
     return ""

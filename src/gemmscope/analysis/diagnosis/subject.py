@@ -11,7 +11,7 @@ from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
 from gemmscope.records.evidence import LibraryThreads, image_distribution
 from gemmscope.records.model import REFERENCE
-from gemmscope.workload.shapes import by_work
+from gemmscope.workload.shapes import by_work, largest_compute_bound
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 # From this side on a kernel can come near to the processor's peak. Below it calls are compared with each other alone.
 _NEAR_PEAK_SIDE = 512
-# A shape with a side shorter than this is bound by memory, whatever its size.
-_COMPUTE_BOUND_SIDE = 32
-
 # Variants that do less than a call on fresh operands: half of the arithmetic, or operands that stay in the caches.
 _EASIER = {"self", "reused"}
 # Whose OpenBLAS the option ``blas`` puts under a library: the distribution's folder.
@@ -56,8 +53,7 @@ class Subject:
     @functools.cached_property
     def large(self) -> Shape | None:
         """Where its kernel shows best: the largest shape that is bound by arithmetic, or else the largest."""
-        bound = [shape for shape in self.shapes if min(shape.m, shape.n, shape.k) >= _COMPUTE_BOUND_SIDE]
-        return next(reversed(bound or self.shapes), None)
+        return largest_compute_bound(self.shapes)
 
     def cell(self, shape: Shape | None) -> Cell | None:
         """Its cell at a shape, if it was measured there."""

@@ -35,8 +35,10 @@ def suspicions(view: View) -> list[Suspect]:
 def investigated(view: View) -> tuple[list[Suspect], dict[int, list[Tried]]]:
     """All suspects, those that are several confirmed ones at once among them, and what was measured for each."""
     found = suspicions(view)
-    suspects = [*found, *_combined(view, found, tried(view, found))]
-    return suspects, tried(view, suspects)
+    measured = tried(view, found)
+    together = _combined(view, found, measured)
+    suspects = [*found, *together]
+    return suspects, tried(view, suspects) if together else measured
 
 
 def _combined(view: View, found: Sequence[Suspect], measured: Mapping[int, Sequence[Tried]]) -> list[Suspect]:

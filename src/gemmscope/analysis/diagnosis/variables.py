@@ -10,7 +10,10 @@ from gemmscope.machine import environment, known_kernels
 
 if TYPE_CHECKING:
     from gemmscope.analysis.diagnosis.subject import Subject
-    from gemmscope.machine.environment import Variable
+    from gemmscope.machine.environment import Effect, Variable
+
+# The cause in files.
+CAUSE = "environment-variable"
 
 # What a library reads besides the variables of its BLAS, by the names that environment.VARIABLES has for readers.
 _READERS = {
@@ -30,26 +33,17 @@ _COUNTS = ("NUM_THREADS", "MAXIMUM_THREADS", "THREAD_LIMIT")
 _NEEDED = {"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
 
 
-def is_capped(subject: Subject) -> bool:
-    """Whether a variable sets the number of threads: then that is the cause, and not the library's own choice."""
-    return any(
-        (known := obeyed(subject, name)) is not None and known.affects == "threads" for name in subject.variables
-    )
+def is_group(cause: str, subject: str) -> bool:
+    """Whether a suspicion is about several variables at once: each of them has one of its own."""
+    return cause == CAUSE and " " in subject
 
 
-def binding(subject: Subject) -> list[str]:
-    """The variables that bind the library's threads to processors; another BLAS has threads of its own."""
+def affecting(subject: Subject, effect: Effect) -> list[str]:
+    """The variables by which somebody has decided something for a backend's library: it is not its own choice then."""
     return [
         name for name in subject.variables
-        if (known := obeyed(subject, name)) is not None and known.affects == "placement"
+        if (known := obeyed(subject, name)) is not None and known.affects == effect
     ]  # fmt: skip
-
-
-def chooses_kernels(subject: Subject) -> bool:
-    """Whether a variable chooses the kernels: then that is the cause, and not the library's own choice."""
-    return any(
-        (known := obeyed(subject, name)) is not None and known.affects == "instructions" for name in subject.variables
-    )
 
 
 def obeyed(subject: Subject, name: str) -> Variable | None:

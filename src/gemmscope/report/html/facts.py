@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis.neighbourhood import neighbourhood
 from gemmscope.analysis.roofline import best_rates
 from gemmscope.machine import environment, known_kernels
 from gemmscope.records import words
@@ -134,22 +135,16 @@ def variables_of(result: Result) -> list[str]:
 
 def surroundings_table(sets: Sequence[Surroundings]) -> Facts:
     """What other programs, other machines and a quota took from the run."""
-    total = sum(one.seconds * one.processors for one in sets)
-    if total <= 0:
+    seen = neighbourhood(sets)
+    if seen.total <= 0:
         return {}
-    others = [one.other_seconds for one in sets if one.other_seconds is not None]
-    stolen = [one.stolen_seconds for one in sets if one.stolen_seconds is not None]
-    stops = [one.throttling for one in sets if one.throttling is not None and one.throttling.periods]
-    names: dict[str, float] = {}
-    for one in sets:
-        for name, seconds in one.others.items():
-            names[name] = names.get(name, 0.0) + seconds
+    counted = any(one.other_seconds is not None for one in sets)
     return _facts({
-        "other programs": f"{words.percent(sum(others) / total)} of the processors' time" if others else None,
-        "most of all": [f"{name}: {words.span(seconds)}" for name, seconds in names.items() if seconds >= 1],
-        "other virtual machines": f"{words.percent(sum(stolen) / total)}" if sum(stolen) > 0 else None,
-        "stopped for its quota": f"in {sum(one.throttled or 0 for one in stops)} of "
-        f"{words.count(sum(one.periods or 0 for one in stops), 'period')}" if stops else None,
+        "other programs": f"{words.percent(seen.others / seen.total)} of the processors' time" if counted else None,
+        "most of all": [f"{name}: {words.span(seconds)}" for name, seconds in seen.names.items() if seconds >= 1],
+        "other virtual machines": words.percent(seen.stolen / seen.total) if seen.stolen > 0 else None,
+        "stopped for its quota": f"in {seen.throttled} of {words.count(seen.periods, 'period')}" if seen.periods
+        else None,
     })  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis.suspect import Suspect
+from gemmscope.analysis.neighbourhood import neighbourhood
 from gemmscope.records import words
 
 if TYPE_CHECKING:
@@ -13,27 +14,21 @@ if TYPE_CHECKING:
     from gemmscope.analysis.diagnosis.subject import Subject
 
 # Of the processors' time. System services and a shell take a few per cent.
-_BUSY = 0.15
+BUSY = 0.15
 # Processes that want a processor, on average over a minute: the least that is no chance.
 _LOAD = 1.0
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
     """By processor time that was neither idle nor the run's own; where nothing was measured, by the load too."""
-    seen = subject.view.result.surroundings
-    total = sum(one.seconds * one.processors for one in seen)
+    seen = neighbourhood(subject.view.result.surroundings)
+    total, others, stolen = seen.total, seen.others, seen.stolen
     if subject.record.device != "cpu":
         return
-    others = sum(one.other_seconds or 0.0 for one in seen)
-    stolen = sum(one.stolen_seconds or 0.0 for one in seen)
-    if total <= 0 or max(others, stolen) < _BUSY * total:
+    if total <= 0 or max(others, stolen) < BUSY * total:
         yield from _by_load(subject)
         return
-    names: dict[str, float] = {}
-    for one in seen:
-        for name, seconds in one.others.items():
-            names[name] = names.get(name, 0.0) + seconds
-    named = words.listed([words.line(name) for name in sorted(names, key=lambda name: -names[name])[:3]])
+    named = words.listed([words.line(name) for name in list(seen.names)[:3]])
     what = f"other programs took {words.percent(others / total)} of the processors' time"
     if others >= stolen:
         what += f", most of all {named}" if named else ""
@@ -58,7 +53,7 @@ def _by_load(subject: Subject) -> Iterator[Suspect]:
     machine = subject.machine
     load = machine.load_average[0] if machine.load_average is not None else 0.0
     # macOS counts what waits for other things too, and idles at 2.
-    if subject.view.shapes or "Linux" not in machine.system or load < max(_LOAD, _BUSY * machine.logical_cpus):
+    if subject.view.shapes or "Linux" not in machine.system or load < max(_LOAD, BUSY * machine.logical_cpus):
         return
     yield Suspect(
         cause="busy-machine",

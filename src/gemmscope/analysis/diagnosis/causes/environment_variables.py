@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
-from gemmscope.machine import environment, known_kernels
+from gemmscope.machine import known_kernels
 from gemmscope.records import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gemmscope.analysis.diagnosis.subject import Subject
     from gemmscope.machine.environment import Variable
@@ -24,32 +24,32 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     found = {name: known for name in subject.variables if (known := variables.obeyed(subject, name)) is not None}
     # First: one may hide another. With OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 neither helps alone.
     if len(found) > 1:
-        because = f"{words.listed([_set(subject, name) for name in found])} are set"
-        likely = max(_LIKELY[known.affects] for known in found.values())
-        yield _suspect(subject, _shape(subject, list(found.values())), list(found), because, likely)
+        yield _suspect(subject, found, f"{words.listed([_set(subject, name) for name in found])} are set")
     for name, known in found.items():
-        shape = _shape(subject, [known])
-        yield _suspect(subject, shape, [name], _because(subject, name, known, shape), _LIKELY[known.affects])
+        one = {name: known}
+        yield _suspect(subject, one, _because(subject, name, known, _shape(subject, one)))
 
 
-def _shape(subject: Subject, known: list[Variable]) -> Shape | None:
+def _shape(subject: Subject, found: Mapping[str, Variable]) -> Shape | None:
     """Where it shows: how threads wait, in small calls; all else in large ones."""
-    waiting = all(one.affects == "waiting" for one in known)
+    waiting = all(known.affects == "waiting" for known in found.values())
     return subject.shapes[0] if waiting and subject.shapes else subject.large
 
 
-def _suspect(subject: Subject, shape: Shape | None, names: list[str], because: str, likely: int) -> Suspect:
+def _suspect(subject: Subject, found: Mapping[str, Variable], because: str) -> Suspect:
+    shape = _shape(subject, found)
+    effects = {known.affects for known in found.values()}
     return Suspect(
-        cause="environment-variable",
+        cause=variables.CAUSE,
         backend=subject.name,
         shape=shape,
-        subject=" ".join(names),
+        subject=" ".join(found),
         because=because,
-        without="Without it" if len(names) == 1 else "Without them",
-        evidence={name: subject.variables[name] for name in names},
-        trials=(Trial(subject.with_options(dict.fromkeys(names, "")), f"unset {' '.join(names)}"),),
-        likely=likely,
-        precision=_is_reduced(subject, shape) and any(_affects(name) == "precision" for name in names),
+        without="Without it" if len(found) == 1 else "Without them",
+        evidence={name: subject.variables[name] for name in found},
+        trials=(Trial(subject.with_options(dict.fromkeys(found, "")), f"unset {' '.join(found)}"),),
+        likely=max(_LIKELY[effect] for effect in effects),
+        precision="precision" in effects and _is_reduced(subject, shape),
     )
 
 
@@ -70,11 +70,6 @@ def _because(subject: Subject, name: str, known: Variable, shape: Shape | None) 
     elif known.affects == "threads" and subject.pool is not None:
         said += f": {words.count(subject.pool, 'thread')} for {words.count(subject.available, 'processor')}"
     return said
-
-
-def _affects(name: str) -> str:
-    known = environment.variable(name)
-    return known.affects if known is not None else ""
 
 
 def _set(subject: Subject, name: str) -> str:

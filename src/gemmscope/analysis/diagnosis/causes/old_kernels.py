@@ -23,7 +23,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     called = subject.called
     if subject.record.device != "cpu" or called is None or called.kind in ("reference BLAS", "MKL"):
         return
-    if variables.chooses_kernels(subject):
+    if variables.affecting(subject, "instructions"):
         return
     machine, profile = subject.machine, subject.profile(subject.large)
     wrong = known_kernels.judge(called, machine.cpu_flags, machine.sve_bits)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
+from gemmscope.analysis.neighbourhood import neighbourhood
 from gemmscope.backends.base import thread_environment
 from gemmscope.records import words
 
@@ -35,25 +36,24 @@ def _is_meant(subject: Subject) -> bool:
     called = subject.called
     return (
         subject.asked_threads is not None
-        or variables.is_capped(subject)
+        or bool(variables.affecting(subject, "threads"))
         or (called is not None and called.kind == "reference BLAS")
     )
 
 
 def _too_many(subject: Subject, pool: int) -> Suspect:
-    throttling = [one.throttling for one in subject.view.result.surroundings if one.throttling is not None]
-    quotas = [one.quota for one in throttling if one.quota is not None]
-    periods = sum(one.periods or 0 for one in throttling)
-    throttled = sum(one.throttled or 0 for one in throttling)
-    quota = min(quotas, default=None)
+    seen = neighbourhood(subject.view.result.surroundings)
+    quota = seen.quota
     is_quota = quota is not None and quota < pool
     available = words.count(subject.available, "processor")
     because = f"its pool has {words.count(pool, 'thread')}, and the run may use {available}"
     if is_quota and quota is not None:
         because = f"its pool has {words.count(pool, 'thread')}, and a quota allows it {quota:g} of the processors' time"
-        if periods and throttled / periods >= THROTTLED:
-            because += f"; it was stopped in {words.percent(throttled / periods)} of the periods"
-    evidence: Evidence = {"pool": pool, "available": subject.available, "quota": quota, "throttled periods": throttled}
+        if seen.throttled_share >= THROTTLED:
+            because += f"; it was stopped in {words.percent(seen.throttled_share)} of the periods"
+    evidence: Evidence = {
+        "pool": pool, "available": subject.available, "quota": quota, "throttled periods": seen.throttled
+    }  # fmt: skip
     return Suspect(
         cause="cpu-quota" if is_quota else "too-many-threads",
         backend=subject.name,

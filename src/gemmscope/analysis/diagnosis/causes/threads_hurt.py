@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gemmscope.analysis.diagnosis.causes.thread_count import remedy_for
 from gemmscope.analysis.diagnosis.judging import find
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
+from gemmscope.workload.shapes import COMPUTE_BOUND_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _MORE_THAN_ONE = 1.25
 # Larger ones gain from every thread, unless memory is what they wait for.
 _AT_MOST_FLOPS = 2 * 400**3
-_MEMORY_BOUND_SIDE = 32
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
@@ -52,7 +52,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
 
 
 def _is_small(shape: Shape) -> bool:
-    return shape.flops <= _AT_MOST_FLOPS or min(shape.m, shape.n) < _MEMORY_BOUND_SIDE
+    return shape.flops <= _AT_MOST_FLOPS or min(shape.m, shape.n) < COMPUTE_BOUND_SIDE
 
 
 def _helps_from(subject: Subject, variant: str) -> str:
