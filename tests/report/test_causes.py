@@ -11,7 +11,7 @@ from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.html import page
 from gemmscope.report.html.facts import loaded, surroundings_table, variables_of
-from tests.builders import make_backend, make_cell, make_finding, make_interval, make_result, make_worker
+from tests.builders import make_backend, make_ceilings, make_cell, make_finding, make_interval, make_result, make_worker
 
 SHAPE = "1024x1024x1024"
 
@@ -106,6 +106,13 @@ class TestPage:
 
     def test_without_suspicions_there_is_no_such_place(self):
         assert 'id="causes"' not in page(result())
+
+    def test_experiments_are_in_no_table_of_backends(self):
+        cells = [make_cell("numpy-cpu", 2e-2, 1024), make_cell("numpy-cpu:OMP_NUM_THREADS=", 1.5e-2, 1024)]
+        backends = [make_backend("numpy-cpu"), make_backend("numpy-cpu:OMP_NUM_THREADS=", experiment=True)]
+        html = page(make_result(cells, backends=backends, ceilings=make_ceilings()))
+        assert "What each backend reached" in html
+        assert "OMP_NUM_THREADS" not in html
 
     def test_markup_in_a_cause_stays_text(self):
         html = page(result(make(text="<script>alert(1)</script>", remedy="<b>x</b>", subject="<i>")))
