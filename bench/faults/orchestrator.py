@@ -61,7 +61,9 @@ def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int,
     finished = {event.set for event in events_in(out) if isinstance(event, SetFinished)}
     # A machine that is slow for its budget measures two, and says so.
     require(len(finished) >= 2, f"only {len(finished)} set was finished")
-    require({(cell.backend, cell.m, cell.mode) for cell in result.cells}
+    # What the machine's own variables are suspected of may have been tried as well.
+    tried = {backend.name for backend in result.backends if backend.experiment}
+    require({(cell.backend, cell.m, cell.mode) for cell in result.cells if cell.backend not in tried}
             == {("numpy-cpu", 16, "latency"), ("cblas", 16, "latency")}, "not the cells of a run in one piece")  # fmt: skip  # noqa: E501
     return killed, result
 
