@@ -15,10 +15,14 @@ takes the processor from who woke it: each call switches twice.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
+import subprocess
 import sys
+import tempfile
 from abc import abstractmethod
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +31,6 @@ import numpy as np
 from gemmscope.backends.base import Backend, Layer, rotation
 from gemmscope.backends.mlx import KernelMlx, MlxCppCpu, MlxCpu
 from gemmscope.backends.numpy import KernelNumpy, NumpyCpu
-from gemmscope.backends.preload import library
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -41,7 +44,31 @@ if TYPE_CHECKING:
 # Nanoseconds.
 DELAYS = (500, 2_000, 10_000, 50_000)
 LIBRARY = "planted-layers"
-ENVIRONMENT = {"MLX_ENABLE_TF32": "0", "LD_PRELOAD": str(library("probe"))}
+
+
+def probe_file() -> Path:
+    """The probe, compiled from ``probe.cpp`` where that was not done yet; another source is another file.
+
+    Raises:
+        BackendUnavailable: If it cannot be compiled.
+    """
+    source = Path(__file__).with_name("probe.cpp")
+    name = hashlib.blake2b(source.read_bytes(), digest_size=8).hexdigest()
+    built = Path(tempfile.gettempdir()) / f"gemmscope-probe-{os.getuid()}-{name}.so"
+    if not built.exists():
+        made = built.with_suffix(f".{os.getpid()}")  # several workers may come to this at once
+        compiler = os.environ.get("CXX", "c++")
+        command = [compiler, "-std=c++20", "-O2", "-fPIC", "-shared", "-o", str(made), str(source), "-ldl"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            words = getattr(error, "stderr", "") or str(error)
+            raise BackendUnavailable(f"the probe cannot be compiled: {words}", "install a C++ compiler") from error
+        made.replace(built)
+    return built
+
+
+ENVIRONMENT = {"MLX_ENABLE_TF32": "0", "LD_PRELOAD": str(probe_file())}
 
 
 def name_of(entry: str, layer: str = "", delay: int = 0) -> str:

@@ -70,9 +70,9 @@ Variant typed(void* address) {
 }  // namespace
 
 Kernel::Kernel(const std::string& image, const std::string& symbol, std::string_view convention,
-               std::string_view routine)
+               std::string_view routine, Scope scope)
     : needs_vector_(routine == "sgemv"), function_([&]() -> Function {
-        const auto found = find_symbol(image, symbol);
+        const auto found = find_symbol(image, symbol, scope);
         if (!found) {
           throw std::invalid_argument("symbol: " + symbol + " is not in " + (image.empty() ? "the process" : image));
         }

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "blas.h"
+#include "symbols.h"
 
 namespace gemmscope {
 
@@ -47,9 +48,10 @@ struct CblasGemv {
 class Kernel {
  public:
   // `convention` is "cblas-lp64", "cblas-ilp64", "fortran-lp64" or "fortran-ilp64"; `routine` is "sgemm", or "sgemv"
-  // for C's interface. The symbol is what `image` would call by that name: see find_symbol. Throws
+  // for C's interface. The symbol is what `image` would call by that name, or its own: see find_symbol. Throws
   // std::invalid_argument if it is not there, or the convention or routine is none of these.
-  Kernel(const std::string& image, const std::string& symbol, std::string_view convention, std::string_view routine);
+  Kernel(const std::string& image, const std::string& symbol, std::string_view convention, std::string_view routine,
+         Scope scope = Scope::global_first);
 
   // One call. No dimension may be 0; for sgemv M or N is 1.
   void multiply(const Gemm& call) const;

@@ -27,8 +27,8 @@ class LoadedImage {
 
 }  // namespace
 
-std::optional<Symbol> find_symbol(const std::string& image, const std::string& name) {
-  void* address = dlsym(RTLD_DEFAULT, name.c_str());
+std::optional<Symbol> find_symbol(const std::string& image, const std::string& name, Scope scope) {
+  void* address = scope == Scope::global_first ? dlsym(RTLD_DEFAULT, name.c_str()) : nullptr;
   if (address == nullptr && !image.empty()) {
     address = LoadedImage(image).find(name.c_str());
   }

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "array_argument.h"
+#include "blas_library.h"
 #include "caches.h"
 #include "ceilings.h"
 #include "cublas.h"
@@ -102,6 +104,20 @@ std::optional<std::pair<std::string, std::string>> find(const std::string& image
   return std::pair(found->image, description_of(found->image));
 }
 
+// Loads a BLAS for good, and says by which name and convention its sgemm is called.
+std::pair<std::string, std::string> load_blas(const std::string& path) {
+  const BlasLibrary library(path);
+  for (const bool long_integers : {false, true}) {
+    for (const auto interface : {Interface::cblas, Interface::fortran}) {
+      if (auto found = library.find("sgemm", interface, long_integers); found.address != nullptr) {
+        return {found.symbol, std::string(interface == Interface::cblas ? "cblas" : "fortran") +
+                                  (long_integers ? "-ilp64" : "-lp64")};
+      }
+    }
+  }
+  throw std::runtime_error(path + " has no sgemm by any name that libraries have for it");
+}
+
 std::optional<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t>> process_use_tuple() {
   const auto use = process_use();
   if (!use) {
@@ -126,6 +142,24 @@ Returns:
     The file that holds the function, and what that library says of itself (version, options); None if there is no
     such name.)");
 
+  module.def("description_of", &description_of, nb::arg("image"),
+             "What a loaded BLAS says of itself (version, options); empty where it says nothing, or is not loaded.");
+
+  module.def("blas_file_problem", &problem_of_blas_file, nb::arg("path"),
+             R"(Why a file cannot be a BLAS in this process, in words; empty if it may be one.
+
+Its headers and the names that it exports are read; nothing of it is loaded. Always empty on macOS, where a library need
+not be a file.)");
+
+  module.def("load_blas", &load_blas, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>(),
+             R"(Loads a BLAS, which stays loaded; its own calls find its own functions.
+
+Returns:
+    The name of its sgemm, and the convention by which that is called: see :class:`Kernel`.
+
+Raises:
+    RuntimeError: If it cannot be loaded, in the loader's words, or has no sgemm.)");
+
   nb::class_<Calls>(module, "Calls", nb::is_final(),
                     R"(Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
 
@@ -145,11 +179,17 @@ Args:
     convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one gives wrong
         results, or ends the process.
     routine: ``"sgemm"``, or ``"sgemv"`` for results with one row or one column.
+    own: Whether the image's own function is meant, and not one that LD_PRELOAD puts before it.
 
 Raises:
     ValueError: If there is no such symbol, convention or routine.)")
-      .def(nb::init<const std::string&, const std::string&, const std::string&, const std::string&>(), nb::arg("image"),
-           nb::arg("symbol"), nb::arg("convention"), nb::arg("routine"))
+      .def(
+          "__init__",
+          [](Kernel* self, const std::string& image, const std::string& symbol, const std::string& convention,
+             const std::string& routine, bool own) {
+            new (self) Kernel(image, symbol, convention, routine, own ? Scope::image_alone : Scope::global_first);
+          },
+          nb::arg("image"), nb::arg("symbol"), nb::arg("convention"), nb::arg("routine"), nb::arg("own") = false)
       .def(
           "multiply",
           [](const Kernel& kernel, const Calls& calls, std::size_t i) { kernel.multiply(calls.list().at(i)); },

@@ -23,6 +23,30 @@ def find_symbol(image: str, name: str) -> tuple[str, str] | None:
         such name.
     """
 
+def description_of(image: str) -> str:
+    """
+    What a loaded BLAS says of itself (version, options); empty where it says nothing, or is not loaded.
+    """
+
+def blas_file_problem(path: str) -> str:
+    """
+    Why a file cannot be a BLAS in this process, in words; empty if it may be one.
+
+    Its headers and the names that it exports are read; nothing of it is loaded. Always empty on macOS, where a library need
+    not be a file.
+    """
+
+def load_blas(path: str) -> tuple[str, str]:
+    """
+    Loads a BLAS, which stays loaded; its own calls find its own functions.
+
+    Returns:
+        The name of its sgemm, and the convention by which that is called: see :class:`Kernel`.
+
+    Raises:
+        RuntimeError: If it cannot be loaded, in the loader's words, or has no sgemm.
+    """
+
 class Calls:
     """
     Operand pairs and the output that each of them is multiplied into: checked once, and kept alive.
@@ -46,12 +70,13 @@ class Kernel():
         convention: ``"cblas-lp64"``, ``"cblas-ilp64"``, ``"fortran-lp64"`` or ``"fortran-ilp64"``. A wrong one gives wrong
             results, or ends the process.
         routine: ``"sgemm"``, or ``"sgemv"`` for results with one row or one column.
+        own: Whether the image's own function is meant, and not one that LD_PRELOAD puts before it.
 
     Raises:
         ValueError: If there is no such symbol, convention or routine.
     """
 
-    def __init__(self, image: str, symbol: str, convention: str, routine: str) -> None: ...
+    def __init__(self, image: str, symbol: str, convention: str, routine: str, own: bool = False) -> None: ...
 
     def multiply(self, calls: Calls, i: int) -> None:
         """

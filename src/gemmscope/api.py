@@ -80,6 +80,7 @@ def run(
     width: float | None = None,
     seed: int = 0,
     experiments: float = DEFAULT_EXPERIMENTS,
+    grid: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -89,7 +90,8 @@ def run(
     Args:
         sizes: Squares, as M = N = K; 64, 256 and 1024 unless told, or none if ``shapes`` are given.
         shapes: Further shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``.
-        backends: Backends and variants, such as ``"numpy-cpu:out"``; all that gemmscope knows unless told.
+        backends: Backends and variants, such as ``"numpy-cpu:out"``, or libraries, such as ``"jax"``, for their plain
+            backends; those of NumPy, PyTorch, MLX, cuBLAS and the C++ loop unless told.
         backend_files: Python files with backends of your own. Their code is executed, in workers.
         threads: How many threads to ask every library for; None leaves it to them.
         pairs: Distinct pairs of operands a shape.
@@ -101,6 +103,8 @@ def run(
             margin unless told.
         seed: What the operands and the random order are made from.
         experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 makes none.
+        grid: Frameworks by BLAS libraries: every backend, or NumPy, PyTorch, MLX and the C++ loop unless told, on every
+            BLAS that is found. Linux.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         observer: Told of every event, between turns.
@@ -121,7 +125,7 @@ def run(
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
             sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
-            experiments=experiments,
+            experiments=experiments, grid=grid,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     return Run.of(job.execute(observer))

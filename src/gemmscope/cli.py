@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -78,7 +80,8 @@ def main() -> None:
 @main.command()
 @click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
-@click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure; 'gemmscope backends' lists them.  [default: all]")  # fmt: skip
+@click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.")  # fmt: skip
+@click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy, torch, mlx and cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
@@ -101,7 +104,8 @@ def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> Non
     Examples:
       gemmscope run
       gemmscope run --sizes 64,256 --backends numpy-cpu,numpy-cpu:out,torch-cpu:threads=1 --seconds 40
-      gemmscope run --shape 1x4096x4096 --out decode
+      gemmscope run --backends numpy,torch,jax --shape 1x4096x4096 --out decode
+      gemmscope run --grid --sizes 256,1024
 
     Exit status: 0 if everything asked for was measured, or explained as unavailable; 1 if a backend failed; 2 for bad
     usage; 130 if the run was interrupted (what was measured is written).
@@ -340,29 +344,71 @@ def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) 
     _exit(result, job.folder)
 
 
-@main.command("blas-shim")
-def blas_shim() -> None:
-    """Print where the library lies that gives MLX, PyTorch and NumPy another BLAS on Linux, for LD_PRELOAD.
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@click.option("--json", "as_json", is_flag=True, help="Print the libraries as JSON.")
+def blas(names: tuple[str, ...], as_json: bool) -> None:
+    """List the BLAS libraries that can be put under a framework: file, version, interface, threads.
 
-    MLX's wheel for the processor on Linux multiplies with netlib's reference BLAS, PyTorch's with an MKL that avoids
-    AVX-512 on AMD. With this library loaded first, they and NumPy call OpenBLAS instead: in your own programs too.
-
-    Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
-    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. Other libraries in the program that look the same
-    names up find them too. SciPy's wheel finds all of its BLAS and LAPACK in this OpenBLAS, which has SciPy's names.
-    OPENBLAS_NUM_THREADS, and not torch.set_num_threads, sets how many threads multiply.
+    Each is loaded in a process of its own, and multiplies. What is missing is listed with how to install it.
 
     \b
-    Example:
-      LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
+    Examples:
+      gemmscope blas
+      gemmscope blas openblas /opt/blis/lib/libblis.so
+
+    Exit status: 0; 1 if a library that was named cannot be used; 2 for bad usage.
     """
-    from gemmscope.backends.preload import blas_library
+    from gemmscope.measure.blas_survey import survey
+    from gemmscope.report.blas import document
+
+    found = survey(names)
+    if as_json:
+        _print_json(found)
+    else:
+        _print_document(document(found))
+    sys.exit(EXIT_FAILED if names and any(one.status != "ok" for one in found) else EXIT_OK)
+
+
+@main.command("blas-shim")
+@click.option("--blas", "name", metavar="NAME|PATH", help="The BLAS: a name that 'gemmscope blas' lists, or a path.  [default: openblas]")  # fmt: skip
+@click.option("--print-env", is_flag=True, help="Print the variables to set, for env; so does --blas.")
+def blas_shim(name: str | None, print_env: bool) -> None:
+    """Print what puts another BLAS under NumPy, PyTorch, MLX or SciPy in a program of yours, on Linux.
+
+    Without options it prints the path of a library for LD_PRELOAD, which passes float32 multiplications on to OpenBLAS.
+    With --blas it prints the variables to set instead, and keeps what LD_PRELOAD already holds.
+
+    Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
+    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or
+    BLIS_NUM_THREADS, and not torch.set_num_threads, sets how many threads multiply. With GEMMSCOPE_BLAS_VERBOSE=1 the
+    program says at its end how many calls were passed on.
+
+    \b
+    Examples:
+      LD_PRELOAD=$(gemmscope blas-shim) python your_program.py
+      env $(gemmscope blas-shim --blas mkl) python your_program.py
+    """
+    from gemmscope.backends import preload
     from gemmscope.errors import BackendUnavailable
+    from gemmscope.measure.blas_survey import survey
 
     try:
-        _say(f"{blas_library()}\n")
+        library = preload.library()
     except BackendUnavailable as absent:
         raise UsageError(f"{absent.reason}; {absent.remedy}") from absent
+    if name is None and not print_env:
+        _say(f"{library}\n")
+        return
+    (found,) = survey([name or "openblas"])
+    if found.status != "ok":
+        raise UsageError(f"{found.name}: {found.reason}{'; ' + found.remedy if found.remedy else ''}")
+    if re.search(r"\s", found.file):
+        raise UsageError(
+            f"{found.file}: no shell would keep the space in this path together; set {preload.TARGET} yourself"
+        )
+    variables = {preload.TARGET: found.file, "LD_PRELOAD": preload.with_library(os.environ.get("LD_PRELOAD", ""))}
+    _say(" ".join(f"{key}={value}" for key, value in variables.items()) + "\n")
 
 
 @main.command()

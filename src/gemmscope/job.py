@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,9 @@ from gemmscope.analysis.investigator import Investigator
 from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
-from gemmscope.backends.variant import split
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
 from gemmscope.files import writing
-from gemmscope.machine import describe
+from gemmscope.machine import blas_libraries, describe
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import open_standard_descriptors
@@ -103,11 +103,13 @@ class Job:
     @classmethod
     def _planned(cls, settings: Settings, folder: Path, machine: Machine, earlier: list[Event]) -> Job:
         registry, broken = discover([Path(file) for file in settings.backend_files])
-        if not settings.backends and not earlier:
+        if settings.grid and not earlier:
+            settings = msgspec.structs.replace(settings, backends=_grid(settings, registry))
+        elif not settings.backends and not earlier:
             others = [name for name, backend in registry.backends.items() if backend.origin]
             settings = msgspec.structs.replace(settings, backends=[*backend_registry.DEFAULT, *others])
         # What a broken file might have defined is not a user's mistake: it is reported with the file's own reason.
-        unknown = [text for text in settings.backends if split(text)[0] not in registry.backends] if broken else []
+        unknown = [text for text in settings.backends if not registry.knows(text)] if broken else []
         variants = registry.variants(text for text in settings.backends if text not in unknown)
         blame = "; ".join(f"{file.name}: {file.reason}" for file in broken)
         broken += [failed_record(text, f"no backend of that name could be loaded ({blame})") for text in unknown]
@@ -182,6 +184,22 @@ class Job:
                 resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells,
                 investigate=investigator, launch=guard.launch,
             ).run()  # fmt: skip
+
+
+def _grid(settings: Settings, registry: Registry) -> list[str]:
+    """Every backend that was asked for on every BLAS that is here.
+
+    Raises:
+        UsageError: If that is no grid.
+    """
+    if sys.platform != "linux":
+        raise UsageError(
+            "another BLAS is put under a framework by LD_PRELOAD, which is for Linux: there is no --grid here"
+        )
+    libraries = blas_libraries.installed()
+    if len(libraries) < 2:
+        raise UsageError("a grid needs two BLAS libraries or more: 'gemmscope blas' says how to install them")
+    return registry.grid(settings.backends or backend_registry.GRID, libraries)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -141,6 +141,8 @@ class _Collected:
             relative_error=max(errors, default=None), estimate=event.estimate,
             pairs_compared=max(event.pairs_compared, before.pairs_compared if before else 0),
             routine=str(event.provenance.get("kernel routine", "")),
+            digests=(before.digests if before else {}) | event.digests,
+            blas_calls=event.blas_calls if event.blas_calls is not None else before.blas_calls if before else None,
             first_calls=[*(before.first_calls if before else []), *([event.first_call] if event.first_call else [])],
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.

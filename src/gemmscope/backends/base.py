@@ -30,7 +30,8 @@ class Option(msgspec.Struct, frozen=True):
     Args:
         name: As it is written behind the colon: lower-case letters, digits and hyphens.
         help: One line for ``gemmscope backends``.
-        values: What it may be set to: ``"flag"`` for nothing, ``"count"`` for a whole number above 0, or the choices.
+        values: What it may be set to: ``"flag"`` for nothing, ``"count"`` for a whole number above 0, ``"blas"`` for a
+            BLAS by its name or file, or the choices.
         environment: The environment variables that it needs; ``{value}`` stands for its value. Where there are any, the
             variant runs in a worker of its own, because libraries read their environment once.
         own_worker: True where the variant must not share its process with others for another reason.
@@ -38,7 +39,7 @@ class Option(msgspec.Struct, frozen=True):
 
     name: str
     help: str
-    values: Literal["flag", "count"] | tuple[str, ...] = "flag"
+    values: Literal["flag", "count", "blas"] | tuple[str, ...] = "flag"
     environment: Mapping[str, str] = {}
     own_worker: bool = False
 
@@ -57,7 +58,11 @@ class Layer(msgspec.Struct, frozen=True):
 
 # What the libraries read to learn how many threads to use. Accelerate obeys none of these; that is why the threads that
 # were really at work are measured as well.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    # XLA's, for JAX (DefaultThreadPoolSize in xla/pjrt/utils.cc).
+    "PJRT_NPROC",
+)
 
 
 def thread_environment(count: str) -> dict[str, str]:

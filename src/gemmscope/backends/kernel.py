@@ -83,7 +83,16 @@ class KernelBackend(Backend):
             BackendUnavailable: If it is not.
         """
         if "blas" in settings:
-            preload.check_blas(image_of(cls.caller), [candidate.symbol for candidate in cls.candidates])
+            preload.check_blas(
+                settings["blas"], image_of(cls.caller), [candidate.symbol for candidate in cls.candidates]
+            )
+
+    @classmethod
+    def called_image(cls) -> str:
+        """The file of the BLAS that the library calls, which is loaded; empty where it is not found."""
+        caller = image_of(cls.caller)
+        found = (_kernels.find_symbol(caller, candidate.symbol) for candidate in cls.candidates)
+        return next((one[0] for one in found if one is not None), "")
 
     def probe(self) -> None:
         """Loads the library, and finds its kernel."""
@@ -138,8 +147,8 @@ class KernelBackend(Backend):
         return {
             "kernel routine": self._routine,
             "kernel symbol": self._candidate.vector_symbol if self._routine == "sgemv" else self._candidate.symbol,
-            "kernel image": self._kernel.image,
-            "kernel description": self._kernel.description,
+            "kernel image": preload.behind(self._kernel.image),
+            "kernel description": _kernels.description_of(preload.behind(self._kernel.image)),
             "kernel interface": self._candidate.convention,
             "identical at this shape": int(self._compared),
         }

@@ -19,7 +19,7 @@ from gemmscope.errors import UsageError
 ENTRY_POINTS = "gemmscope.backends"
 
 # One file a library. The files import no framework when they are loaded.
-_MODULES = ("numpy", "torch", "mlx", "cublas", "cblas", "null")
+_MODULES = ("numpy", "torch", "mlx", "scipy", "jax", "cupy", "tinygrad", "cublas", "cblas", "null")
 
 
 def load(origin: str) -> dict[str, type[Backend]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from gemmscope.backends.base import Backend, rotation
-from gemmscope.backends.cblas import Cblas
+from gemmscope.backends.cblas import extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +59,7 @@ class NullNative(NullPython):
 
     def probe(self) -> None:
         """Loads the extension, as ``cblas`` does."""
-        cblas = Cblas()
-        cblas.probe()
-        self._time_nothing: Callable[[int], float] = cblas.native.time_nothing
+        self._time_nothing: Callable[[int], float] = extension().time_nothing
 
     def run(self, loops: int, first: int) -> float:
         """Turns the loop, by its own steady clock."""

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemmscope import _kernels
 from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import OUT, SELF, Backend, Layer, alignment, rotation
-from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
+from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.backends.preload import CPU_OPTIONS, facts_of
 
 if TYPE_CHECKING:
@@ -64,21 +63,15 @@ class NumpyCpu(Backend):
         return self._pairs
 
     def provenance(self) -> dict[str, str | int]:
-        """The BLAS that NumPy calls in this process, and the operands' alignment."""
+        """The BLAS that NumPy calls in this process, and the operands' alignment.
+
+        ``np.show_config`` has what the builder of its wheel had.
+        """
+        found = KernelNumpy.called_image()
         return {
-            **_loaded_blas(),
+            **(facts_of(found) if found else {"blas": "unknown"}),
             "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
         }
-
-
-def _loaded_blas() -> dict[str, str | int]:
-    """What the BLAS says that NumPy really calls. ``np.show_config`` has what the builder of its wheel had."""
-    caller = image_of(KernelNumpy.caller)
-    for candidate in KernelNumpy.candidates:
-        found = _kernels.find_symbol(caller, candidate.symbol)
-        if found is not None:
-            return facts_of(*found)
-    return {"blas": "unknown"}
 
 
 class KernelNumpy(KernelBackend):

@@ -1,12 +1,13 @@
-"""Libraries for LD_PRELOAD that come with gemmscope, and the option that gives a framework another BLAS by one of them.
+"""Any BLAS under a framework: the library for LD_PRELOAD that passes calls on, and the option that asks for it.
 
 A library that is loaded first comes before all others in every look-up: what a framework calls by name is then found
-there. Only on Linux, and only for what its caller looks up by name: NumPy, PyTorch and MLX do, in their wheels.
+there. Only on Linux, and only for what its caller looks up by name: NumPy, PyTorch, MLX and SciPy do, in their wheels.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import re
 from pathlib import Path
@@ -15,45 +16,43 @@ from typing import TYPE_CHECKING
 from gemmscope import _kernels
 from gemmscope.backends.base import BLAS_OPERAND_OPTIONS, OPERAND_OPTIONS, PROCESS_OPTIONS, Option
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import blas_libraries
 from gemmscope.machine.images import blas_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_FOLDER = Path(__file__).parent.parent
+_LIBRARY = Path(__file__).parent.parent / "libgemmscope_blas.so"
+
+# What the library reads to learn which BLAS it passes calls on to: a path.
+TARGET = "GEMMSCOPE_BLAS"
 
 
-def library(name: str) -> Path:
-    """Where one lies: ``"blas"`` passes calls of a BLAS on to OpenBLAS, ``"probe"`` stamps those of MLX."""
-    return _FOLDER / f"libgemmscope_{name}.so"
-
-
-def blas_library() -> Path:
-    """The library that passes the calls of NumPy, PyTorch and MLX on to OpenBLAS.
+def library() -> Path:
+    """The library that passes the calls of frameworks on to another BLAS.
 
     Raises:
         BackendUnavailable: If this build of gemmscope has none, or LD_PRELOAD cannot name it.
     """
-    path = library("blas")
-    if not path.exists():
+    if not _LIBRARY.exists():
         raise BackendUnavailable(
-            "this gemmscope was built without its library that passes a framework's calls on to OpenBLAS",
-            "on Linux, install gemmscope without GEMMSCOPE_CBLAS; elsewhere there is no LD_PRELOAD",
+            "this gemmscope was built without its library that puts another BLAS under a framework",
+            "install gemmscope on Linux; elsewhere there is no LD_PRELOAD",
         )
     # ld.so(8): the paths in LD_PRELOAD are separated by these, and there is no way to escape them.
-    if re.search(r"[\s:]", str(path)):
+    if re.search(r"[\s:]", str(_LIBRARY)):
         raise BackendUnavailable(
-            f"LD_PRELOAD cannot name {path}: a space or a colon ends a path there",
+            f"LD_PRELOAD cannot name {_LIBRARY}: a space or a colon ends a path there",
             "install gemmscope in a folder whose path has neither",
         )
-    return path
+    return _LIBRARY
 
 
 BLAS = Option(
     "blas",
-    "let the library call this BLAS instead of its own (Linux)",
-    ("openblas",),
-    {"LD_PRELOAD": str(library("blas"))},
+    "let the library call this BLAS instead of its own (Linux); see gemmscope blas",
+    "blas",
+    {"LD_PRELOAD": str(_LIBRARY), TARGET: "{value}"},
 )
 
 # What the calls of libraries on the processor offer, and the kernels inside of them, which take no inner stride.
@@ -61,17 +60,38 @@ CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
 KERNEL_OPTIONS = (*PROCESS_OPTIONS, BLAS, *BLAS_OPERAND_OPTIONS)
 
 
-def check_blas(caller: str, names: Iterable[str]) -> None:
-    """Sees to it that the preloaded BLAS is the one that a library will call.
+def with_library(preloaded: str) -> str:
+    """What LD_PRELOAD should hold: the library, and what it holds already."""
+    others = [path for path in re.split(r"[\s:]+", preloaded) if path and not is_own(path)]
+    return ":".join([str(_LIBRARY), *others])
+
+
+def file_of(name: str) -> str:
+    """The file of a BLAS that a variant asks for.
+
+    Raises:
+        BackendUnavailable: If it is not installed.
+    """
+    file = blas_libraries.find(name)
+    if not file:
+        blas = blas_libraries.KNOWN[name]
+        raise BackendUnavailable(f"{blas.what} is not installed", blas.remedy)
+    return file
+
+
+def check_blas(wanted: str, caller: str, names: Iterable[str]) -> None:
+    """Sees to it that a library will call the BLAS that a variant asks for.
 
     Args:
+        wanted: The BLAS, by its name or file.
         caller: The file of the image that calls the BLAS; it is loaded.
         names: By which it may call sgemm.
 
     Raises:
-        BackendUnavailable: If it is not.
+        BackendUnavailable: If it will not.
     """
-    path = blas_library()
+    path = library()
+    target = file_of(wanted)
     # The preloaded library has the names of all frameworks: which of them this one calls, only its own images tell.
     name = next((each for each in names if _reaches(caller, each)), None)
     if name is None:
@@ -86,39 +106,61 @@ def check_blas(caller: str, names: Iterable[str]) -> None:
             "LD_PRELOAD is for Linux, is not obeyed in programs that run with raised privileges, and is replaced by a "
             "variant's own LD_PRELOAD",
         )
+    if not Path(image()).samefile(target):
+        raise BackendUnavailable(f"{path.name} passes calls on to {image()}, not to {target}", f"unset {TARGET}")
 
 
-def facts_of(image: str, description: str) -> dict[str, str | int]:
-    """What is known of a loaded BLAS; of the preloaded library, what is known of the OpenBLAS behind it."""
-    facts: dict[str, str | int] = {"blas": Path(image).name, "blas image": image, "blas config": description}
-    return facts | blas_facts(behind(image))
+def image() -> str:
+    """The file of the BLAS that calls are passed on to, which is loaded now; empty where nothing is preloaded."""
+    own = _preloaded()
+    return "" if own is None else os.fsdecode(own.gemmscope_blas_image())
 
 
-def behind(image: str) -> str:
-    """The BLAS in which calls of an image end: the OpenBLAS behind the preloaded library, else the image itself."""
-    if not is_own(image):
-        return image
-    found = _kernels.find_symbol(image, "scipy_cblas_sgemm")
-    return found[0] if found else image
+def calls() -> int | None:
+    """How many calls of this process the preloaded library has passed on; None where it is not preloaded."""
+    own = _preloaded()
+    return None if own is None else int(own.gemmscope_blas_calls())
 
 
-def is_own(image: str) -> bool:
-    """Whether a file is the library of :func:`blas_library`."""
-    path = library("blas")
-    return path.exists() and Path(image).exists() and path.samefile(image)
+def behind(file: str) -> str:
+    """The BLAS in which calls of an image end: what the preloaded library passes them on to, else the image itself."""
+    return (image() or file) if is_own(file) else file
+
+
+def is_own(file: str) -> bool:
+    """Whether a file is the preloaded library, by its name: a result may be of another machine."""
+    return Path(file).name == _LIBRARY.name
+
+
+def facts_of(file: str) -> dict[str, str | int]:
+    """What is known of a loaded BLAS; of the preloaded library, what is known of the one behind it."""
+    file = behind(file)
+    facts: dict[str, str | int] = {
+        "blas": Path(file).name, "blas image": file, "blas config": _kernels.description_of(file)
+    }  # fmt: skip
+    return facts | blas_facts(file)
 
 
 def blas_provenance(settings: Mapping[str, str]) -> dict[str, str | int]:
     """What a backend with the option ``blas`` calls; empty without the option."""
-    # All names lead to one library, so that any of them will do.
-    found = _kernels.find_symbol("", "cblas_sgemm") if "blas" in settings else None
-    return facts_of(*found) if found else {}
+    return facts_of(image()) if "blas" in settings else {}
 
 
-def _reaches(image: str, name: str) -> bool:
+@functools.cache
+def _preloaded() -> ctypes.CDLL | None:
+    process = ctypes.CDLL(None)
+    try:
+        process.gemmscope_blas_image.restype = ctypes.c_char_p
+        process.gemmscope_blas_calls.restype = ctypes.c_uint64
+    except AttributeError:
+        return None
+    return process
+
+
+def _reaches(file: str, name: str) -> bool:
     """Whether an image, or what it depends on, has a function of that name. The global scope is not asked."""
     try:
-        loaded = ctypes.CDLL(image, mode=os.RTLD_LAZY | os.RTLD_NOLOAD) if image else None
+        loaded = ctypes.CDLL(file, mode=os.RTLD_LAZY | os.RTLD_NOLOAD) if file else None
         return loaded is not None and bool(loaded[name])
     except (OSError, AttributeError):
         return False

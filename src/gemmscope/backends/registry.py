@@ -15,12 +15,15 @@ from gemmscope.errors import UsageError
 from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gemmscope.backends.base import Backend
 
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
+
+# What stands in a grid of frameworks and BLAS libraries.
+GRID = ("numpy-cpu", "torch-cpu", "mlx-cpu", "cblas")
 
 DEFAULT = (
     "numpy-cpu",
@@ -65,6 +68,11 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     layers: list[Layer] = []
     origin: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is what a user calls, and no instrument."""
+        return self.entry == "python" and self.multiplies
+
 
 def describe(backend: type[Backend], origin: str = "") -> BackendInfo:
     """Reads a class's attributes.
@@ -108,7 +116,8 @@ class Registry:
             UsageError: If there is none; the message names the nearest.
         """
         if name not in self.backends:
-            near = difflib.get_close_matches(name, self.backends, n=1)
+            families = [backend.library for backend in self.backends.values() if backend.is_plain]
+            near = difflib.get_close_matches(name, [*self.backends, *families], n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise UsageError(f"no backend is called {name!r}: {hint}'gemmscope backends' lists them all")
         return self.backends[name]
@@ -121,13 +130,54 @@ class Registry:
         """
         return resolve(text, self.backend(split(text)[0]).options)
 
-    def variants(self, texts: Iterable[str]) -> list[Variant]:
-        """Variants in the order named, each once.
+    def members(self, text: str) -> list[str]:
+        """The variants that a text stands for: itself, or the plain backends of the library that it names.
+
+        ``torch:threads=1`` stands for those of torch's that have such an option.
 
         Raises:
-            UsageError: As :meth:`variant`, or if nothing is named.
+            UsageError: If a library is named, and none of its plain backends has the options.
         """
-        found = {variant.name: variant for variant in map(self.variant, texts)}
+        name, options = split(text)
+        family = [one for one in self.backends.values() if one.library == name and one.is_plain]
+        if name in self.backends or not family:
+            return [text]
+        names = {option for option in options if option != "python" and not is_variable(option)}
+        able = [join(one.name, options) for one in family if names <= {option.name for option in one.options}]
+        if not able:
+            raise UsageError(
+                f"backend {text!r}: none of {', '.join(one.name for one in family)} has the options {', '.join(names)}"
+            )
+        return able
+
+    def knows(self, text: str) -> bool:
+        """Whether a text names a backend, or a library that has plain ones."""
+        return all(split(member)[0] in self.backends for member in self.members(text))
+
+    def grid(self, texts: Iterable[str], libraries: Sequence[str]) -> list[str]:
+        """Frameworks by BLAS libraries: every variant as it is, and on each library that can be put under it.
+
+        Raises:
+            UsageError: If none of them can have another BLAS.
+        """
+        found: list[str] = []
+        for member in (member for text in texts for member in self.members(text)):
+            name, options = split(member)
+            if any(option.values == "blas" for option in self.backend(name).options):
+                found += [member, *(join(name, {**options, "blas": library}) for library in libraries)]
+        if not found:
+            raise UsageError(
+                "a grid needs backends with the option blas: numpy, torch, mlx, scipy or cblas, for example"
+            )
+        return found
+
+    def variants(self, texts: Iterable[str]) -> list[Variant]:
+        """Variants in the order named, each once; a library stands for its plain backends.
+
+        Raises:
+            UsageError: As :meth:`variant` and :meth:`members`, or if nothing is named.
+        """
+        found = {variant.name: variant for text in texts for variant in map(self.variant, self.members(text))}
         if not found:
             raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
         return list(found.values())

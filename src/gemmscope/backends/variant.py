@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.errors import UsageError
+from gemmscope.machine import blas_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_PRELOAD = "LD_PRELOAD"
 _PYTHON = re.compile(r"(^|\+)python=(.*)", re.DOTALL)
 
 
@@ -131,11 +133,19 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
         name=join(name, {**settings, **variables, **({"python": python} if python else {})}),
         backend=name,
         settings=settings,
-        environment=environment | variables,
+        environment=_combined(environment, variables),
         own_worker=any(option.own_worker for option, _ in chosen),
         # Not resolved: the interpreter of a virtual environment is a link, and is told by its place what it is.
         python=os.path.abspath(os.path.expanduser(python)) if python else "",  # noqa: PTH100, PTH111
     )
+
+
+def _combined(options: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """What options need and what is named in capitals, which wins; but LD_PRELOAD is a list, and both are loaded."""
+    environment = {**options, **variables}
+    if options.get(_PRELOAD) and variables.get(_PRELOAD):
+        environment[_PRELOAD] = f"{options[_PRELOAD]}:{variables[_PRELOAD]}"
+    return environment
 
 
 def _check_value(text: str, option: Option, value: str) -> None:
@@ -143,7 +153,17 @@ def _check_value(text: str, option: Option, value: str) -> None:
         valid, expected = not value, "no value"
     elif option.values == "count":
         valid, expected = value.isascii() and value.isdigit() and int(value) > 0, "a whole number above 0"
+    elif option.values == "blas":
+        _check_blas(text, value)
+        return
     else:
         valid, expected = value in option.values, "one of " + ", ".join(option.values)
     if not valid:
         raise UsageError(f"backend {text!r}: {option.name} takes {expected}, not {value!r}")
+
+
+def _check_blas(text: str, value: str) -> None:
+    try:
+        blas_libraries.find(value)
+    except UsageError as error:
+        raise UsageError(f"backend {text!r}: {error}") from None

@@ -72,6 +72,7 @@ _CUPY = "docs.cupy.dev, Environment variables"
 _MALLOC = "man 3 mallopt"
 _TUNABLES = "GNU C Library manual, Tunables"
 _MIMALLOC = "microsoft.github.io/mimalloc, Environment Options"
+_SHIM = "gemmscope, docs/any-blas.md"
 _LOADER = "man 8 ld.so"
 _DYLD = "man 1 dyld"
 _PYTHON = "docs.python.org, Command line and environment"
@@ -208,6 +209,7 @@ VARIABLES = (
     Variable("MIMALLOC_*", ("mimalloc",), "memory", "configures mimalloc", _MIMALLOC),
     # The loaders: another library may stand in for the one that was meant.
     Variable("LD_PRELOAD", ("ld.so",), "loading", "loads libraries before all others", _LOADER),
+    Variable("GEMMSCOPE_BLAS", ("libgemmscope_blas",), "loading", "names the BLAS that calls are passed on to", _SHIM),
     Variable("LD_LIBRARY_PATH", ("ld.so",), "loading", "looks for libraries in other folders first", _LOADER),
     Variable("LD_AUDIT", ("ld.so",), "loading", "watches every symbol that is bound", _LOADER),
     Variable("LD_BIND_N*", ("ld.so",), "loading", "binds symbols at start", _LOADER),

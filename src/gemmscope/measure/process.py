@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope import _build
+from gemmscope.backends import preload
 from gemmscope.errors import WorkerLost, WorkerUnavailable
-from gemmscope.machine import environment
+from gemmscope.machine import blas_libraries, environment
 from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
@@ -240,6 +241,15 @@ def open_standard_descriptors() -> None:
             return
 
 
+def _with_blas(own: Mapping[str, str]) -> Mapping[str, str]:
+    """A variant's environment with the file of the BLAS that it names; where that is not here, the worker says so."""
+    if preload.TARGET not in own:
+        return own
+    if file := blas_libraries.find(own[preload.TARGET]):
+        return {**own, preload.TARGET: file}
+    return {name: value for name, value in own.items() if name not in (preload.TARGET, _PRELOAD)}
+
+
 def worker_variables(spec: WorkerSpec) -> dict[str, str]:
     """The variables in a worker's environment that libraries obey, but those that only the harness has set."""
     own = worker_environment(spec.environment, spec.python)
@@ -259,6 +269,7 @@ def worker_environment(own: Mapping[str, str], python: str = "") -> dict[str, st
     instead of its own.
     """
     users = {name: value for name, value in os.environ.items() if not python or name not in _INTERPRETER_VARIABLES}
+    own = _with_blas(own)
     environment = _HARNESS_ENVIRONMENT | users | dict(own)
     if own.get(_PRELOAD) and users.get(_PRELOAD):
         environment[_PRELOAD] = f"{own[_PRELOAD]}:{users[_PRELOAD]}"

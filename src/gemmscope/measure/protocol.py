@@ -133,6 +133,7 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     """A cell that is ready to be timed, or the reason why it is not.
 
     ``seconds`` is a first estimate of one call, ``first_call`` the time of the worker's first call on that device.
+    ``digests`` and ``blas_calls`` are as in :class:`~gemmscope.records.model.Cell`.
     """
 
     backend: str
@@ -144,6 +145,8 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     pairs_compared: int = 0
     seconds: float | None = None
     first_call: float | None = None
+    digests: dict[int, str] = {}
+    blas_calls: float | None = None
     provenance: dict[str, str | int] = {}
 
 

@@ -42,6 +42,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     seconds: float | None = None,
     width: float | None = None,
     experiments: float = DEFAULT_EXPERIMENTS,
+    grid: bool = False,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
@@ -79,6 +80,7 @@ def make_settings(  # noqa: C901  (one check for each number)
         width=max(margin / 2, 1e-4) if width is None else width,
         seed=seed,
         experiments=experiments,
+        grid=grid,
         command=command,
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import gc
+import hashlib
 import math
 import numbers
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gemmscope.backends import preload
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import usage
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
@@ -164,22 +166,41 @@ def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDAr
     return cold
 
 
-def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> tuple[float, int]:
-    """Compares results with float64, from ``first_pair`` on.
+class Verified(NamedTuple):
+    """What the comparison with float64 has shown.
 
-    Returns:
-        The largest relative error, and how many pairs were compared.
+    Args:
+        error: The largest relative error.
+        compared: How many pairs were compared.
+        digests: Of the first pair's result, which says where it is another library's to the last bit.
+        blas_calls: How many calls of the preloaded BLAS there were for each call; None where none is preloaded.
     """
+
+    error: float
+    compared: int
+    digests: dict[int, str]
+    blas_calls: float | None
+
+
+def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> Verified:
+    """Compares results with float64, from ``first_pair`` on."""
     stop = time.perf_counter() + _VERIFY_SECONDS
     worst = 0.0
     compared = 0
+    digests: dict[int, str] = {}
+    before = preload.calls()
     for offset in range(len(comparisons)):
         pair = (first_pair + offset) % len(comparisons)
-        worst = max(worst, comparisons[pair].relative_error(backend.product(pair)))
+        product = backend.product(pair)
+        worst = max(worst, comparisons[pair].relative_error(product))
+        if not digests:
+            digests[pair] = hashlib.blake2b(product.tobytes(), digest_size=8).hexdigest()
         compared += 1
         if time.perf_counter() > stop:
             break
-    return worst, compared
+    after = preload.calls()
+    counted = None if before is None or after is None else (after - before) / compared
+    return Verified(worst, compared, digests, counted)
 
 
 def warm_up(run: Run, pairs: int, first: int) -> float:
@@ -248,19 +269,24 @@ def prepare_cells(
     Modes in ``known`` are not calibrated: a slow call has better uses for its time. ``first_call`` is recorded with the
     first cell.
     """
-    worst: float | None = None
-    precision = None
-    compared = 0
+    facts: dict[str, Any] = {}
     if backend.multiplies:
-        worst, compared = verify(backend, comparisons, first_pair)
-        precision = precision_class(worst, k)
+        verified = verify(backend, comparisons, first_pair)
+        precision = precision_class(verified.error, k)
+        facts = {
+            "precision": precision, "relative_error": verified.error, "pairs_compared": verified.compared,
+            "digests": verified.digests, "blas_calls": verified.blas_calls,
+        }  # fmt: skip
         if precision == "wrong":
-            reason = f"wrong product: relative error {worst:.3g} against float64, so it is not timed"
+            reason = f"wrong product: relative error {verified.error:.3g} against float64, so it is not timed"
             if "subnormal" in backend.settings:
                 reason += "; a library that flushes subnormal numbers to zero computes such a product"
-            error = worst if math.isfinite(worst) else None
-            facts = {"precision": precision, "relative_error": error, "pairs_compared": compared}
+            if not math.isfinite(verified.error):
+                facts["relative_error"] = None
             return lost_cells(name, backend, "failed", reason, **facts), 0.0
+        if "blas" in backend.settings and verified.blas_calls == 0:
+            reason = f"{backend.library} calls no BLAS here, so there is none to change"
+            return lost_cells(name, backend, "unavailable", reason, **facts), 0.0
     # Plain values only: a framework's version may be a subclass of str that no message can carry.
     provenance = {
         name: int(value) if isinstance(value, int) else "".join(str(value))
@@ -280,8 +306,7 @@ def prepare_cells(
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
-                         relative_error=worst, precision=precision, pairs_compared=compared, provenance=provenance,
-                         first_call=None if cells else first_call)
+                         provenance=provenance, first_call=None if cells else first_call, **facts)
         )  # fmt: skip
     return cells, time.perf_counter() - start
 

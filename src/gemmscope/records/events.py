@@ -68,7 +68,8 @@ class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     """A backend has its operands, and its product was compared with float64: or not, because.
 
     ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it. ``first_call``
-    is the time of the worker's very first call on that device.
+    is the time of the worker's very first call on that device. ``digests`` and ``blas_calls`` are as in
+    :class:`~gemmscope.records.model.Cell`.
     """
 
     set: int
@@ -80,6 +81,8 @@ class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     seconds: float | None = None
     estimate: float | None = None
     first_call: float | None = None
+    digests: dict[int, str] = {}
+    blas_calls: float | None = None
     provenance: dict[str, str | int] = {}
 
 

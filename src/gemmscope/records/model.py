@@ -76,7 +76,8 @@ class Settings(Record, frozen=True, kw_only=True):
 
     ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %),
     ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further,
-    ``experiments`` the share of the budget for experiments on why a backend is slow.
+    ``experiments`` the share of the budget for experiments on why a backend is slow. ``grid`` says that every backend
+    was asked for on every BLAS that was found.
     """
 
     shapes: list[str]
@@ -90,6 +91,7 @@ class Settings(Record, frozen=True, kw_only=True):
     width: float = 0.005
     seed: int = 0
     experiments: float = 0.0
+    grid: bool = False
     command: str = ""
 
 
@@ -191,6 +193,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     skipped for them. ``routine`` is the BLAS routine that a library calls at this shape, where its kernel is what was
     timed. ``first_calls`` are the seconds of the first call of all in fresh processes. ``process_modes`` are two or
     more where fresh processes fall into groups that differ by more than their own scatter, fastest first; else empty.
+    ``digests`` are hashes of results by operand pair: where two cells have the same, their results are the same to the
+    last bit. ``blas_calls`` is how many calls the preloaded BLAS counted for each call of a library that has one.
     """
 
     status: Status = "ok"
@@ -210,6 +214,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     process_modes: list[ProcessMode] = []
     estimate: float | None = None
     first_calls: list[float] = []
+    digests: dict[int, str] = {}
+    blas_calls: float | None = None
     samples: list[Sample] = []
 
 

@@ -11,6 +11,7 @@ from gemmscope.records import words
 from gemmscope.report import trust
 from gemmscope.report.rows.calls import calls_table
 from gemmscope.report.rows.cells import cell_rows, shape_table
+from gemmscope.report.rows.grid import grid_tables
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gemmscope.records.model import Result
     from gemmscope.report.rows.calls import CallRow
     from gemmscope.report.rows.cells import CellRow
+    from gemmscope.report.rows.grid import GridRow
     from gemmscope.report.rows.model import Table
     from gemmscope.report.trust import Missing
 
@@ -70,6 +72,11 @@ class Report:
     def calls(self) -> Table[CallRow] | None:
         """Where the time of calls goes; None where no call was taken apart."""
         return calls_table(self.view)
+
+    @functools.cached_property
+    def grids(self) -> dict[Shape, Table[GridRow]]:
+        """Frameworks by BLAS libraries, by shape; none where the run has no grid."""
+        return grid_tables(self.view)
 
     @property
     def _asked(self) -> Sequence[Shape]:

@@ -28,6 +28,9 @@ _LIBRARIES = {
     "torch": ("#d55e00 #883c00 #e28e4c #552600", "#d55e00 #e4985c #b07140 #eebf99"),
     "mlx": ("#009e73 #00654a #4cbb9d #003f2e", "#009e73 #5cc1a5 #40937c #99d8c7"),
     "cblas": ("#b8568f #76375c #cd89b1 #4a2239", "#bc5e95 #d498bb #a3718e #e4bfd5"),
+    "scipy": ("#3d9bd4 #276388 #77b9e1 #183e55", "#3d9bd4 #83bfe3 #5589a9 #b1d7ee"),
+    "jax": ("#6a51a3 #443468 #9785bf #2a2041", "#8874b5 #b3a6d0 #877c9f #cfc7e1"),
+    "cupy": ("#8a7f00 #585100 #ada54c #373300", "#90850d #b8b164 #8c8646 #d3ce9e"),
     "cublas": ("#c98a00 #815800 #d9ad4c #503700", "#c98a00 #dcb45c #9e7926 #e9d099"),
     "null": ("#8b949e #595f65 #aeb4bb #383b3f", "#8b949e #b5bbc1 #797f85 #d1d4d8"),
 }
@@ -53,6 +56,11 @@ _PARTS = {
     "launch": ("#8a70b5", "#9077b9"),
     "copies": ("#5f9e86", "#5f9e86"),
 }
+
+
+# A heat map, from the least to the most: on white, and on a dark page. Text on it is ink at first, then the page's.
+HEAT = ("#e8f1fa", "#5b9bd0", "#0b4f8a")
+_HEAT_ON_DARK = ("#18293a", "#2f6191", "#9cc6ec")
 
 
 class Style(NamedTuple):
@@ -97,7 +105,8 @@ def part(name: str) -> str:
 
 def on_dark(styles: Iterable[Style]) -> dict[str, str]:
     """What stands in for each colour of a chart on a dark page."""
-    return {**_NEUTRAL_ON_DARK, **dict(_PARTS.values()), **{style.colour: style.on_dark for style in styles}}
+    heat = dict(zip(HEAT, _HEAT_ON_DARK, strict=True))
+    return {**_NEUTRAL_ON_DARK, **dict(_PARTS.values()), **heat, **{style.colour: style.on_dark for style in styles}}
 
 
 def _shades(library: str) -> tuple[str, str]:

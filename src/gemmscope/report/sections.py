@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemmscope.records import words
 from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
-from gemmscope.report.rows import calls
+from gemmscope.report.rows import calls, grid
 from gemmscope.report.selection import is_about
 from gemmscope.report.trust import batches, sets_measured
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _HEADINGS = {
     "The answer": ("fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
     "Why": (
+        "blas-or-framework",
         "kernel-as-cause", "other-routine", "ceilings", "overhead", "python-or-native", "allocation",
         "gpu-launch-bound", "healthy", "first-call",
     ),
@@ -107,6 +108,10 @@ def _figures(report: Report) -> list[Block]:
         if shape.lost:
             blocks.append(Items([Item(one.text, "bad" if one.status == "failed" else "open") for one in shape.lost]))
         blocks.append(Paragraph(shape.ranking, "strong"))
+    if report.grids:
+        blocks += [Heading(grid.TITLE), Paragraph(grid.NOTE, "quiet")]
+        for table in report.grids.values():
+            blocks += [Heading(table.caption), Figures(table)]
     if report.calls is not None:
         blocks += [Heading(calls.TITLE), Figures(report.calls), Paragraph(calls.NOTE, "quiet")]
     return blocks

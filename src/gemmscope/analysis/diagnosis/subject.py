@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _NEAR_PEAK_SIDE = 512
 # Variants that do less than a call on fresh operands: half of the arithmetic, or operands that stay in the caches.
 _EASIER = {"self", "reused"}
-# Whose OpenBLAS the option ``blas`` puts under a library: the distribution's folder.
-_PRELOADED = "/scipy_openblas32/"
+# No BLAS itself: it passes calls on.
+_PRELOADED = "libgemmscope_blas.so"
 
 
 class Subject:
@@ -123,13 +123,13 @@ class Subject:
         blas = [library for library in self.libraries if library.kind != "OpenMP"]
         if not self.libraries:  # a file from before they were recorded
             return self._reference_by_name()
-        if "blas" in self.options:  # the preloaded library is no BLAS, and passes calls on to this one
-            return next((library for library in blas if _PRELOADED in library.image), None)
         for facts in self._facts:
             image = PurePath(str(facts.get("kernel image") or facts.get("blas image") or "")).name
             for library in blas:
                 if image and PurePath(library.image).name == image:
                     return library
+            if image == _PRELOADED:  # in older files, which do not say what is behind it
+                return next((library for library in blas if "/scipy_openblas32/" in library.image), None)
         own = [library for library in blas if image_distribution(library.image).startswith(self.library)]
         return next(iter(own or (blas if len(blas) == 1 else [])), None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings import ceilings, claims, gpu, health, kernels, overhead, quality, speed
+from gemmscope.analysis.findings import ceilings, claims, gpu, grid, health, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RULES: tuple[Callable[[View], list[Finding]], ...] = (
     speed.fastest,
     speed.order_changes,
+    grid.blas_or_framework,
     kernels.kernel_as_cause,
     kernels.other_routines,
     ceilings.shares,
@@ -32,6 +33,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     gpu.gpu_equal_precision,
     gpu.gpu_threshold,
     gpu.gpu_launch_bound,
+    grid.same_results,
     quality.unequal_precision,
     quality.unequal_threads,
     quality.too_many_threads,

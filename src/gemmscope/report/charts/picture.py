@@ -83,9 +83,10 @@ class NoDataError(UsageError):
 class ChartKind(NamedTuple):
     """A chart that every run may have: its place among the others, and its title where there is nothing to show.
 
-    ``make`` raises :class:`NoDataError` where the run has no data for it.
+    ``make`` raises :class:`NoDataError` where the run has no data for it. One that is ``optional`` is not missed then.
     """
 
     place: int
     title: str
     make: Callable[[RunData], Picture]
+    optional: bool = False

@@ -20,7 +20,7 @@ from gemmscope.report.html.evidence import answer
 from gemmscope.report.html.figures import colours, figures_of, keys_of, on_dark
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
-from gemmscope.report.rows import suspicions
+from gemmscope.report.rows import grid, suspicions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,8 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             others=[one.text for one in report.result.diagnoses if not one.matters],
             figures=figures,
             on_dark=on_dark(keys) if drawn else None,
+            grid_title=grid.TITLE,
+            grid_note=grid.NOTE,
             calls_title=breakdown.TITLE,
             calls_note=breakdown.NOTE,
             machine=facts.machine_table(result.machine),

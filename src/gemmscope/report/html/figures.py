@@ -53,6 +53,7 @@ def figures_of(data: RunData) -> list[Figure]:
         if isinstance(drawn, NoDataError)
         else _figure(name, drawn)
         for name, drawn in pictures(data).items()
+        if not (isinstance(drawn, NoDataError) and chart_kinds()[name].optional)
     ]
 
 

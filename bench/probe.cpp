@@ -1,4 +1,4 @@
-// libgemmscope_probe: a cblas_sgemm for LD_PRELOAD that passes every call on to the one that MLX would have called, and
+// A cblas_sgemm for LD_PRELOAD that passes every call on to the one that MLX would have called, and
 // stamps it. It is the second clock that gemmscope's parts are checked against, and it can be asked to waste time, so
 // that a delay can be planted in a real call.
 #include <dlfcn.h>
