@@ -5,7 +5,7 @@
 #   bench/gpu_machine.sh OUTDIR
 #
 # Python 3.11 or later with torch, mlx and one of mlx-cuda-12 and -13, and gemmscope's other needs (pyproject.toml), a C++
-# compiler, cmake and ninja must be there. OUTDIR holds eight files at most when it is done, and no folders.
+# compiler, cmake and ninja must be there; JAX and CuPy, if they are, are measured too. OUTDIR holds eight files at most when it is done, and no folders.
 set -uo pipefail
 [ $# -eq 1 ] || { echo "usage: $0 OUTDIR" >&2; exit 2; }
 mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
@@ -37,7 +37,7 @@ environment() {
   cmake --version | head -n 1
   c++ --version | head -n 1
   python3 -m pip list 2>/dev/null |
-    grep -iE '^(altair|click|cmake|hypothesis|jsonschema|mlx|msgspec|nanobind|ninja|numpy|nvidia|psutil|pytest|rich|scikit|scipy|torch|triton|vl-convert)'
+    grep -iE '^(altair|click|cmake|cupy|hypothesis|jax|jsonschema|mlx|msgspec|nanobind|ninja|numpy|nvidia|psutil|pytest|rich|scikit|scipy|torch|triton|vl-convert)'
   python3 -c 'import mlx.core as mx; print("mlx", mx.__version__, mx.default_device(), mx.device_info(mx.gpu))'
   python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda, torch.cuda.get_device_name())'
 }
@@ -53,7 +53,8 @@ measure() {
   cd "$work" && gemmscope run --sizes 256,1024,4096,8192 --pairs 2 --seconds 290 --out "$work/run" --backends "$(
     IFS=,
     backends=(numpy-cpu torch-cpu torch-gpu mlx-cpu mlx-gpu mlx-cpp-cpu mlx-cpp-gpu cublas torch-gpu:tf32 mlx-gpu:tf32
-      cublas:tf32 torch-gpu:from-host=pinned torch-gpu:from-host=pageable mlx-gpu:from-host=pageable)
+      cublas:tf32 torch-gpu:from-host=pinned torch-gpu:from-host=pageable mlx-gpu:from-host=pageable
+      jax-cpu jax-gpu jax-gpu:tf32 cupy-gpu cupy-gpu:tf32)
     echo "${backends[*]}"
   )"
 }
@@ -67,8 +68,8 @@ tests() {
 contract() {
   local status=0 name
   cd "$work" || return
-  for name in torch-gpu mlx-gpu mlx-cpp-gpu cublas; do
-    MLX_ENABLE_TF32=0 timeout 40 python3 -m pytest -q --tb=short -p no:cacheprovider --timeout 30 -k "$name" \
+  for name in torch-gpu mlx-gpu mlx-cpp-gpu cublas jax cupy; do
+    MLX_ENABLE_TF32=0 CUPY_TF32=0 XLA_PYTHON_CLIENT_PREALLOCATE=false timeout 40 python3 -m pytest -q --tb=short -p no:cacheprovider --timeout 30 -k "$name" \
       "$tree/tests/backends/test_contract.py" || status=$?
   done
   return "$status"

@@ -40,5 +40,30 @@ maps = pathlib.Path("/proc/self/maps").read_text()
 assert "libasan" in maps and str(pathlib.Path(_native.__file__).parent) in maps, _native.__file__
 assert b"__asan_report_load4" in pathlib.Path(_native.__file__).read_bytes()
 CHECK
+# The preloaded library behind the sanitizer, which comes first: products of all layouts, from two threads at once.
+LD_PRELOAD="$preload $site/gemmscope/libgemmscope_blas.so" GEMMSCOPE_BLAS_VERBOSE=1 \
+  GEMMSCOPE_BLAS=$(find "$openblas" -name 'libscipy_openblas*.so' | head -n 1) python - <<'CHECK'
+import threading
+
+import numpy as np
+
+from gemmscope.backends import preload
+
+a, b = (np.random.default_rng(i).random((70, 70), np.float32) for i in range(2))
+
+
+def multiply():
+    for left in (a, np.asfortranarray(a), a[:1], a[:, :1].T):
+        for right in (b, np.asfortranarray(b), b[:, :1]):
+            assert np.allclose(left @ right, np.einsum("ik,kj->ij", left, right), rtol=1e-4)
+    assert np.allclose(a @ a.T, np.einsum("ik,jk->ij", a, a), rtol=1e-4)
+
+
+threads = [threading.Thread(target=multiply) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert preload.calls() >= 2 * 13
+CHECK
+python -m pytest -q -p no:cacheprovider tests/backends/test_preload.py -k damaged
 python -m pytest -q -p no:cacheprovider tests/native/test_native.py tests/native/test_native_properties.py tests/native/test_native_level3.py \
   tests/machine/test_sampler.py

@@ -81,7 +81,7 @@ def main() -> None:
 @click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
 @click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.")  # fmt: skip
-@click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy, torch, mlx and cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
+@click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip

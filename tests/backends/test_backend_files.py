@@ -67,19 +67,19 @@ def test_the_guides_example_is_complete(tmp_path):
     path.write_text(example)
     listed = gemmscope_("backends", "--backend-file", path)
     assert listed.returncode == 0
-    assert "scipy-blas" in listed.stdout
-    assert ":copy" in listed.stdout
-    done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-blas,scipy-blas:copy",
+    assert "scipy-dgemm" in listed.stdout
+    assert ":float32" in listed.stdout
+    done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-dgemm,scipy-dgemm:float32",
                       "--sizes", "64,96", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
                       "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")
-    cells = [cell for cell in result.cells if cell.backend.startswith("scipy-blas")]
+    cells = [cell for cell in result.cells if cell.backend.startswith("scipy-dgemm")]
     assert len(cells) == 6
     assert all(cell.status == "ok" and cell.precision == "float32" and cell.samples for cell in cells)
-    assert {c.backend for c in result.comparisons} == {"scipy-blas", "scipy-blas:copy"}
-    assert {worker.set for worker in result.workers if worker.library == "scipy"} >= {0, 1}
-    assert "scipy-blas:copy" in done.stdout
+    assert {c.backend for c in result.comparisons} == {"scipy-dgemm", "scipy-dgemm:float32"}
+    assert {worker.set for worker in result.workers if worker.library == "scipy-double"} >= {0, 1}
+    assert "scipy-dgemm:float32" in done.stdout
 
 
 def test_a_file_has_a_worker_of_its_own_even_for_a_library_that_is_there(tmp_path):

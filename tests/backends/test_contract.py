@@ -81,11 +81,14 @@ def test_its_products_are_right(backend, shape):
 @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
 def test_empty_shapes(backend, shape):
     operands = operands_of(*shape)
-    if isinstance(backend, KernelBackend):
-        with pytest.raises(BackendUnavailable, match="empty"):
-            backend.prepare(operands)
+    try:
+        backend.prepare(operands)
+    except BackendUnavailable as refused:
+        # A library may have no kernel for it, or refuse it; but what computes zeros in NumPy and MLX must be measured.
+        assert "empty" in refused.reason
+        assert isinstance(backend, KernelBackend) or backend.library in ("scipy", "tinygrad")
         return
-    backend.prepare(operands)
+    assert not isinstance(backend, KernelBackend)
     product = backend.product(0)
     assert product.shape == shape[:2]
     assert (product == 0).all()

@@ -23,10 +23,13 @@ from gemmscope.workload.operands import OperandPair, Operands, uniform
 
 pytestmark = pytest.mark.timeout(150)
 
-PLAIN = ("torch-gpu", "mlx-gpu", "mlx-cpp-gpu", "cublas")
-REDUCED = ("torch-gpu:tf32", "mlx-gpu:tf32", "mlx-cpp-gpu:tf32", "cublas:tf32")
+PLAIN = ("torch-gpu", "mlx-gpu", "mlx-cpp-gpu", "cublas", "jax-gpu", "cupy-gpu")
+REDUCED = tuple(f"{name}:tf32" for name in PLAIN)
 # torch pins no memory but CUDA's; a probe of its own says where there is none.
-FROM_HOST = ("torch-gpu:from-host=pageable", "torch-gpu:from-host=pinned", "mlx-gpu:from-host=pageable")
+FROM_HOST = (
+    *(f"torch-gpu:from-host={memory}" for memory in ("pageable", "pinned")),
+    *(f"{library}-gpu:from-host=pageable" for library in ("mlx", "jax", "cupy")),
+)
 
 
 def operands(m, n, k, pairs=2):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from gemmscope import _kernels
 from gemmscope.backends import kernel as kernel_module
-from gemmscope.backends import loading, preload
+from gemmscope.backends import loading
 from gemmscope.backends.kernel import Candidate
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
@@ -192,58 +191,3 @@ def test_ceilings_are_figures():
         _kernels.peak_flops(0)
     with pytest.raises(ValueError, match="threads"):
         _kernels.triad_bandwidth(2, 12)
-
-
-# --- Libraries for LD_PRELOAD -----------------------------------------------------------------------------------------
-
-PRODUCT = """
-import numpy as np, mlx.core as mx, json
-from gemmscope import _kernels
-a, b = (np.random.default_rng(i).random((70, 70), np.float32) for i in range(2))
-with mx.stream(mx.cpu):
-    product = np.array(mx.matmul(mx.array(a), mx.array(b)))
-assert np.allclose(product, a.astype(float) @ b, rtol=1e-4)
-print(_kernels.find_symbol("", "cblas_sgemm"))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
-def test_mlx_multiplies_by_openblas_where_it_is_asked_to():
-    command = [sys.executable, "-m", "gemmscope", "blas-shim"]
-    shim = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    assert Path(shim).samefile(preload.blas_library())
-    done = subprocess.run([sys.executable, "-c", PRODUCT], env={"LD_PRELOAD": shim, "PATH": "/usr/bin"},
-                          check=True, capture_output=True, text=True)  # fmt: skip
-    assert shim in done.stdout
-    assert "OpenBLAS" in done.stdout
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
-def test_the_probe_sees_mlxs_kernel_and_can_slow_it_down():
-    code = (
-        PRODUCT
-        + """
-import ctypes, time
-probe = ctypes.CDLL(None)
-probe.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
-probe.gemmscope_probe_calls.restype = ctypes.c_int64
-assert probe.gemmscope_probe_calls() == 1 and probe.gemmscope_probe_nanoseconds() > 0
-probe.gemmscope_probe_delay.argtypes = [ctypes.c_int64]
-probe.gemmscope_probe_delay(50_000_000)
-start = time.perf_counter()
-with mx.stream(mx.cpu):
-    mx.eval(mx.matmul(mx.array(a), mx.array(b)))
-assert time.perf_counter() - start >= 0.05
-print("slowed")
-"""
-    )
-    environment = {"LD_PRELOAD": str(preload.library("probe")), "PATH": "/usr/bin"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "slowed" in done.stdout
-
-
-def test_a_build_without_the_library_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(preload, "_FOLDER", tmp_path)
-    with pytest.raises(BackendUnavailable, match="without its library"):
-        preload.blas_library()

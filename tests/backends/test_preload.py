@@ -1,8 +1,9 @@
-"""The library that puts one OpenBLAS under NumPy, PyTorch and MLX: its names, its products, and who finds it."""
+"""The library that puts any BLAS under a framework: its names, its products, its targets, and who finds it."""
 
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 
 from gemmscope import _kernels
 from gemmscope.backends import loading, preload, registry
+from gemmscope.backends.base import thread_environment
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import blas_libraries
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Prepare, Prepared
 from gemmscope.measure.survey import plan_workers
 from gemmscope.workload.operands import SharedMemory
 from gemmscope.workload.shapes import Shape, layout
+from tests.compiled import shared_library, tiny_blas
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
 
@@ -26,8 +30,9 @@ ROOT = Path(__file__).parents[2]
 ROUTINES = ("sgemm", "sgemv", "ssyrk", "sdot")
 NAMES = [
     *(f"cblas_{routine}" for routine in (*ROUTINES, "dgemm", "cgemm")),
-    *(f"{routine}_" for routine in ROUTINES),
+    *(f"{prefix}{routine}_" for routine in ROUTINES for prefix in ("", "scipy_")),
     *(f"{prefix}cblas_{routine}64_" for routine in ROUTINES for prefix in ("", "scipy_")),
+    *(f"cblas_{routine}_64" for routine in ROUTINES),
 ]
 
 # Products of one framework, against float64. A framework that is not installed says so.
@@ -43,6 +48,9 @@ try:
         import mlx.core as mx
         mx.set_default_device(mx.cpu)
         multiply = lambda a, b: np.array(mx.matmul(mx.array(a), mx.array(b)))
+    elif sys.argv[1] == "scipy":
+        from scipy.linalg.blas import sgemm
+        multiply = lambda a, b: sgemm(1.0, a, b)
     else:
         multiply = np.matmul
 except ImportError:
@@ -65,9 +73,16 @@ print("right")
 """
 
 
-def preloaded(code, *arguments, before="", **variables):
-    """Runs a program with the library preloaded, and perhaps another before it."""
-    environment = os.environ | {"LD_PRELOAD": f"{before}{preload.blas_library()}"} | variables
+def targets():
+    """The BLAS libraries that are here, and the one in MLX's wheel, if it is: netlib's cblas_sgemm calls sgemm_."""
+    return blas_libraries.installed() if sys.platform == "linux" else []
+
+
+def preloaded(code, *arguments, blas="", **variables):
+    """Runs a program with the library preloaded."""
+    environment = os.environ | {"LD_PRELOAD": str(preload.library())} | variables
+    if blas:
+        environment[preload.TARGET] = str(blas)
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
 
@@ -80,18 +95,29 @@ def test_it_has_the_names_that_frameworks_call():
     lines = done.stdout.splitlines()
     assert len(lines) == len(NAMES), done.stderr
     for name, line in zip(NAMES, lines, strict=True):
-        assert str(preload.blas_library()) in line, name
-        assert "OpenBLAS" in line, "it says what is behind it"
+        assert str(preload.library()) in line, name
 
 
-@pytest.mark.parametrize("framework", ["numpy", "torch", "mlx"])
-def test_products_are_right(framework):
-    done = preloaded(PRODUCTS, framework)
+def test_it_brings_no_function_but_its_own():
+    """It comes before all others: a C++ library's function by the same name would be taken for everybody's."""
+    listed = subprocess.run(["nm", "-D", "--defined-only", str(preload.library())], capture_output=True, text=True)
+    names = {line.split()[-1] for line in listed.stdout.splitlines()}
+    assert names == {*NAMES, "gemmscope_blas_image", "gemmscope_blas_calls"}
+    needed = subprocess.run(["ldd", str(preload.library())], capture_output=True, text=True).stdout
+    assert "libstdc++" not in needed
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "mlx", "scipy"])
+@pytest.mark.parametrize("blas", targets())
+def test_products_are_right(framework, blas):
+    done = preloaded(PRODUCTS, framework, blas=blas_libraries.find(blas))
     if done.returncode == 77:
         pytest.skip(f"{framework} is not installed; install it to run this")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "right\n"
 
+
+# --- Integers ---------------------------------------------------------------------------------------------------------
 
 # Two rows that lie 2³¹ numbers and more apart, in memory that is never touched in between.
 FAR_APART = """
@@ -107,30 +133,182 @@ far = np.lib.stride_tricks.as_strided(np.frombuffer(memory, np.float32), (2, 64)
 random = np.random.default_rng(0)
 near = random.random((2, 64), np.float32)
 far[:] = near
-assert np.allclose(far @ near.T, near @ near.T), "sgemm"
-assert np.allclose(far @ near[0], near @ near[0]), "sgemv"
-assert np.allclose(far @ far.T, near @ near.T), "ssyrk"
+print("about to multiply", flush=True)
+assert np.allclose(far @ near.T, np.einsum("ik,jk->ij", near, near)), "sgemm"
 print("right")
 """
 
 
-def test_integers_beyond_32_bits_go_to_numpys_own_blas():
-    done = preloaded(FAR_APART)
+@pytest.mark.parametrize("integer", ["std::int32_t", "std::int64_t"])
+@pytest.mark.parametrize("name", ["routine ## _", "routine ## _64_", "scipy_ ## routine ## _"])
+def test_integers_beyond_32_bits_are_passed_on_or_refused(tmp_path, integer, name):
+    """By names without a 64 a BLAS may have either; that it has is found out."""
+    if ("64_" in name) != (integer == "std::int64_t") and name != "routine ## _":
+        pytest.skip("no library has such names; the other cases are for this")
+    blas = tiny_blas(tmp_path / "libtiny.so", integer, name)
+    done = preloaded(FAR_APART, blas=blas)
     if done.returncode == 77:
         pytest.skip("there is no address space of 9 GB here; to run this, lift the limit (ulimit -v unlimited)")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "right\n"
+    if integer == "std::int64_t":
+        assert (done.returncode, done.stdout) == (0, "about to multiply\nright\n"), done.stderr
+    else:
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"sgemm was called with an integer of more than 32 bits, and those of {blas} have 32" in done.stderr
 
 
-def test_integers_beyond_32_bits_end_a_program_that_has_no_other_blas():
-    """A wrong product would be worse."""
-    done = preloaded(
-        "import ctypes\nl = ctypes.c_int64\ndot = ctypes.CDLL(None).scipy_cblas_sdot64_\n"
-        "dot.restype = ctypes.c_float\nx = (ctypes.c_float * 1)(2.0)\n"
-        "assert dot(l(1), x, l(1), x, l(1)) == 4.0\ndot(l(1), x, l(2**31), x, l(1))"
-    )
-    assert done.returncode < 0
-    assert "scipy_cblas_sdot64_ was called with an integer of more than 32 bits" in done.stderr
+def test_a_routine_that_the_target_lacks_ends_the_program_with_words(tmp_path):
+    blas = tiny_blas(tmp_path / "libtiny.so")
+    code = "import numpy as np\nx = np.ones((3, 3), np.float32)\nprint(x @ x)\nx @ x[0]\nprint('not reached')"
+    done = preloaded(code, blas=blas)
+    assert done.returncode == 1
+    assert f"{blas} has no sgemv, which this program calls; run it without LD_PRELOAD" in done.stderr
+    assert "not reached" not in done.stdout
+
+
+# --- Targets ----------------------------------------------------------------------------------------------------------
+
+
+def of_another_architecture(path):
+    """A copy of a shared library whose header says that it is for another processor."""
+    image = bytearray(Path(_kernels.__file__).read_bytes())
+    machine = struct.unpack_from("<H", image, 18)[0]
+    struct.pack_into("<H", image, 18, 183 if machine == 62 else 62)  # e_machine in elf(5): AArch64, x86-64
+    path.write_bytes(image)
+    return path
+
+
+def wrong_targets(tmp_path):
+    text = tmp_path / "libtext.so"
+    text.write_text("INPUT(libblas.so.3)\n")
+    empty = tmp_path / "libempty.so"
+    empty.touch()
+    return {
+        str(tmp_path / "libnone.so"): "there is no such file",
+        str(tmp_path): "it is no file",
+        str(text): "it is no shared library",
+        str(empty): "it is no shared library",
+        str(of_another_architecture(tmp_path / "libother.so")): "it is for ",
+        str(shared_library(tmp_path / "libno.so", 'extern "C" int nothing() { return 0; }')): "it has no sgemm",
+        str(preload.library()): "it is libgemmscope_blas itself",
+    }
+
+
+def test_a_target_that_can_be_none_ends_the_program_before_it_begins(tmp_path):
+    for target, why in wrong_targets(tmp_path).items():
+        assert why in _kernels.blas_file_problem(target)
+        done = preloaded("print('began')", blas=target)
+        assert (done.returncode, done.stdout) == (127, ""), target
+        assert done.stderr.startswith(f"libgemmscope_blas: GEMMSCOPE_BLAS: {target}: {why}"), done.stderr
+        assert done.stderr.count("\n") == 1
+    done = preloaded("print('began')", blas="mkl")
+    assert done.returncode == 127
+    assert "mkl: this is no path; gemmscope blas-shim --blas NAME prints one" in done.stderr
+
+
+def test_a_damaged_file_is_no_blas_and_does_no_harm(tmp_path):
+    """Wherever it is cut, and whatever stands in its header."""
+    whole = tiny_blas(tmp_path / "libtiny.so").read_bytes()
+    assert _kernels.blas_file_problem(str(tmp_path / "libtiny.so")) == ""
+    damaged = tmp_path / "libdamaged.so"
+    for length in range(0, len(whole), 97):
+        damaged.write_bytes(whole[:length])
+        assert isinstance(_kernels.blas_file_problem(str(damaged)), str)
+    for place in range(64):
+        for value in (0, 0x7F, 0xFF):
+            image = bytearray(whole)
+            image[place] = value
+            damaged.write_bytes(image)
+            assert isinstance(_kernels.blas_file_problem(str(damaged)), str)
+
+
+def test_a_target_that_does_not_load_says_what_it_lacks(tmp_path):
+    blas = tiny_blas(tmp_path / "libtiny.so", more='extern "C" void missing(); extern "C" void use() { missing(); }')
+    done = preloaded("import numpy as np\nx = np.ones((3, 3), np.float32)\nx @ x\nprint('not reached')", blas=blas)
+    assert done.returncode == 127
+    assert "undefined symbol: missing" in done.stderr
+    assert "not reached" not in done.stdout
+
+
+INNER = """
+extern "C" void cblas_sgemm(int, int, int, Int m, Int n, Int k, float alpha, const float* a, Int lda, const float* b,
+                            Int ldb, float beta, float* c, Int ldc) {
+  sgemm_("N", "N", &n, &m, &k, &alpha, b, &ldb, a, &lda, &beta, c, &ldc);
+}
+"""
+COUNTED = """
+import ctypes, sys
+import numpy as np
+x = np.arange(9, dtype=np.float32).reshape(3, 3)
+for _ in range(15):
+    assert np.array_equal(x @ x.copy(), np.einsum("ij,jk->ik", x, x))
+own = ctypes.CDLL(None)
+own.gemmscope_blas_calls.restype = ctypes.c_uint64
+print(own.gemmscope_blas_calls(), ctypes.CDLL(sys.argv[1]).sgemm_calls())
+"""
+
+
+def test_a_blas_that_calls_sgemm_inside_of_its_cblas_sgemm_is_counted_once(tmp_path):
+    """As BLIS and netlib do: by its name that would be ours, because a preloaded library comes first."""
+    blas = tiny_blas(tmp_path / "libtiny.so", more=INNER)
+    done = preloaded(COUNTED, str(blas), blas=blas, GEMMSCOPE_BLAS_VERBOSE="1")
+    # NumPy tries one product of two vectors when it is imported.
+    ours, theirs = map(int, done.stdout.split()) if done.stdout else (0, 0)
+    assert (ours, theirs) == (16, 15), done.stderr
+    assert f"15 sgemm, 1 sdot by {blas}" in done.stderr
+
+
+ROUND = """
+#include <dlfcn.h>
+extern "C" float sdot_(const int*, const float*, const int*, const float*, const int*) { return 2.0f; }
+extern "C" void sgemm_(const char* ta, const char* tb, const int* m, const int* n, const int* k, const float* alpha,
+                       const float* a, const int* lda, const float* b, const int* ldb, const float* beta, float* c,
+                       const int* ldc) {
+  using Function = void(int, int, int, int, int, int, float, const float*, int, const float*, int, float, float*, int);
+  auto* other = reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, "cblas_sgemm"));
+  other(102, 111, 111, *m, *n, *k, *alpha, a, *lda, b, *ldb, *beta, c, *ldc);
+}
+"""
+
+
+def test_a_blas_that_looks_for_another_one_does_not_call_for_ever(tmp_path):
+    blas = shared_library(tmp_path / "libround.so", ROUND)
+    done = preloaded("import numpy as np\nx = np.ones((3, 3), np.float32)\nx @ x\nprint('not reached')", blas=blas)
+    assert done.returncode == 1
+    assert f"{blas} calls the BLAS that the program has, which is this library again" in done.stderr
+
+
+def test_it_says_at_the_end_what_it_was_called_for_where_it_is_asked():
+    product = "import numpy as np\nx = np.ones((3, 3), np.float32)\nx @ x.copy()\nx @ x[0]"
+    done = preloaded(product, GEMMSCOPE_BLAS_VERBOSE="1")
+    assert "1 sgemm, 1 sgemv, 1 sdot" in done.stderr
+    assert preloaded(product).stderr == ""
+    idle = preloaded("pass", GEMMSCOPE_BLAS_VERBOSE="1")  # not even NumPy, which calls sdot when it is imported
+    assert ": no call by " in idle.stderr
+
+
+def test_children_inherit_it_without_harm():
+    """Programs that multiply nothing do not even load the BLAS."""
+    code = "import subprocess; print(subprocess.run(['sh', '-c', 'cat /proc/self/maps'], capture_output=True).stdout)"
+    done = preloaded(code)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert preload.library().name in done.stdout
+    assert "openblas" not in done.stdout
+
+
+def test_threads_of_the_target_are_those_that_were_asked_for():
+    code = """
+import ctypes, numpy as np
+from gemmscope.machine import threads
+from gemmscope.backends import preload
+x = np.ones((3, 3), np.float32)
+x @ x
+print([one.threads for one in threads.loaded() if "/scipy_openblas32/" in one.image])
+"""
+    for count in (1, 2):
+        done = preloaded(code, blas=blas_libraries.find("openblas"), **thread_environment(str(count)))
+        assert done.stdout == f"[{count}]\n", done.stderr
 
 
 # --- In workers -------------------------------------------------------------------------------------------------------
@@ -139,6 +317,7 @@ VARIANTS = {
     "numpy": ("numpy-cpu", "kernel-numpy"),
     "torch": ("torch-cpu", "torch-cpp-cpu", "kernel-torch"),
     "mlx": ("mlx-cpu", "mlx-cpp-cpu", "kernel-mlx"),
+    "scipy": ("scipy-blas", "kernel-scipy"),
 }
 
 
@@ -161,33 +340,54 @@ def worker_cells(texts, shape):
         memory.close()
 
 
+@pytest.mark.parametrize("blas", [*targets(), "a path"])
 @pytest.mark.parametrize("library", VARIANTS)
-def test_every_framework_calls_it_and_so_does_its_kernel(library, monkeypatch):
-    other = str(preload.library("probe"))  # the user's own: it must be loaded too, and come later
-    monkeypatch.setenv("LD_PRELOAD", other)
-    texts = [f"{name}:blas=openblas" for name in VARIANTS[library]]
+def test_every_framework_calls_it_and_so_does_its_kernel(library, blas, monkeypatch, tmp_path):
+    other = shared_library(tmp_path / "libusers.so", 'extern "C" int users() { return 1; }')
+    monkeypatch.setenv("LD_PRELOAD", str(other))  # the user's own: it must be loaded too, and come later
+    wanted = str(tiny_blas(tmp_path / "libtiny.so")) if blas == "a path" else blas
+    texts = [f"{name}:blas={wanted}" for name in VARIANTS[library]]
     probed, cells = worker_cells(texts, Shape(48, 32, 40))
     missing = [each.reason for each in probed if each.status != "ok"]
     if any("cannot be imported" in reason or "was built" in reason for reason in missing):
         pytest.skip(f"{missing}; install {library} to run this")
     assert not missing
-    path = str(preload.blas_library())
+    digests = set()
     for name in texts:
         cell = cells[name]
         assert (cell.status, cell.precision) == ("ok", "float32"), cell.reason
-        if name.startswith("kernel-"):
-            assert cell.provenance["kernel image"] == path
-            assert "OpenBLAS" in cell.provenance["kernel description"]
-        else:
-            assert cell.provenance["blas image"] == path
-            assert str(cell.provenance["blas"]).startswith("OpenBLAS 0."), "of what is behind it"
+        assert cell.blas_calls == 1, name
+        fact = "kernel image" if name.startswith("kernel-") else "blas image"
+        assert Path(cell.provenance[fact]).samefile(blas_libraries.find(wanted))
+        digests.add(cell.digests[0])
+    assert len(digests) == 1, "one BLAS computes one product, whoever calls it"
+
+
+def test_the_loop_in_cpp_has_any_blas_without_preloading_it(tmp_path):
+    blas = tiny_blas(tmp_path / "libtiny.so")
+    _, cells = worker_cells([f"cblas:blas={blas}"], Shape(48, 32, 40))
+    (cell,) = cells.values()
+    assert (cell.status, cell.precision, cell.blas_calls) == ("ok", "float32", None), cell.reason
+    assert cell.provenance["blas image"] == str(blas)
+    assert (cell.provenance["blas symbol"], cell.provenance["blas interface"]) == ("sgemm_", "fortran-lp64")
+    _, preloaded_too = worker_cells([f"numpy-cpu:blas={blas}"], Shape(48, 32, 40))
+    assert preloaded_too[f"numpy-cpu:blas={blas}"].digests == cell.digests
+
+
+def test_a_call_that_never_reaches_the_blas_is_not_measured_on_it():
+    _, cells = worker_cells(["numpy-cpu:blas=openblas+strided"], Shape(24, 24, 24))
+    (cell,) = cells.values()
+    if cell.status == "ok":  # a NumPy that copies such operands first calls its BLAS
+        assert cell.blas_calls == 1
+    else:
+        assert (cell.status, cell.reason) == ("unavailable", "numpy calls no BLAS here, so there is none to change")
 
 
 def test_a_vector_is_multiplied_by_its_sgemv():
     _, cells = worker_cells(["kernel-numpy:blas=openblas"], Shape(1, 200, 300))
     facts = cells["kernel-numpy:blas=openblas"].provenance
     assert (facts["kernel routine"], facts["kernel symbol"]) == ("sgemv", "scipy_cblas_sgemv64_")
-    assert facts["kernel image"] == str(preload.blas_library())
+    assert Path(facts["kernel image"]).samefile(blas_libraries.find("openblas"))
 
 
 def test_the_layers_inside_have_the_same_blas():
@@ -196,12 +396,22 @@ def test_the_layers_inside_have_the_same_blas():
     assert layer.inside == "kernel-torch:blas=openblas"
 
 
-@pytest.mark.parametrize("name", ["numpy-cpu", "torch-cpu", "mlx-cpu", "mlx-cpp-cpu", "kernel-numpy"])
+@pytest.mark.parametrize("name", ["numpy-cpu", "torch-cpu", "mlx-cpu", "mlx-cpp-cpu", "kernel-numpy", "scipy-blas"])
 def test_a_library_that_was_not_preloaded_is_not_accepted(name):
     """This process was started without it."""
-    assert str(preload.blas_library()) not in (_kernels.find_symbol("", "cblas_sgemm") or "")
+    assert preload.calls() is None
     with pytest.raises(BackendUnavailable, match=r"was not loaded before .*blas|was not loaded before libtorch|import"):
         loading.load("")[name]({"blas": "openblas"}).probe()
+
+
+def test_a_blas_that_is_not_installed_is_unavailable_with_a_remedy(monkeypatch):
+    missing = blas_libraries.KNOWN["mkl"]._replace(files=lambda: iter(()))
+    monkeypatch.setitem(blas_libraries.KNOWN, "mkl", missing)
+    with pytest.raises(BackendUnavailable, match="Intel oneMKL is not installed") as refused:
+        loading.load("")["numpy-cpu"]({"blas": "mkl"}).probe()
+    assert refused.value.remedy == "pip install mkl"
+    with pytest.raises(BackendUnavailable, match="Intel oneMKL is not installed"):
+        loading.load("")["cblas"]({"blas": "mkl"}).probe()
 
 
 def test_a_caller_without_such_names_is_told(monkeypatch):
@@ -216,6 +426,12 @@ def test_a_caller_without_such_names_is_told(monkeypatch):
 def test_a_path_that_cannot_be_written_in_ld_preload_is_said(monkeypatch, tmp_path, folder):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "libgemmscope_blas.so").touch()
-    monkeypatch.setattr(preload, "_FOLDER", tmp_path / folder)
+    monkeypatch.setattr(preload, "_LIBRARY", tmp_path / folder / "libgemmscope_blas.so")
     with pytest.raises(BackendUnavailable, match="a space or a colon ends a path"):
-        preload.blas_library()
+        preload.library()
+
+
+def test_a_build_without_the_library_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(preload, "_LIBRARY", tmp_path / "libgemmscope_blas.so")
+    with pytest.raises(BackendUnavailable, match="without its library"):
+        preload.library()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,42 @@ def test_planted_slow_downs_are_what_they_say():
     classes = [member for name, member in vars(planted).items() if name.startswith("Planted")]
     assert sorted(member.per_cent for member in classes) == [0, 0, 1, 2, 5, 10]
     assert {member.name for member in classes} == {"planted-base", *(f"planted-{x}" for x in planted.SLOWDOWNS)}
+
+
+PROBED = """
+import ctypes, sys, time
+import mlx.core as mx
+import numpy as np
+a, b = (np.random.default_rng(i).random((70, 70), np.float32) for i in range(2))
+def multiply():
+    with mx.stream(mx.cpu):
+        return np.array(mx.matmul(mx.array(a), mx.array(b)))
+assert np.allclose(multiply(), a.astype(float) @ b, rtol=1e-4)
+probe = ctypes.CDLL(None)
+probe.gemmscope_probe_nanoseconds.restype = ctypes.c_int64
+probe.gemmscope_probe_calls.restype = ctypes.c_int64
+assert probe.gemmscope_probe_calls() == 1 and probe.gemmscope_probe_nanoseconds() > 0
+probe.gemmscope_probe_delay.argtypes = [ctypes.c_int64]
+probe.gemmscope_probe_delay(50_000_000)
+start = time.perf_counter()
+multiply()
+assert time.perf_counter() - start >= 0.05
+print("slowed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; run this there")
+def test_the_probe_sees_mlxs_kernel_and_can_slow_it_down():
+    pytest.importorskip("mlx.core", reason="install mlx to run this")
+    sys.path.insert(0, str(BENCH))
+    try:
+        import planted_layers
+    finally:
+        sys.path.remove(str(BENCH))
+    environment = os.environ | {"LD_PRELOAD": str(planted_layers.probe_file())}
+    done = subprocess.run([sys.executable, "-c", PROBED], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "slowed" in done.stdout
 
 
 def test_reliability_writes_its_table_into_a_document(tmp_path):

@@ -478,7 +478,9 @@ def test_a_report_of_what_is_no_results_file(tmp_path):
     assert gemmscope_("report", tmp_path / "none.json").returncode == 2
 
 
-@pytest.mark.parametrize("command", ["", "run", "backends", "shapes", "report", "explain", "compare", "blas-shim"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "backends", "shapes", "report", "explain", "compare", "blas", "blas-shim"]
+)
 def test_help_keeps_the_lines_of_its_examples(command):
     done = gemmscope_(*([command] if command else []), "--help")
     assert "\\b" not in done.stdout

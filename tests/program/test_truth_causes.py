@@ -192,7 +192,7 @@ def test_remedies_are_applied_to_the_letter(causes, monkeypatch):
     assert both.options == {"strided": "", "out": ""}
     plain = causes.program_of("torch-gpu")
     assert plain == causes.Program("torch", {"gpu": ""})
-    asked = SimpleNamespace(machine=SimpleNamespace(system="Debian GNU/Linux 12"))
+    asked = SimpleNamespace(machine=SimpleNamespace(system="Debian GNU/Linux 12"), called=None, library="numpy")
     few = causes.remedied(plain, thread_count.remedy_for(asked, 1))
     assert few.environment == {key: "1" for key in thread_environment("1") if not key.startswith("VECLIB")}
     shim = causes.remedied(plain, "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py")

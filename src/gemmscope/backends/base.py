@@ -139,6 +139,7 @@ class Backend(ABC):
         multiplies: False only for backends that measure the harness's own floor, and have no result.
         layers: What a call consists of, from the outside in: each :class:`Layer` names a part and the backend that is
             left without it; the innermost backend is the kernel. A variant begins behind the layer that names it.
+        inseparable: Why a call cannot be taken apart, for a library that has no layers; empty else.
     """
 
     name: ClassVar[str]
@@ -151,6 +152,7 @@ class Backend(ABC):
     modes: ClassVar[tuple[Mode, ...]] = ("latency",)
     multiplies: ClassVar[bool] = True
     layers: ClassVar[tuple[Layer, ...]] = ()
+    inseparable: ClassVar[str] = ""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         """Keeps the variant's settings: option names with their values, flags with an empty one."""

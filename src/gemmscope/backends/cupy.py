@@ -109,7 +109,7 @@ class CupyGpu(Backend):
             spin((1,), (1,), (np.int64(count * _CYCLES_TO_LAUNCH),))
             begin.record()
             for a, b in pairs:
-                matmul(a, b, out)
+                matmul(a, b, out=out)
             end.record()
             end.synchronize()
             seconds += cuda.get_elapsed_time(begin, end) * 1e-3
@@ -144,6 +144,6 @@ class CupyGpu(Backend):
             return lambda a, b: to_host(matmul(to_device(a), to_device(b)))
         if "out" in self.settings:
             out = self._out
-            return lambda a, b: matmul(a, b, out)
+            return lambda a, b: matmul(a, b, out=out)
         call: Callable[[Any, Any], Any] = matmul
         return call

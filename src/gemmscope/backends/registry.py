@@ -66,6 +66,7 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     modes: tuple[Mode, ...] = ("latency",)
     multiplies: bool = True
     layers: list[Layer] = []
+    inseparable: str = ""
     origin: str = ""
 
     @property

@@ -20,10 +20,7 @@ _DEVICE = "CPU"
 
 
 class TinygradCpu(Backend):
-    """``TinyJit(lambda a, b: (a @ b).realize())``, and a wait for the device.
-
-    Its call cannot be taken apart: the kernel is compiled for the shape, and exists nowhere else.
-    """
+    """``TinyJit(lambda a, b: (a @ b).realize())``, and a wait for the device."""
 
     name = "tinygrad-cpu"
     library = "tinygrad"
@@ -35,6 +32,7 @@ class TinygradCpu(Backend):
         SUBNORMAL,
         REUSED,
     )
+    inseparable = "its kernel is generated for each shape, and there is none to call without it"
 
     def probe(self) -> None:
         """Imports tinygrad, and lets it compile something: it needs a compiler."""
@@ -52,7 +50,7 @@ class TinygradCpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors, and lets the kernel be compiled: a jitted call is traced twice."""
         if min(operands.m, operands.n, operands.k) == 0:
-            raise BackendUnavailable("tinygrad's jit compiles nothing for an empty result")
+            raise BackendUnavailable("an empty result has no kernel: tinygrad compiles nothing for it")
         self._pairs = operands.converted("tinygrad", self._tensor)
         self._matmul = self._tinygrad.TinyJit(lambda a, b: (a @ b).realize())
         for _ in range(3):

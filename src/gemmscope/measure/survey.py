@@ -121,7 +121,7 @@ def failed_record(name: str, reason: str) -> BackendRecord:
 
 def backend_record(backend: BackendInfo, **more: Any) -> BackendRecord:
     """What a backend says of itself as a record, with more of a record's fields."""
-    own = ("name", "library", "device", "entry", "summary", "multiplies")
+    own = ("name", "library", "device", "entry", "summary", "multiplies", "inseparable")
     return BackendRecord(**{name: getattr(backend, name) for name in own} | more)
 
 

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from gemmscope.records.model import Status
 
 # Distributions whose version and wheel say which library, and which build of it, was measured.
-_DISTRIBUTIONS = ("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy-openblas32")
+_DISTRIBUTIONS = (
+    *("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy", "jax", "jaxlib"),
+    *("cupy-cuda12x", "cupy-cuda13x", "tinygrad", "scipy-openblas32", "mkl"),
+)
 
 # Calls in a row while instructions are sampled: the Python between two blocks must not show.
 _SAMPLED_BLOCK = 5e-3

@@ -99,8 +99,8 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     """A backend or variant, and whether it could be measured here. ``remedy`` says what to do where it could not.
 
     ``worker`` is the name of the worker that hosts it in every set. ``part`` is what its call consists of beyond that
-    of ``inside``, another backend; both are empty where nothing is known to be inside. An ``experiment`` was not asked
-    for: the run has added it to try what makes another backend slow.
+    of ``inside``, another backend; both are empty where nothing is known to be inside, and ``inseparable`` may say why.
+    An ``experiment`` was not asked for: the run has added it to try what makes another backend slow.
     """
 
     name: str
@@ -115,6 +115,7 @@ class BackendRecord(Record, frozen=True, kw_only=True):
     multiplies: bool = True
     part: str = ""
     inside: str = ""
+    inseparable: str = ""
     experiment: bool = False
 
     @property

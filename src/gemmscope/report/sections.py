@@ -114,6 +114,8 @@ def _figures(report: Report) -> list[Block]:
             blocks += [Heading(table.caption), Figures(table)]
     if report.calls is not None:
         blocks += [Heading(calls.TITLE), Figures(report.calls), Paragraph(calls.NOTE, "quiet")]
+        if unknown := calls.not_known(report.calls.rows):
+            blocks.append(Items([Item(text, "quiet") for text in unknown]))
     return blocks
 
 

@@ -31,15 +31,20 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
 
     Returns:
         For every cell one part for each layer, and last the kernel; a layer that could not be measured ends them, with
-        a part of status ``"unknown"``. Nothing for a backend whose inside was not asked for.
+        a part of status ``"unknown"``; a call that cannot be taken apart has a kernel of that status. Nothing for a
+        backend whose inside was not asked for.
     """
     measured = {cell.key: cell for cell in cells if cell.mode == "latency"}
     parts: list[Part] = []
     for key, cell in measured.items():
         record = backends.get(key.backend)
-        if record is None or record.device != "cpu" or record.inside not in backends or not cell.samples:
+        if record is None or record.device != "cpu" or not cell.samples:
             continue
-        parts += _of(cell, record, measured, backends)
+        if record.inside in backends:
+            parts += _of(cell, record, measured, backends)
+        elif record.inseparable and record.is_choice:
+            reason = f"not separable: {record.inseparable}"
+            parts.append(Part(**key.fields, part=KERNEL, status="unknown", reason=reason, minuend=record.name))
     return parts
 
 

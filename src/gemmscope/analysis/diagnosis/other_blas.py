@@ -37,13 +37,18 @@ def trials(subject: Subject) -> tuple[Trial, ...]:
     )
 
 
+def is_chosen(subject: Subject) -> bool:
+    """Whether somebody has chosen the BLAS that a library calls: that it is this one is then no finding."""
+    return "blas" in subject.options
+
+
 def why_not(subject: Subject) -> str:
     """Why another BLAS cannot be tried; empty if it can."""
     if "Linux" not in subject.machine.system:
         return "another BLAS is put under a library by LD_PRELOAD, which is for Linux"
     if subject.library not in _LIBRARIES or subject.record.device != "cpu":
         return f"gemmscope cannot put another BLAS under {subject.library}"
-    if "blas" in subject.options:
+    if is_chosen(subject):
         return "it is on another BLAS already"
     if bound := variables.affecting(subject, "placement"):
         return f"{words.listed(bound)} binds its threads, and another BLAS has threads of its own; unset it first"

@@ -35,8 +35,9 @@ def _explained(grid: Grid, found: Effects) -> Finding:
             f"and {_share(framework)}"
         )
     text = (
-        f"{lead} of the differences between {found.combinations} combinations. On average over the frameworks "
-        f"{_reach(blas)}, on average over the BLAS libraries {_reach(framework)}."
+        f"{lead} of the differences between {found.combinations} combinations. Averaged over the frameworks, a call "
+        f"takes {words.ratio(blas.ratio)} times as long on {blas.slowest} as on {blas.fastest}; averaged over the BLAS "
+        f"libraries, {words.ratio(framework.ratio)} times as long with {framework.slowest} as with {framework.fastest}."
     )
     return Finding(
         id="blas-or-framework",
@@ -56,10 +57,6 @@ def _explained(grid: Grid, found: Effects) -> Finding:
 def _share(factor: Factor) -> str:
     bounds = words.percent_bounds(factor.share)
     return f"{words.percent(factor.share.estimate)}{' ' + bounds if bounds else ''}"
-
-
-def _reach(factor: Factor) -> str:
-    return f"a call takes {words.ratio(factor.ratio)} times as long with {factor.slowest} as with {factor.fastest}"
 
 
 def same_results(view: View) -> list[Finding]:

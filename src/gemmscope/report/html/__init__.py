@@ -80,6 +80,7 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             grid_note=grid.NOTE,
             calls_title=breakdown.TITLE,
             calls_note=breakdown.NOTE,
+            calls_unknown=breakdown.not_known(report.calls.rows) if report.calls else [],
             machine=facts.machine_table(result.machine),
             surroundings=facts.surroundings_table(result.surroundings),
             ceilings=facts.ceilings_table(result.ceilings),

@@ -14,6 +14,8 @@ from gemmscope.report.rows.cells import INTERVAL
 from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmscope.analysis.breakdown.overhead import Overhead
     from gemmscope.analysis.view import View
     from gemmscope.records.model import Part
@@ -67,6 +69,17 @@ def calls_table(view: View) -> Table[CallRow] | None:
         return None
     groups = [Group("", list(members)) for _, members in itertools.groupby(rows, key=lambda row: row.backend)]
     return Table("calls", "Calls by library and shape, with the time of each part", _columns(), groups)
+
+
+def not_known(rows: Sequence[CallRow]) -> list[str]:
+    """What could not be taken apart, and why, in a line each."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, part in row.parts.items():
+            if part.status == "unknown" and part.reason:
+                said = f"{row.backend}, {words.part(name)}"
+                reasons.setdefault((said, part.reason), []).append(row.key.shape.title)
+    return [f"{said} at {words.listed(shapes)}: {reason}" for (said, reason), shapes in reasons.items()]
 
 
 def _columns() -> list[Column[CallRow]]:

@@ -19,6 +19,8 @@ _INTEL = "GenuineIntel"
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
     """Where MKL is called on another vendor's processor: by its code path where that was seen, else by the vendor."""
+    if other_blas.is_chosen(subject):
+        return
     called, vendor = subject.called, subject.machine.vendor
     if subject.record.device != "cpu" or called is None or called.kind != "MKL" or vendor in (None, _INTEL):
         return

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
     """By what the library that is called says of itself: a reference BLAS has no name and no threads."""
+    if other_blas.is_chosen(subject):
+        return
     called = subject.called
     if subject.record.device != "cpu" or called is None or called.kind != "reference BLAS":
         return

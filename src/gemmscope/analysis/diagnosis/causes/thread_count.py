@@ -89,8 +89,12 @@ def _trial(subject: Subject, threads: int) -> Trial:
 
 
 def remedy_for(subject: Subject, threads: int) -> str:
-    """The line that asks every library for so many threads."""
-    asked = thread_environment(str(threads))
-    if not subject.machine.system.startswith("macOS"):
-        asked = {name: value for name, value in asked.items() if not name.startswith("VECLIB")}
-    return "export " + " ".join(f"{name}={value}" for name, value in asked.items())
+    """The line that asks the libraries that may be there for so many threads."""
+    elsewhere = {
+        "VECLIB": not subject.machine.system.startswith("macOS"),
+        "BLIS": subject.called is None or subject.called.kind != "BLIS",
+        "PJRT": subject.library != "jax",
+    }
+    asked = thread_environment(str(threads)).items()
+    needed = [f"{name}={value}" for name, value in asked if not elsewhere.get(name.partition("_")[0], False)]
+    return "export " + " ".join(needed)

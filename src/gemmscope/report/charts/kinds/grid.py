@@ -1,4 +1,4 @@
-"""Frameworks by BLAS libraries as a heat map, a panel for each shape: the darker, the longer a call takes."""
+"""Frameworks by BLAS libraries as a heat map, a panel a shape: the stronger the colour, the longer a call takes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gemmscope.workload.shapes import Shape
 
 _NOTE = (
-    "down a column only the framework changes, along a row only the BLAS; the darker, the longer a call takes, "
-    "relative to the fastest at that shape"
+    "down a column only the framework changes, along a row only the BLAS; the stronger the colour, the longer a call "
+    "takes, relative to the fastest at that shape"
 )
 _CELL_WIDTH, _CELL_HEIGHT = 116, 42
 # From here on a cell's colour is so dark that its text must be light.
@@ -59,10 +59,12 @@ def _cells(shape: Shape, row: GridRow) -> list[dict[str, Any]]:
 
 
 def _view(grid: Grid, shapes: list[Shape]) -> dict[str, Any]:
-    axis = {"labelColor": palette.INK, "labelFontSize": 12, "grid": False, "domain": False, "ticks": False}
+    axis = {"labelColor": palette.INK, "grid": False, "domain": False, "ticks": False}
+    # Small enough for a phone, where six names stand side by side.
+    above = {**axis, "orient": "top", "labelAngle": 0, "labelFontSize": 10.5}
     places = {
         "x": {
-            "field": "library", "type": "nominal", "title": "BLAS", "axis": {**axis, "orient": "top", "labelAngle": 0},
+            "field": "library", "type": "nominal", "title": "BLAS", "axis": above,
             "sort": [words.line(library_name(library)) for library in grid.libraries],
         },
         "y": {

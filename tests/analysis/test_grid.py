@@ -1,0 +1,193 @@
+"""Frameworks by BLAS libraries: what stands where, which of the two explains the differences, and whether all agree."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gemmscope.analysis.findings import grid as findings
+from gemmscope.analysis.grid import OWN, effects, grid_of, identical
+from gemmscope.analysis.view import View
+from gemmscope.report.charts import NoDataError, RunData, chart_kinds, pictures
+from gemmscope.report.model import Report
+from gemmscope.report.rows.grid import grid_tables
+from gemmscope.workload.shapes import Shape
+from tests.builders import make_result, make_sampled_cell
+
+S64 = Shape(64, 64, 64)
+FRAMEWORKS = {"numpy-cpu": 1.0, "torch-cpu": 1.02, "mlx-cpu": 1.1}
+LIBRARIES = {"openblas": 1e-6, "mkl": 2e-6, "reference": 30e-6}
+NOISE = (1.0, 1.004, 0.997, 1.001, 0.999)
+
+
+def grid_cells(frameworks=FRAMEWORKS, libraries=LIBRARIES, own=True, **changes):
+    """A cell for every combination: the BLAS's time, times the framework's factor, times some noise for each set."""
+    cells = [
+        make_sampled_cell(f"{framework}:blas={library}", [seconds * factor * noise for noise in NOISE], **changes)
+        for framework, factor in frameworks.items()
+        for library, seconds in libraries.items()
+    ]
+    if own:
+        cells += [make_sampled_cell(framework, [5e-6] * len(NOISE), **changes) for framework in frameworks]
+    return cells
+
+
+def view_of(cells):
+    return View(make_result(cells))
+
+
+def test_every_combination_has_its_place():
+    grid = grid_of(view_of(grid_cells()))
+    assert grid is not None
+    assert grid.frameworks == list(FRAMEWORKS)
+    assert grid.libraries == [OWN, *LIBRARIES]
+    assert grid.names["torch-cpu", "mkl"] == "torch-cpu:blas=mkl"
+    assert grid.names["torch-cpu", OWN] == "torch-cpu"
+
+
+def test_other_options_make_a_row_and_instruments_make_none():
+    cells = grid_cells({"numpy-cpu": 1.0}, own=False)
+    cells += [make_sampled_cell(f"numpy-cpu:out+blas={library}", [1e-6, 1e-6]) for library in LIBRARIES]
+    cells += [make_sampled_cell(f"kernel-numpy:blas={library}", [1e-6, 1e-6]) for library in LIBRARIES]
+    cells += [make_sampled_cell(f"cblas:blas={library}", [1e-6, 1e-6]) for library in LIBRARIES]
+    result = make_result(cells)
+    native = {"kernel-numpy", "cblas"}
+    backends = [
+        type(one)(**{**{f: getattr(one, f) for f in one.__struct_fields__}, "entry": "native"})
+        if one.name.partition(":")[0] in native else one
+        for one in result.backends
+    ]  # fmt: skip
+    grid = grid_of(View(make_result(cells, backends=backends)))
+    assert grid is not None
+    assert grid.frameworks == ["numpy-cpu", "numpy-cpu:out", "cblas"]
+
+
+@pytest.mark.parametrize("cells", [
+    [],
+    grid_cells({"numpy-cpu": 1.0}),
+    grid_cells(libraries={"openblas": 1e-6}),
+    [make_sampled_cell("numpy-cpu", [1e-6, 1e-6]), make_sampled_cell("torch-cpu", [1e-6, 1e-6])],
+])  # fmt: skip
+def test_a_run_without_two_of_each_has_none(cells):
+    view = view_of(cells)
+    assert grid_of(view) is None
+    assert grid_tables(view) == {}
+    assert findings.blas_or_framework(view) == []
+    assert findings.same_results(view) == []
+
+
+def test_where_the_blas_makes_the_difference_it_is_said_to_decide():
+    view = view_of(grid_cells())
+    found = effects(view, grid_of(view), S64)
+    assert found is not None
+    assert found.decides == "blas"
+    assert found.combinations == 9
+    assert found.blas.share.estimate > 0.99
+    assert (found.blas.fastest, found.blas.slowest) == ("openblas", "reference")
+    assert found.blas.ratio.estimate == pytest.approx(30)
+    assert (found.framework.fastest, found.framework.slowest) == ("numpy-cpu", "mlx-cpu")
+    assert found.framework.ratio.estimate == pytest.approx(1.1)
+    (finding,) = findings.blas_or_framework(view)
+    assert finding.verdict == "found"
+    assert finding.text.startswith("At 64 the BLAS decides, not the framework: it explains 100 %")
+    assert "30.0 times as long on reference as on openblas" in re.sub(r" \[[^]]*\]", "", finding.text)
+
+
+def test_where_the_framework_makes_the_difference_it_is_said_to_decide():
+    view = view_of(grid_cells({"numpy-cpu": 1.0, "mlx-cpu": 20.0}, {"openblas": 1e-6, "mkl": 1.1e-6}))
+    found = effects(view, grid_of(view), S64)
+    assert found is not None
+    assert found.decides == "framework"
+    (finding,) = findings.blas_or_framework(view)
+    assert "the framework decides, not the BLAS" in finding.text
+
+
+def test_nothing_is_decided_by_noise():
+    cells = [
+        make_sampled_cell(f"{framework}:blas={library}", by_set)
+        for framework, library, by_set in (
+            ("numpy-cpu", "openblas", [1e-6, 2e-6, 3e-6]), ("numpy-cpu", "mkl", [3e-6, 1e-6, 2e-6]),
+            ("torch-cpu", "openblas", [2e-6, 3e-6, 1e-6]), ("torch-cpu", "mkl", [1e-6, 1e-6, 2e-6]),
+        )
+    ]  # fmt: skip
+    (finding,) = findings.blas_or_framework(view_of(cells))
+    assert finding.verdict == "not found"
+    assert "not settled whether the BLAS or the framework matters more" in finding.text
+
+
+def test_equal_times_explain_nothing_and_break_nothing():
+    view = view_of(grid_cells(dict.fromkeys(FRAMEWORKS, 1.0), dict.fromkeys(LIBRARIES, 1e-6)))
+    found = effects(view, grid_of(view), S64)
+    assert found is not None
+    assert found.decides == ""
+
+
+def test_a_library_that_one_framework_lacks_takes_no_part():
+    cells = [cell for cell in grid_cells() if cell.backend != "mlx-cpu:blas=mkl"]
+    view = view_of(cells)
+    found = effects(view, grid_of(view), S64)
+    assert found is not None
+    assert found.combinations == 6
+    assert len(grid_tables(view)[S64].rows) == 3
+
+
+def with_digests(**changed):
+    """The grid, with the same digest down each column but for the cells that are named."""
+    cells = grid_cells(own=False)
+    for number, cell in enumerate(cells):
+        framework, _, library = cell.backend.partition(":blas=")
+        digest = changed.get(f"{framework.removesuffix('-cpu')}_{library}", library)
+        fields = {name: getattr(cell, name) for name in cell.__struct_fields__}
+        cells[number] = type(cell)(**fields | {"digests": {0: digest, number + 1: "its own"}, "blas_calls": 1.0})
+    return view_of(cells)
+
+
+def test_results_are_compared_down_each_column():
+    view = with_digests()
+    assert [identical(view, grid_of(view), S64, library) for library in LIBRARIES] == [True, True, True]
+    (finding,) = findings.same_results(view)
+    assert finding.verdict == "found"
+    assert "agree to the last bit on openblas, mkl and reference at 64" in finding.text
+    assert "Each call of a framework was one call of the BLAS, as counted." in finding.text
+
+
+def test_a_result_that_is_another_is_named_with_its_library():
+    view = with_digests(torch_mkl="another")
+    assert [identical(view, grid_of(view), S64, library) for library in LIBRARIES] == [True, False, True]
+    (finding,) = findings.same_results(view)
+    assert finding.verdict == "not found"
+    assert "differ in their last bits on mkl at 64" in finding.text
+
+
+def test_without_digests_nothing_is_said_of_results():
+    view = view_of(grid_cells())
+    assert identical(view, grid_of(view), S64, "mkl") is None
+    assert findings.same_results(view) == []
+
+
+def test_the_table_is_relative_to_the_fastest_combination():
+    (table,) = grid_tables(view_of(grid_cells())).values()
+    texts = {row.backend: [column.of(row) for column in table.columns] for row in table.rows}
+    assert [column.heading for column in table.columns] == ["framework", "its own", "openblas", "mkl", "reference"]
+    assert texts["numpy-cpu"][2] == "1.00 µs (1.0×)"
+    assert texts["mlx-cpu"][4] == "33.0 µs (33×)"
+    tones = {column.heading: column.tone(table.rows[0]) for column in table.columns}
+    assert (tones["openblas"], tones["reference"]) == ("good", "bad")
+
+
+def test_the_chart_has_a_cell_for_every_combination_and_is_not_missed_without():
+    cells = grid_cells() + [
+        make_sampled_cell(cell.backend, [sample.seconds / sample.loops for sample in cell.samples], size=128)
+        for cell in grid_cells()
+    ]
+    drawn = pictures(RunData(view_of(cells)))["grid"]
+    assert not isinstance(drawn, NoDataError)
+    assert len(drawn.data["grid"]) == 2 * 12
+    drawn.chart.to_dict()  # Altair validates it against the schema
+    assert isinstance(pictures(RunData(view_of([])))["grid"], NoDataError)
+    assert chart_kinds()["grid"].optional
+
+
+def test_a_report_has_the_grid():
+    assert list(Report(make_result(grid_cells())).grids) == [S64]
