@@ -25,6 +25,7 @@ done
 
 # The extension finds OpenBLAS beside itself only where it is installed.
 openblas=$(python -c 'import scipy_openblas32; print(scipy_openblas32.get_lib_dir())')
+blas=$(python -c 'from gemmscope.machine import blas_libraries; print(blas_libraries.find("openblas"))')
 
 export PYTHONPATH=$site LD_LIBRARY_PATH=$openblas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
@@ -41,8 +42,7 @@ assert "libasan" in maps and str(pathlib.Path(_native.__file__).parent) in maps,
 assert b"__asan_report_load4" in pathlib.Path(_native.__file__).read_bytes()
 CHECK
 # The preloaded library behind the sanitizer, which comes first: products of all layouts, from two threads at once.
-LD_PRELOAD="$preload $site/gemmscope/libgemmscope_blas.so" GEMMSCOPE_BLAS_VERBOSE=1 \
-  GEMMSCOPE_BLAS=$(find "$openblas" -name 'libscipy_openblas*.so' | head -n 1) python - <<'CHECK'
+LD_PRELOAD="$preload $site/gemmscope/libgemmscope_blas.so" GEMMSCOPE_BLAS=$blas python - <<'CHECK'
 import threading
 
 import numpy as np

@@ -30,6 +30,14 @@ class Run(Result, frozen=True, kw_only=True):
         """The same records, as a run."""
         return cls(**{name: getattr(result, name) for name in result.__struct_fields__})
 
+    def __repr__(self) -> str:
+        """The run in a line: its samples would fill pages."""
+        from gemmscope.analysis.headline import headline
+
+        return (
+            f"<Run of {self.started[:10]} on {self.machine.name}: {len(self.cells)} cells. {headline(self.findings)}>"
+        )
+
     def table(self) -> str:
         """The tables that ``gemmscope run`` prints, as plain text."""
         from gemmscope.report.notebook import table
@@ -40,7 +48,7 @@ class Run(Result, frozen=True, kw_only=True):
         """A chart of the run, which a notebook shows and ``.save(file)`` writes: an Altair chart.
 
         Args:
-            name: ``"speed"``, ``"speedup"``, ``"parts"`` or ``"roofline"``.
+            name: ``"speed"``, ``"speedup"``, ``"parts"``, ``"roofline"`` or ``"grid"``.
 
         Raises:
             UsageError: If there is no chart of that name, or the run has no data for it; the message says which.
@@ -68,14 +76,14 @@ class Run(Result, frozen=True, kw_only=True):
 
 def run(
     *,
-    sizes: Sequence[int | str] | None = None,
-    shapes: Sequence[str | Shape] = (),
-    backends: Sequence[str] | None = None,
+    sizes: int | str | Sequence[int | str] | None = None,
+    shapes: str | Sequence[str | Shape] = (),
+    backends: str | Sequence[str] | None = None,
     backend_files: Sequence[str | os.PathLike[str]] = (),
     threads: int | None = None,
     pairs: int = 10,
     sets: int = 5,
-    seconds: float = DEFAULT_SECONDS,
+    seconds: str | float = DEFAULT_SECONDS,
     margin: float = 0.01,
     width: float | None = None,
     seed: int = 0,
@@ -88,7 +96,8 @@ def run(
     """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
 
     Args:
-        sizes: Squares, as M = N = K; 64, 256 and 1024 unless told, or none if ``shapes`` are given.
+        sizes: Squares, as M = N = K, or spans such as ``"64:4096:2x"``; 64, 256 and 1024 unless told, or none if
+            ``shapes`` are given.
         shapes: Further shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``.
         backends: Backends and variants, such as ``"numpy-cpu:out"``, or libraries, such as ``"jax"``, for their plain
             backends; those of NumPy, PyTorch, MLX, cuBLAS and the C++ loop unless told.
@@ -97,7 +106,8 @@ def run(
         pairs: Distinct pairs of operands a shape.
         sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
             advised. More follow while verdicts are open and time is left.
-        seconds: Time budget of the whole run, in seconds. The run ends at about that time, or when all is settled.
+        seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``. The run ends at about that
+            time, or when all is settled.
         margin: The smallest relative difference worth naming; 0.01 is 1 %.
         width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
             margin unless told.

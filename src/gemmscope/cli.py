@@ -39,8 +39,32 @@ def percent(value: str | float) -> float:
         raise click.BadParameter(f"{text!r} is no share: write 1% or 0.01") from None
 
 
+def duration(value: str | float) -> float:
+    """Seconds, or a text such as ``2m``. By the name of this function it is called in the help."""
+    from gemmscope.workload.spans import seconds
+
+    try:
+        return seconds(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def _comma_separated(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _complete_backends(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Names for the shell, behind those that are typed already: libraries, backends, and the options of a backend."""
+    from gemmscope.backends.registry import built_in
+
+    before, comma, begun = incomplete.rpartition(",")
+    known = built_in().backends
+    name, colon, _ = begun.partition(":")
+    if colon and name in known:
+        names = [f"{name}:{option.name}" for option in known[name].options]
+    else:
+        names = sorted({*known, *(backend.library for backend in known.values() if backend.is_plain)})
+    return [f"{before}{comma}{name}" for name in names if name.startswith(begun)]
 
 
 _FILE = click.Path(dir_okay=False)
@@ -77,24 +101,25 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K.  [default: 64,256,1024]")
+@main.command(short_help="Measure, and write results, page and figures.")
+@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096.  [default: 64,256,1024]")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
-@click.option("--backends", type=_comma_separated, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.")  # fmt: skip
+@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.")  # fmt: skip
 @click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
-@click.option("--seconds", type=float, metavar="BUDGET", help="Time budget of the whole run.  [default: 90]")
+@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 90]")  # fmt: skip
 @click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
 @click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
+@click.option("--details", is_flag=True, help="Print all tables and findings at the end, as 'gemmscope report' does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
+def run(resume: str | None, out: str | None, details: bool, as_json: bool, **asked: Any) -> None:
     """Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
@@ -115,20 +140,27 @@ def run(resume: str | None, out: str | None, as_json: bool, **asked: Any) -> Non
     from gemmscope.report.progress import Progress
 
     if resume is not None:
+        _refuse_others("--resume goes on with the run's own settings", but=("resume", "details", "as_json"))
         job = jobs.Job.resumed(Path(resume))
     else:
         settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)
         job = jobs.Job.new(settings, None if out is None else Path(out))
     with Progress(earlier=job.earlier) as progress:
         result = job.execute(progress)
-    # Before the table: whoever reads only its beginning should still learn where the rest is.
-    _tell(f"Results: {job.folder / 'results.json'}")
-    _tell(f"Page: {job.folder / jobs.PAGE}")
-    _print(result, as_json=as_json)
+    if details or as_json:
+        # Before the table: whoever reads only its beginning should still learn where the rest is.
+        _tell(f"Results: {job.folder / 'results.json'}")
+        _tell(f"Page: {job.folder / jobs.PAGE}")
+        _print(result, as_json=as_json)
+    else:
+        from gemmscope.report.terminal import print_end
+
+        with _console() as console:
+            print_end(result, job.folder, console)
     _exit(result, job.folder)
 
 
-@main.command()
+@main.command(short_help="List backends, their options, and whether they can run here.")
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the backends as JSON.")
 def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
@@ -149,7 +181,7 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
         print_backends(found, console)
 
 
-@main.command()
+@main.command(short_help="Say what looks wrong here, in seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object: machine, throttling, libraries, variables, suspicions.")  # fmt: skip
 def doctor(as_json: bool) -> None:
     """Say what looks wrong with this machine and its libraries, in seconds: nothing is measured.
@@ -184,7 +216,7 @@ def doctor(as_json: bool) -> None:
         _print_document(document(found))
 
 
-@main.command()
+@main.command(short_help="List the presets of shapes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the presets as JSON.")
 def shapes(as_json: bool) -> None:
     """List the presets of shapes: names for --shape that stand for several.
@@ -208,19 +240,40 @@ def shapes(as_json: bool) -> None:
                 click.echo(f"{'':<17} source: {preset.source}")
 
 
-@main.command()
-@click.argument("results", type=click.Path(exists=True))
+@main.command("list", short_help="List the runs there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
+def list_runs(as_json: bool) -> None:
+    """List the runs under gemmscope-results: date, machine, what was fastest, and the folder. The newest stands last.
+
+    \b
+    Example:
+      gemmscope list
+    """
+    from gemmscope.report.runs import document, listed
+
+    found = listed()
+    if as_json:
+        _print_json(found)
+    else:
+        _print_document(document(found))
+
+
+@main.command(short_help="Print a run again, or export it.")
+@click.argument("results", type=click.Path(exists=True), required=False)
 @click.option("--figures", type=_FOLDER, metavar="DIR", help="Draw the figures into this folder.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write the page: one file that needs no other.")
 @click.option("--csv", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
 @click.option("--pyperf", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(results: str, figures: str | None, html: str | None, as_json: bool, **files: str | None) -> None:
-    """Print the table of a results file again. RESULTS is the file, or the folder that holds it.
+def report(results: str | None, figures: str | None, html: str | None, as_json: bool, **files: str | None) -> None:
+    """Print the table of a results file again.
+
+    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
 
     \b
     Examples:
+      gemmscope report
       gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
       gemmscope report some-folder --html report.html
       gemmscope report some-folder --csv cells.csv --markdown summary.md
@@ -231,10 +284,11 @@ def report(results: str, figures: str | None, html: str | None, as_json: bool, *
     from gemmscope.report.markdown import markdown
     from gemmscope.report.model import Report
     from gemmscope.report.sections import for_file
+    from gemmscope.storage.store import newest
 
     if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
-    result = load(results)
+    result = load(results if results is not None else newest()[0])
     if "-" not in files.values():
         _print(result, as_json=as_json)
     formats = {"csv": to_csv, "markdown": lambda result: markdown(for_file(Report(result))), "pyperf": to_pyperf}
@@ -256,9 +310,9 @@ def report(results: str, figures: str | None, html: str | None, as_json: bool, *
             _tell(f"Drawn: {path}")
 
 
-@main.command()
+@main.command(short_help="Say in words what a run found.")
 @click.argument("results", type=click.Path(exists=True), required=False)
-@click.option("--backend", metavar="NAME", help="Only what is about this backend or its variants.")
+@click.option("--backend", metavar="NAME", shell_complete=_complete_backends, help="Only what is about this backend or its variants.")  # fmt: skip
 @click.option("--shape", metavar="MxNxK", help="Only what is about this shape.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and diagnoses as JSON.")
 def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
@@ -277,7 +331,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 
-    result = load(results if results is not None else newest())
+    result = load(results if results is not None else newest()[0])
     names = {record.name for record in result.backends} | {record.name.partition(":")[0] for record in result.backends}
     if backend is not None and backend not in names:
         raise UsageError(f"no backend {backend!r} in this run; it has: {', '.join(sorted(names))}")
@@ -296,11 +350,11 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
         _say("Nothing was found about that in this run.\n")
 
 
-@main.command()
-@click.argument("backend", required=False)
+@main.command(short_help="Say why a backend is slow, and what to change.")
+@click.argument("backend", required=False, shell_complete=_complete_backends)
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="Where; may be given again.  [default: 64 and 1024]")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option("--seconds", type=float, default=60.0, show_default=True, metavar="BUDGET", help="Time budget.")
+@click.option("--seconds", type=duration, default=60.0, show_default=True, metavar="BUDGET", help="Time budget: 60, 60s or 1m.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the diagnoses as JSON.")
 def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
@@ -344,7 +398,7 @@ def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) 
     _exit(result, job.folder)
 
 
-@main.command()
+@main.command(short_help="List the BLAS libraries that are here.")
 @click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print the libraries as JSON.")
 def blas(names: tuple[str, ...], as_json: bool) -> None:
@@ -370,7 +424,7 @@ def blas(names: tuple[str, ...], as_json: bool) -> None:
     sys.exit(EXIT_FAILED if names and any(one.status != "ok" for one in found) else EXIT_OK)
 
 
-@main.command("blas-shim")
+@main.command("blas-shim", short_help="Put another BLAS under a program of yours (Linux).")
 @click.option("--blas", "name", metavar="NAME|PATH", help="The BLAS: a name that 'gemmscope blas' lists, or a path.  [default: openblas]")  # fmt: skip
 @click.option("--print-env", is_flag=True, help="Print the variables to set, for env; so does --blas.")
 def blas_shim(name: str | None, print_env: bool) -> None:
@@ -411,8 +465,8 @@ def blas_shim(name: str | None, print_env: bool) -> None:
     _say(" ".join(f"{key}={value}" for key, value in variables.items()) + "\n")
 
 
-@main.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True))
+@main.command(short_help="Compare runs, or machines.")
+@click.argument("results", nargs=-1, type=click.Path(exists=True))
 @click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
 @click.option("--margin", type=percent, default=0.02, help="Smallest difference worth naming.  [default: 2%]")
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
@@ -430,11 +484,13 @@ def compare(
 ) -> None:
     """Compare runs: ratios with intervals and verdicts, and what differs between them.
 
-    RESULTS are results files, or the folders that hold them; each is compared with the first. A machine that changed
+    RESULTS are results files, or the folders that hold them; each is compared with the first. Without any it is the
+    newest run under gemmscope-results against the one before it. A machine that changed
     between the runs is told from a library that changed. Runs of different machines are put side by side.
 
     \b
     Examples:
+      gemmscope compare
       gemmscope compare before/ after/
       gemmscope compare main.json branch.json --fail-slower-than 5% --markdown summary.md
       gemmscope compare node*/results.json --figure fleet.svg
@@ -446,8 +502,9 @@ def compare(
     from gemmscope.api import compare as compare_files
     from gemmscope.report import between_runs as pages
     from gemmscope.report.markdown import markdown as in_markdown
+    from gemmscope.storage.store import newest
 
-    found = compare_files(results, margin=margin, fail_slower_than=limit, fleet=fleet)
+    found = compare_files(results or newest(2), margin=margin, fail_slower_than=limit, fleet=fleet)
     if isinstance(found, Fleet):
         page = pages.fleet_page(found)
         gates = []
@@ -470,6 +527,19 @@ def compare(
     for gate in gates:
         _tell(f"gemmscope: {pages.gate_sentence(gate)}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
+
+
+def _refuse_others(why: str, but: Sequence[str]) -> None:
+    """Refuses options that were given and would be ignored."""
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name and option.name not in but
+        and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    ]  # fmt: skip
+    if given:
+        raise UsageError(f"{why}: leave out {', '.join(given)}")
 
 
 def _exit(result: Result, folder: Path) -> NoReturn:

@@ -20,6 +20,7 @@ import gemmscope
 from gemmscope.analysis.view import View
 from gemmscope.records.events import SamplesTaken, SetFinished
 from gemmscope.report.charts import NoDataError, RunData, pictures
+from gemmscope.storage import store
 from gemmscope.storage.journal import Journal, read_journal
 
 pytestmark = pytest.mark.slow
@@ -368,11 +369,11 @@ def test_a_run_in_python(tmp_path):
     assert seen
 
 
-def test_empty_shapes_are_measured_too(tmp_path):
-    result = gemmscope.run(shapes=["0x4x4", "4x0x4", "4x4x0"], backends=["numpy-cpu", "cblas", "torch-cpu", "mlx-cpu"],
-                           sets=1, seconds=3, out=tmp_path / "out")  # fmt: skip
-    assert {cell.status for cell in result.cells} == {"ok"}
-    assert {cell.relative_error for cell in result.cells} == {0.0}
+def test_an_empty_shape_is_no_benchmark(tmp_path):
+    done = gemmscope_("run", "--shape", "0x4x4", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "shape 0x4x4: there is no arithmetic in it to time" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_default_folder_names_date_and_machine(tmp_path):
@@ -402,7 +403,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
         (["--backends", "nampy-cpu"], "did you mean numpy-cpu"),
         (["--backends", "numpy-cpu:fast"], "has no option 'fast'"),
         (["--backends", ""], "no backends"),
-        (["--sizes", "sixty"], "expected one size such as 256"),
+        (["--sizes", "sixty"], "expected one number such as 256"),
         (["--sizes", ""], "no shapes"),
         (["--shape", "2x3"], "MxNxK"),
         (["--sets", "0"], "0 is not in the range"),
@@ -410,7 +411,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
         (["--threads", "0"], "0 is not in the range"),
         (["--seed", str(2**64)], "is not in the range"),
         (["--seconds", "0"], "expected a number above 0"),
-        (["--seconds", "nan"], "expected a number above 0"),
+        (["--seconds", "nan"], "expected seconds such as 90"),
         (["--margin", "200%"], "expected a share"),
         (["--margin", "much"], "is no share: write 1% or 0.01"),
         (["--resume", "/nowhere"], "does not exist"),
@@ -470,6 +471,76 @@ def test_backends_are_listed_with_their_remedies():
     assert all(name in text for name in found)
 
 
+def test_runs_are_found_without_being_named(tmp_path):
+    def say(*arguments):
+        return subprocess.run([*GEMMSCOPE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=LONG,
+                              env=environment())  # fmt: skip
+
+    assert "There is no run under gemmscope-results" in say("list").stdout
+    for command in ("report", "explain", "compare"):
+        done = say(command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is no run under gemmscope-results" in done.stderr
+    asked = ("--sizes", "8,16", "--backends", "numpy,cblas-call", "--sets", "2", "--seconds", "2s")
+    run = ("run", *asked, "--experiments", "0")
+    assert say(*run).returncode == 0
+    assert "there is only 1 under gemmscope-results" in say("compare").stderr
+    assert say(*run).returncode == 0
+    assert say("report").stdout == say("report", str(gemmscope_store(tmp_path)[-1])).stdout
+    compared = say("compare").stdout
+    assert [path.parent.name in compared for path in gemmscope_store(tmp_path)] == [True, True]
+    (tmp_path / "gemmscope-results" / "broken").mkdir()
+    (tmp_path / "gemmscope-results" / "broken" / "results.json").write_text("{")
+    listed = json.loads(say("list", "--json").stdout)
+    assert [bool(one["headline"]) for one in listed if not one.get("reason")] == [True, True]
+    assert [one["folder"] for one in listed if one.get("reason")] == ["gemmscope-results/broken"]
+    text = say("list").stdout
+    assert "fastest" in text or "leads" in text
+    assert "is no results file of gemmscope" in text
+
+
+def gemmscope_store(folder):
+    return store.runs(folder / "gemmscope-results")
+
+
+def test_a_folder_with_a_journal_alone_says_how_to_go_on(tmp_path):
+    (tmp_path / "journal.jsonl").write_text("")
+    done = gemmscope_("report", tmp_path)
+    assert done.returncode == 2
+    assert f"go on with: gemmscope run --resume {tmp_path}" in done.stderr
+
+
+def test_options_that_a_resumed_run_would_ignore_are_refused(tmp_path):
+    (tmp_path / "journal.jsonl").write_text("")
+    done = gemmscope_("run", "--resume", tmp_path, "--sizes", "64", "--seconds", "2m")
+    assert done.returncode == 2
+    assert "--resume goes on with the run's own settings: leave out --sizes, --seconds" in done.stderr
+    assert "does not begin with the start of a run" in gemmscope_("run", "--resume", tmp_path, "--json").stderr
+
+
+@pytest.mark.parametrize(("typed", "offered", "others"), [
+    ("num", {"numpy", "numpy-cpu"}, {"torch"}),
+    ("numpy,tor", {"numpy,torch", "numpy,torch-cpu", "numpy,torch-gpu"}, {"torch"}),
+    ("torch-cpu:th", {"torch-cpu:threads"}, {"torch-cpu:out"}),
+    ("nope", set(), {"numpy"}),
+])  # fmt: skip
+def test_names_complete_in_the_shell(typed, offered, others):
+    asked = environment(
+        _GEMMSCOPE_COMPLETE="bash_complete", COMP_WORDS=f"gemmscope run --backends {typed}", COMP_CWORD="3"
+    )
+    code = "from gemmscope.cli import main; main(prog_name='gemmscope')"
+    done = subprocess.run([sys.executable, "-c", code], env=asked, capture_output=True, text=True, timeout=LONG)
+    found = {line.partition(",")[2] for line in done.stdout.splitlines() if line}
+    assert offered <= found
+    assert not others & found
+    assert bool(found) == bool(offered)
+
+
+def test_a_run_is_a_line_where_it_is_printed(tmp_path):
+    result = gemmscope.run(sizes=8, backends="numpy", sets=2, seconds="2s", experiments=0, out=tmp_path / "out")
+    assert re.fullmatch(r"<Run of \d{4}-\d\d-\d\d on .*: 1 cells\. .*>", repr(result))
+
+
 def test_a_report_of_what_is_no_results_file(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     done = gemmscope_("report", tmp_path / "x.json")
@@ -479,7 +550,21 @@ def test_a_report_of_what_is_no_results_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "backends", "shapes", "report", "explain", "compare", "blas", "blas-shim"]
+    "command",
+    [
+        "",
+        "run",
+        "backends",
+        "shapes",
+        "report",
+        "explain",
+        "compare",
+        "list",
+        "diagnose",
+        "doctor",
+        "blas",
+        "blas-shim",
+    ],
 )
 def test_help_keeps_the_lines_of_its_examples(command):
     done = gemmscope_(*([command] if command else []), "--help")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
 from gemmscope.records.model import Settings
+from gemmscope.workload import spans
 from gemmscope.workload.presets import PRESETS
 from gemmscope.workload.shapes import layout, parse_shapes
 
@@ -34,12 +36,12 @@ def make_settings(  # noqa: C901  (one check for each number)
     sets: int,
     margin: float,
     seed: int,
-    shapes: Sequence[str | Shape] = (),
-    sizes: Sequence[int | str] | None = None,
-    backends: Sequence[str] | None = None,
+    shapes: str | Sequence[str | Shape] = (),
+    sizes: int | str | Sequence[int | str] | None = None,
+    backends: str | Sequence[str] | None = None,
     backend_files: Sequence[str | os.PathLike[str]] = (),
     threads: int | None = None,
-    seconds: float | None = None,
+    seconds: str | float | None = None,
     width: float | None = None,
     experiments: float = DEFAULT_EXPERIMENTS,
     grid: bool = False,
@@ -52,8 +54,9 @@ def make_settings(  # noqa: C901  (one check for each number)
     """
     if sizes is None:
         sizes = () if shapes else DEFAULT_SIZES
-    if seconds is None:
-        seconds = DEFAULT_SECONDS
+    seconds = spans.seconds(DEFAULT_SECONDS if seconds is None else seconds)
+    if isinstance(backends, str):
+        backends = [text.strip() for text in backends.split(",") if text.strip()]
     if backends is not None and not backends:
         raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
     for name, value in (("pairs", pairs), ("sets", sets), ("threads", threads or 1)):
@@ -68,14 +71,17 @@ def make_settings(  # noqa: C901  (one check for each number)
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
+    wanted = parse_shapes(spans.sizes(sizes), _without_presets([shapes] if isinstance(shapes, str) else shapes))
+    if empty := next((shape for shape in wanted if not shape.flops), None):
+        raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")
     return Settings(
-        shapes=[str(shape) for shape in parse_shapes(sizes, _without_presets(shapes))],
+        shapes=[str(shape) for shape in wanted],
         backends=list(backends or ()),
         backend_files=[str(Path(file).resolve()) for file in backend_files],
         threads=threads,
         pairs=pairs,
         sets=sets,
-        seconds=float(seconds),
+        seconds=seconds,
         margin=margin,
         width=max(margin / 2, 1e-4) if width is None else width,
         seed=seed,
@@ -90,7 +96,7 @@ def diagnosis_settings(
     *,
     shapes: Sequence[str | Shape] = (),
     threads: int | None = None,
-    seconds: float = DIAGNOSIS_SECONDS,
+    seconds: str | float = DIAGNOSIS_SECONDS,
     seed: int = 0,
     command: str = "",
 ) -> Settings:
@@ -160,5 +166,7 @@ def _without_presets(shapes: Sequence[str | Shape]) -> list[str | Shape]:
     plain: list[str | Shape] = []
     for shape in shapes:
         preset = PRESETS.get(shape.strip()) if isinstance(shape, str) else None
+        if preset is None and isinstance(shape, str) and (near := difflib.get_close_matches(shape, PRESETS, n=1)):
+            raise UsageError(f"there is no preset {shape!r}: did you mean {near[0]}? 'gemmscope shapes' lists them")
         plain += preset.shapes if preset else [shape]
     return plain

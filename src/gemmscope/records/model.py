@@ -355,3 +355,12 @@ class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "
     reference: ReferenceWorkload | None = None
     time_spent: TimeSpent = TimeSpent()
     warnings: list[str] = []
+
+
+class Summary(Record, frozen=True, kw_only=True):
+    """The little of a results file that names its run in a list. ``findings`` are those that were written with it."""
+
+    started: str
+    machine: Machine
+    status: Literal["complete", "partial"] = "complete"
+    findings: list[Finding] = []

@@ -12,6 +12,7 @@ from gemmscope.report import trust
 from gemmscope.report.rows.calls import calls_table
 from gemmscope.report.rows.cells import cell_rows, shape_table
 from gemmscope.report.rows.grid import grid_tables
+from gemmscope.report.rows.overview import overview
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gemmscope.report.rows.cells import CellRow
     from gemmscope.report.rows.grid import GridRow
     from gemmscope.report.rows.model import Table
+    from gemmscope.report.rows.overview import OverviewRow
     from gemmscope.report.trust import Missing
 
 
@@ -72,6 +74,11 @@ class Report:
     def calls(self) -> Table[CallRow] | None:
         """Where the time of calls goes; None where no call was taken apart."""
         return calls_table(self.view)
+
+    @functools.cached_property
+    def overview(self) -> Table[OverviewRow] | None:
+        """All shapes at a glance; None where nothing was ranked."""
+        return overview(self.view)
 
     @functools.cached_property
     def grids(self) -> dict[Shape, Table[GridRow]]:

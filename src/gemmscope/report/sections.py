@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.headline import headline
 from gemmscope.records import words
-from gemmscope.report import causes
+from gemmscope.report import causes, trust
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
-from gemmscope.report.rows import calls, grid
+from gemmscope.report.rows import calls, grid, overview
 from gemmscope.report.selection import is_about
 from gemmscope.report.trust import batches, sets_measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gemmscope.records.model import Finding
     from gemmscope.report.document import Block
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 # Which rules stand under which heading; what is under none of these is about how far the figures can be trusted.
 _HEADINGS = {
-    "The answer": ("fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
+    "The answer": ("headline", "fastest", "order-changes", "tf32-as-cause", "gpu-threshold", "gpu-equal-precision"),
     "Why": (
         "blas-or-framework",
         "kernel-as-cause", "other-routine", "ceilings", "overhead", "python-or-native", "allocation",
@@ -31,6 +33,35 @@ _HEADINGS = {
 _TRUST = "How far to trust it"
 _CLAIMS = "The claims that gemmscope began with"
 _TONES: dict[str, Tone] = {"supported": "good", "refuted": "bad", "not testable": "quiet"}
+
+
+def for_screen(report: Report, folder: Path) -> list[Block]:
+    """The end of a run, on a screen: a headline, a table, why, how sure, and where the rest is.
+
+    Args:
+        report: The run.
+        folder: Where its files are.
+    """
+    result = report.result
+    blocks: list[Block] = [Paragraph(headline(result.findings), "strong")]
+    if report.cut_off:
+        blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
+    if report.overview is not None:
+        baseline = next((one.baseline for one in result.comparisons), "")
+        ratios = f"; in brackets how many times as fast as {baseline}" if baseline else ""
+        blocks += [Figures(report.overview), Paragraph(f"{overview.NOTE}{ratios}.", "quiet")]
+    failed = [f"{one.name} {one.reason}" for one in report.missing if one.reason.startswith("fail")]
+    absent = [one.name for one in report.missing if one.reason.startswith("unavailable")]
+    if failed:
+        blocks.append(Items([Item(text, "bad") for text in failed]))
+    if absent:
+        blocks.append(Paragraph(f"Not available here: {words.listed(absent, 9)}.", "quiet"))
+    blocks += causes.main(result)
+    return [*blocks, Heading("How sure, and where the rest is"), Items.of(trust.in_short(result), _files(folder))]
+
+
+def _files(folder: Path) -> str:
+    return f"'gemmscope report {folder}' prints all tables and findings; the page is {folder / 'report.html'}"
 
 
 def for_terminal(report: Report) -> list[Block]:

@@ -14,10 +14,11 @@ from rich.text import Text
 from gemmscope.records import words
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.model import Report
-from gemmscope.report.sections import for_terminal
+from gemmscope.report.sections import for_screen, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -38,6 +39,11 @@ _ANY_WIDTH = 1_000_000
 def print_result(result: Result, console: Console) -> None:
     """Prints a whole run: a table for each shape, where the time goes, what is missing, and what was found."""
     print_document(for_terminal(Report(result)), console)
+
+
+def print_end(result: Result, folder: Path, console: Console) -> None:
+    """Prints what a reader wants first of a run that has ended: a screen of it."""
+    print_document(for_screen(Report(result), folder), console)
 
 
 def print_document(blocks: Sequence[Block], console: Console) -> None:

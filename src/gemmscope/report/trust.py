@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Machine, Result
 
 _GIB = 2**30
+# A reference workload that moves by less says that the machine was steady.
+_DRIFT = 0.05
 
 
 class Missing(NamedTuple):
@@ -65,6 +67,23 @@ def reference(result: Result) -> str:
     if found.drift is not None:
         drift = f"drift {words.percent(found.drift, signed=True)}"
     return f"Reference workload {words.dimensions(found.shape)}: {words.interval(found.seconds)}; {drift}."
+
+
+def in_short(result: Result) -> str:
+    """One sentence: what the figures rest on, how many verdicts are open, and whether the machine changed."""
+    said = [f"measured in {batches(sets_measured(result))}"]
+    open_ = sum(not one.converged for one in result.comparisons)
+    if result.comparisons:
+        said.append(f"{open_} of {words.count(len(result.comparisons), 'comparison')} still open" if open_ else
+                    "every comparison settled")  # fmt: skip
+    drift = result.reference.drift if result.reference is not None else None
+    if drift is not None:
+        noted = abs(drift) > _DRIFT
+        said.append(
+            f"the machine changed by up to {words.percent(abs(drift))} meanwhile" if noted else "a steady machine"
+        )
+    text = "; ".join(said)
+    return text[0].upper() + text[1:]
 
 
 def missing(result: Result) -> list[Missing]:

@@ -10,7 +10,8 @@ import msgspec
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.files import write_whole
 from gemmscope.records import words
-from gemmscope.records.model import SCHEMA, Result
+from gemmscope.records.model import SCHEMA, Result, Summary
+from gemmscope.storage.journal import JOURNAL
 
 if TYPE_CHECKING:
     import os
@@ -36,9 +37,7 @@ def load(file: str | os.PathLike[str]) -> Result:
         ResultsError: If it cannot be read, is no JSON, does not fit the schema, is of a newer one, or holds a sample
             or a margin that no run can have had.
     """
-    path = Path(file)
-    if path.is_dir():
-        path /= RESULTS
+    path = _file(Path(file))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -58,16 +57,49 @@ def load(file: str | os.PathLike[str]) -> Result:
     return result
 
 
-def newest(folder: Path = Path(DEFAULT_FOLDER)) -> Path:
-    """The results file that was written last among the runs in a folder.
+def _file(path: Path) -> Path:
+    """The results file at a path, or in a folder.
 
     Raises:
-        UsageError: If there is none.
+        ResultsError: If the folder holds a run that was cut off before there were results.
     """
-    found = sorted(folder.glob(f"*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UsageError(f"there is no run under {folder}: name a results file, or make one with gemmscope run")
-    return found[-1]
+    if not path.is_dir():
+        return path
+    if not (path / RESULTS).exists() and (path / JOURNAL).exists():
+        raise ResultsError(
+            f"{path}: the run was cut off before it had results; go on with: gemmscope run --resume {path}"
+        )
+    return path / RESULTS
+
+
+def runs(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
+    """The results files of the runs in a folder, the one that was written last at the end."""
+    return sorted(folder.glob(f"*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
+
+
+def newest(count: int = 1, folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
+    """The results files that were written last among the runs in a folder, the newest at the end.
+
+    Raises:
+        UsageError: If there are fewer.
+    """
+    found = runs(folder)
+    if len(found) < count:
+        there = f"only {len(found)}" if found else "no run"
+        raise UsageError(f"there is {there} under {folder}: name results files, or make some with gemmscope run")
+    return found[-count:]
+
+
+def summary(path: Path) -> Summary:
+    """The little of a results file that names it.
+
+    Raises:
+        ResultsError: If it cannot be read, or is no results file.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsError(f"{path}: it is no results file of gemmscope, or it is damaged: {error}") from error
 
 
 def save(result: Result, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings import ceilings, claims, gpu, grid, health, kernels, overhead, quality, speed
+from gemmscope.analysis.findings import ceilings, claims, gpu, grid, headline, health, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # In the order in which a reader wants them: the answer, its causes, how far it can be trusted, and the old claims.
 RULES: tuple[Callable[[View], list[Finding]], ...] = (
+    headline.headline,
     speed.fastest,
     speed.order_changes,
     grid.blas_or_framework,

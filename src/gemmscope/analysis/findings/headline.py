@@ -1,0 +1,142 @@
+"""The first thing that is said of a run: which library is fastest, and by how much."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.records import words
+from gemmscope.records.model import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gemmscope.analysis.comparison import PairwiseComparison
+    from gemmscope.analysis.ranking import Ranking
+    from gemmscope.analysis.view import View
+    from gemmscope.workload.shapes import Shape
+
+# Ours stands beside the libraries that people choose from, and is none of them.
+_OURS = "cblas"
+# Of those that are behind: the table has them all.
+_MOST = 4
+
+
+class _Standing(NamedTuple):
+    """The libraries of one shape: the fastest with those that are tied with it, and how far the others are behind."""
+
+    shape: Shape
+    first: str
+    tied: list[str]
+    behind: dict[str, float]
+
+    @property
+    def front(self) -> list[str]:
+        """The fastest, and those that are tied with it."""
+        return [self.first, *self.tied]
+
+
+def headline(view: View) -> list[Finding]:
+    """A sentence about the plain backends, without variants: ties and margins as the ranking has them."""
+    standings = _standings(view)
+    if not standings:
+        return []
+    return [
+        Finding(
+            id="headline",
+            verdict="found",
+            text="; ".join([_leads(standings), *_behind(standings)]) + ".",
+            evidence={f"{name} at {one.shape.title}": times for one in standings for name, times in one.behind.items()},
+            backends=list(dict.fromkeys(name for one in standings for name in (*one.front, *one.behind))),
+            shapes=[str(one.shape) for one in standings],
+        )
+    ]
+
+
+def _standings(view: View) -> list[_Standing]:
+    """Those of every shape at which two libraries or more can be ranked.
+
+    Where a variant is the fastest of all, the plain backends are compared with the first of themselves.
+    """
+    plain = {
+        shape: [n for n in ranking.ranked if ":" not in n and view.backends[n].library != _OURS]
+        for shape, ranking in view.rankings.items()
+    }
+    plain = {shape: names for shape, names in plain.items() if len(names) > 1}
+    among = view.compare_each((other, names[0], shape) for shape, names in plain.items() for other in names[1:])
+    verdicts = {(one.one, one.shape): one for one in among}
+    return [_standing(view.rankings[shape], names, verdicts) for shape, names in plain.items()]
+
+
+def _standing(
+    ranking: Ranking, names: Sequence[str], verdicts: Mapping[tuple[str, Shape], PairwiseComparison]
+) -> _Standing:
+    first, *others = names
+    tied: list[str] = []
+    behind: dict[str, float] = {}
+    for name in others:
+        found = verdicts.get((name, ranking.shape))
+        # What the ranking calls a tie is one here too.
+        is_behind = (
+            name in ranking.behind if first == ranking.first else found is not None and found.verdict == "slower"
+        )
+        if is_behind and found is not None:
+            behind[name] = found.ratio.estimate
+        else:
+            tied.append(name)
+    return _Standing(ranking.shape, first, tied, behind)
+
+
+def _leads(standings: Sequence[_Standing]) -> str:
+    """Who is in front at every shape, and who is tied with them at some; or else who is at which."""
+    always = [name for name in standings[0].front if all(name in one.front for one in standings)]
+    if always:
+        return _lead(always, standings)
+    groups = itertools.groupby(standings, key=lambda one: one.first)
+    return ", ".join(_lead([first], list(group)) for first, group in groups)
+
+
+def _lead(names: list[str], standings: Sequence[_Standing]) -> str:
+    """``"numpy-cpu is fastest at 64 and 256 (tied with torch-cpu at 64)"``."""
+    others: dict[str, list[Shape]] = {}
+    for one in standings:
+        for name in one.front:
+            if name not in names:
+                others.setdefault(name, []).append(one.shape)
+    at: dict[str, list[str]] = {}
+    for name, shapes in others.items():
+        at.setdefault(words.shapes(shapes), []).append(name)
+    if len(names) + len(others) > _MOST:  # the table has them all
+        at = {}
+    ties = " and ".join(f"with {words.listed(tied)} at {shapes}" for shapes, tied in at.items())
+    verb = "is fastest" if len(names) == 1 else "are tied for fastest"
+    return f"{words.listed(names)} {verb} at {words.shapes([one.shape for one in standings])}" + (
+        f" (tied {ties})" if ties else ""
+    )
+
+
+def _behind(standings: Sequence[_Standing]) -> list[str]:
+    """``"torch-cpu takes 1.8 to 2.2 times as long, mlx-cpu 26 to 56"``; nothing where all are tied."""
+    times: dict[str, list[float]] = {}
+    for one in standings:
+        for name, ratio in one.behind.items():
+            times.setdefault(name, []).append(ratio)
+    ordered = sorted(times, key=lambda name: max(times[name]))
+    ranges = [_range(times[name], tied=any(name in one.front for one in standings)) for name in ordered]
+    said = [f"{name} {reach}" for name, reach in zip(ordered, ranges, strict=True)]
+    if not said:
+        return []
+    said[0] = f"{ordered[0]} takes {ranges[0]} times as long"
+    return [", ".join(said[:_MOST])]
+
+
+def _range(ratios: Sequence[float], *, tied: bool) -> str:
+    """From the least to the most; of one that is tied at other shapes, the most alone."""
+    low, high = (_rounded(value) for value in (min(ratios), max(ratios)))
+    if tied:
+        return f"up to {high}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _rounded(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"

@@ -1,0 +1,87 @@
+"""All shapes at a glance: a row for every call that a user can choose, for every shape its time and its speed-up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.records import words
+from gemmscope.records.base import CellKey
+from gemmscope.report.rows.model import Column, Group, Table
+
+if TYPE_CHECKING:
+    from gemmscope.analysis.view import View
+    from gemmscope.report.rows.model import Tone
+    from gemmscope.workload.shapes import Shape
+
+FASTEST, TIED = "*", "="
+_MOST = 10
+NOTE = f"{FASTEST} fastest, {TIED} tied with it"
+
+
+class Standing(NamedTuple):
+    """A call at a shape: its seconds, its place in the ranking, and how many times as fast as the baseline it is."""
+
+    seconds: float
+    mark: str
+    speedup: float | None
+
+
+@dataclass(frozen=True)
+class OverviewRow:
+    """A call by shape."""
+
+    backend: str
+    standings: dict[Shape, Standing]
+
+
+def overview(view: View) -> Table[OverviewRow] | None:
+    """The table; None where nothing was ranked. Calls in reduced precision are left out: they answer another question.
+
+    The fastest at the largest shape stands first.
+    """
+    rankings = {shape: ranking for shape, ranking in view.rankings.items() if ranking.ranked}
+    if not rankings:
+        return None
+    rows: dict[str, dict[Shape, Standing]] = {}
+    for shape, ranking in rankings.items():
+        for name in ranking.ranked:
+            mark = FASTEST if name == ranking.first else TIED if name in ranking.tied else ""
+            comparison = view.comparisons.get(CellKey(name, shape))
+            speedup = None if comparison is None or not comparison.ratio.estimate else 1 / comparison.ratio.estimate
+            rows.setdefault(name, {})[shape] = Standing(view.seconds(name, shape) or math.nan, mark, speedup)
+    largest = list(rankings.values())[-1].ranked
+    ordered = sorted(rows, key=lambda name: largest.index(name) if name in largest else len(largest))
+    kept = _kept(ordered)
+    columns: list[Column[OverviewRow]] = [Column("backend", "time of one call", lambda row: row.backend)]
+    for shape in rankings:
+        columns += _of(shape)
+    return Table(
+        "overview", "Time of one call, by shape; how many times as fast as the baseline in brackets", columns,
+        [Group("", [OverviewRow(name, rows[name]) for name in kept])],
+    )  # fmt: skip
+
+
+def _kept(names: list[str]) -> list[str]:
+    """As many as fit on a screen: variants are the first to be left out, the slowest of them first."""
+    plain = [name for name in names if ":" not in name]
+    variants = [name for name in names if ":" in name][: max(0, _MOST - len(plain))]
+    return [name for name in names if name in plain or name in variants]
+
+
+def _of(shape: Shape) -> list[Column[OverviewRow]]:
+    def standing(row: OverviewRow) -> Standing | None:
+        return row.standings.get(shape)
+
+    def tone(row: OverviewRow) -> Tone:
+        found = standing(row)
+        return "good" if found is not None and found.mark else ""
+
+    return [
+        Column(f"time-{shape}", shape.title, lambda row: one.seconds if (one := standing(row)) else None,
+               words.duration, right=True, tone=tone),
+        Column(f"mark-{shape}", "", lambda row: one.mark if (one := standing(row)) else None, tone=tone),
+        Column(f"speedup-{shape}", "", lambda row: one.speedup if (one := standing(row)) else None,
+               lambda value: f"({words.speedup(value)})", right=True, drop=1, name="speed-ups"),
+    ]  # fmt: skip

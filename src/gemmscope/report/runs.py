@@ -1,0 +1,57 @@
+"""The runs that there are, as a document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmscope.analysis.headline import headline
+from gemmscope.errors import ResultsError
+from gemmscope.records.base import Record
+from gemmscope.report.document import Heading, Item, Items, Paragraph
+from gemmscope.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmscope.report.document import Block
+
+
+class ListedRun(Record, frozen=True, kw_only=True):
+    """A run in a list; ``reason`` says why its file cannot be read, and then nothing else is known of it."""
+
+    folder: str
+    started: str = ""
+    machine: str = ""
+    partial: bool = False
+    headline: str = ""
+    reason: str = ""
+
+
+def listed() -> list[ListedRun]:
+    """The runs of the usual folder, the newest last."""
+    found: list[ListedRun] = []
+    for path in store.runs():
+        try:
+            run = store.summary(path)
+        except ResultsError as error:
+            found.append(ListedRun(folder=str(path.parent), reason=str(error)))
+            continue
+        found.append(
+            ListedRun(folder=str(path.parent), started=run.started, machine=run.machine.name,
+                      partial=run.status == "partial", headline=headline(run.findings))
+        )  # fmt: skip
+    return found
+
+
+def document(found: Sequence[ListedRun]) -> list[Block]:
+    """A line for every run."""
+    if not found:
+        return [Paragraph(f"There is no run under {store.DEFAULT_FOLDER}: make one with gemmscope run.")]
+    return [Heading("Runs"), Items([_item(run) for run in found])]
+
+
+def _item(run: ListedRun) -> Item:
+    if run.reason:
+        return Item(f"{run.folder}: {run.reason}", "bad")
+    date = run.started[:16].replace("T", " ")
+    return Item(f"{date}, {run.machine}{', cut off' if run.partial else ''}: {run.headline}", "", run.folder)

@@ -1,0 +1,72 @@
+"""Short ways to write what is asked for: sizes as a span, and seconds with a unit."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from gemmscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_MOST_SIZES = 100
+_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def sizes(asked: int | str | Sequence[int | str]) -> list[int]:
+    """Sizes of squares: numbers, and spans such as ``"64:4096:2x"`` (doubling) or ``"128:1024:128"`` (adding).
+
+    Args:
+        asked: A number, a text in which commas stand between numbers and spans, or several of either.
+
+    Raises:
+        UsageError: If a text is none of these.
+    """
+    parts = [asked] if isinstance(asked, (int, str)) else asked
+    texts = [text.strip() for part in parts for text in str(part).split(",") if text.strip()]
+    return list(dict.fromkeys(size for text in texts for size in _sizes(text)))
+
+
+def _sizes(text: str) -> Iterator[int]:
+    found = re.fullmatch(r"(\d+)(?::(\d+):(\d+)(x?))?", text)
+    if found is None:
+        raise UsageError(
+            f"size {text!r}: expected one number such as 256, or a span such as 64:4096:2x or 128:1024:128; "
+            "shapes such as 512x256x1024 go to --shape"
+        )
+    first = int(found[1])
+    if found[2] is None:
+        yield first
+        return
+    last, step, doubling = int(found[2]), int(found[3]), bool(found[4])
+    if step < 1 + doubling or (doubling and first == 0) or last < first:
+        raise UsageError(
+            f"size {text!r}: a span goes from a size to a larger one, by a step above 0 or a factor above 1"
+        )
+    size = first
+    for _ in range(_MOST_SIZES):
+        if size > last:
+            return
+        yield size
+        size = size * step if doubling else size + step
+    raise UsageError(f"size {text!r}: a span of more than {_MOST_SIZES} sizes; take larger steps")
+
+
+def seconds(text: str | float) -> float:
+    """Seconds, from a number or a text such as ``"90"``, ``"90s"``, ``"2m"`` or ``"1h"``.
+
+    Raises:
+        UsageError: If the text is no such duration.
+    """
+    if not isinstance(text, str):
+        return float(text)
+    found = re.fullmatch(r"\s*([0-9.]+|inf|nan)\s*([a-z]*)\s*", text, re.IGNORECASE)
+    try:
+        value = float(found[1]) * _UNITS[found[2].lower()] if found else math.nan
+    except (KeyError, ValueError):
+        value = math.nan
+    if math.isnan(value):
+        raise UsageError(f"duration {text!r}: expected seconds such as 90, or a number with a unit: 90s, 2m, 1h")
+    return value
