@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
 
 #ifdef __linux__
@@ -133,12 +134,42 @@ class Mapped {
 
 using Header = ElfW(Ehdr);
 using Section = ElfW(Shdr);
+using Segment = ElfW(Phdr);
+using Dynamic = ElfW(Dyn);
 using Symbol = ElfW(Sym);
 
 bool is_sgemm(std::string_view name) {
   for (const auto& [prefix, suffix, _] : fortran_names) {
     if (name == std::string(prefix) + "sgemm" + suffix) {
       return true;
+    }
+  }
+  return false;
+}
+
+// Whether all that is to be loaded lies within the file: touching what is not there would end the process.
+bool is_whole(const Mapped& file, const Header& header) {
+  const auto segments = file.at<Segment>(header.e_phoff, header.e_phnum);
+  if (segments.size() != header.e_phnum || file.at<Section>(header.e_shoff, header.e_shnum).size() != header.e_shnum) {
+    return false;
+  }
+  for (const Segment& segment : segments) {
+    if (segment.p_type == PT_LOAD && file.at<char>(segment.p_offset, segment.p_filesz).size() != segment.p_filesz) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Whether it is a program, which no other can load, though it looks like a library.
+bool is_program(const Mapped& file, const Header& header) {
+  for (const Segment& segment : file.at<Segment>(header.e_phoff, header.e_phnum)) {
+    if (segment.p_type == PT_DYNAMIC) {
+      for (const Dynamic& entry : file.at<Dynamic>(segment.p_offset, segment.p_filesz / sizeof(Dynamic))) {
+        if (entry.d_tag == DT_FLAGS_1 && (entry.d_un.d_val & DF_1_PIE) != 0) {
+          return true;
+        }
+      }
     }
   }
   return false;
@@ -194,8 +225,11 @@ std::string problem_of_blas_file(const std::string& path) {
     return std::string("it is for ") + machine_name(header.e_machine) + ", and this process is " +
            machine_name(this_machine);
   }
-  if (header.e_type != ET_DYN) {
+  if (header.e_type != ET_DYN || is_program(file, header)) {
     return "it is no shared library";
+  }
+  if (!is_whole(file, header)) {
+    return "it is cut short";
   }
   const Exported exported = exported_by(file, header);
   if (exported.own) {
@@ -210,6 +244,11 @@ std::string problem_of_blas_file(const std::string& /*path*/) { return ""; }
 #endif
 
 BlasLibrary::BlasLibrary(const std::string& path) {
+  if (path.find("libmkl_rt") != std::string::npos) {
+    // MKL's front loads its parts for the whole program to see, LAPACK among them. Programs that look it up by the usual
+    // names mean 32-bit integers, whatever MKL was told.
+    setenv("MKL_INTERFACE_LAYER", "LP64", 1);
+  }
   int mode = RTLD_NOW | RTLD_LOCAL;
 #ifdef RTLD_DEEPBIND
   // BLIS and netlib call sgemm_ inside of their cblas_sgemm, and would find another library's. The sanitizers refuse

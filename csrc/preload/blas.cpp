@@ -4,12 +4,15 @@
 // scipy_cblas_sgemm64_, SciPy's scipy_sgemm_, MLX and other builds of NumPy cblas_sgemm. Beside sgemm stands what is
 // called instead of it for some products of float32: sgemv for vectors, sdot for two of them, ssyrk for a matrix by its
 // own transpose. With two libraries there, the threads of one would still spin while the other multiplies. dgemm and
-// cgemm are there for MLX, whose own on Linux are netlib's. Nothing else of their BLAS and LAPACK is replaced.
+// cgemm are there for MLX, whose own on Linux are netlib's. Nothing else of their BLAS and LAPACK is replaced by us; but
+// MKL's front publishes all of its parts, so that with MKL other names may be found there too.
 //
 // All of these end in the Fortran routines of the library that GEMMSCOPE_BLAS names, which every BLAS has. The calls
 // that BLIS and netlib make to sgemm_ from their cblas_sgemm, and that would find this library, are so never made.
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
@@ -56,7 +59,15 @@ const std::string& target_path() {
   static const std::string path = [] {
     const char* asked = std::getenv("GEMMSCOPE_BLAS");
     if (asked != nullptr && *asked != '\0') {
-      return std::string(asked);
+      const std::string path = asked;
+      // The program, or a child of it, may go to another folder before it multiplies.
+      std::array<char, PATH_MAX> folder{};
+      if (path.starts_with('/') || path.find('/') == std::string::npos || getcwd(folder.data(), PATH_MAX) == nullptr) {
+        return path;
+      }
+      const std::string whole = std::string(folder.data()) + "/" + path;
+      setenv("GEMMSCOPE_BLAS", whole.c_str(), 1);
+      return whole;
     }
     const std::string usual = GEMMSCOPE_DEFAULT_BLAS;
     return usual.starts_with('/') ? usual : own_folder() + usual;
@@ -69,7 +80,8 @@ const std::string& target_path() {
 [[gnu::constructor]] void check_target() {
   const std::string& path = target_path();
   const auto refuse = [&](const std::string& why) {
-    end("GEMMSCOPE_BLAS: " + path + ": " + why + "; unset LD_PRELOAD, or see gemmscope blas", not_loaded);
+    end("GEMMSCOPE_BLAS: " + path + ": " + why + "; unset LD_PRELOAD, and then 'gemmscope blas' lists those that are here",
+        not_loaded);
   };
   if (path.find('/') == std::string::npos) {
     refuse("this is no path; gemmscope blas-shim --blas NAME prints one");
@@ -84,7 +96,7 @@ const gemmscope::BlasLibrary& target() {
     try {
       return gemmscope::BlasLibrary(target_path());
     } catch (const std::exception& error) {
-      end(std::string("GEMMSCOPE_BLAS: ") + error.what(), not_loaded);
+      end("GEMMSCOPE_BLAS: " + target_path() + " cannot be loaded: " + error.what() + "; unset LD_PRELOAD", not_loaded);
     }
   }();
   return loaded;
@@ -136,6 +148,8 @@ class Routine {
     refuse();
   }
 
+  void forget() { calls_.store(0, std::memory_order_relaxed); }
+
   [[nodiscard]] const char* name() const { return name_; }
   [[nodiscard]] std::uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
 
@@ -163,6 +177,15 @@ constinit Routine sdot{"sdot"};
 constinit Routine dgemm{"dgemm"};
 constinit Routine cgemm{"cgemm"};
 constexpr std::array routines = {&sgemm, &sgemv, &ssyrk, &sdot, &dgemm, &cgemm};
+
+// A child counts its own calls, and not its parent's once more.
+[[gnu::constructor]] void count_anew_after_forks() {
+  pthread_atfork(nullptr, nullptr, [] {
+    for (Routine* routine : routines) {
+      routine->forget();
+    }
+  });
+}
 
 // For GEMMSCOPE_BLAS_VERBOSE=1: what went through this library, which is also said where nothing did.
 [[gnu::destructor]] void report() {
@@ -231,27 +254,29 @@ float dot(Long n, const float* x, Long step_x, const float* y, Long step_y) {
 
 // The values of the CBLAS standard. What is none of them is passed on, for the library behind to refuse.
 constexpr int row_major = 101;
+constexpr int column_major = 102;
 constexpr int upper = 121;
 constexpr int lower = 122;
 
-char letter(int transpose) {
+char letter(int order, int transpose) {
   constexpr std::string_view letters = "NTC";
-  return transpose >= 111 && transpose <= 113 ? letters[transpose - 111] : '?';
+  const bool known = (order == row_major || order == column_major) && transpose >= 111 && transpose <= 113;
+  return known ? letters[transpose - 111] : '?';
 }
 
 template <class T>
 void cblas_gemm(Routine& routine, int order, int transpose_a, int transpose_b, Long m, Long n, Long k, const T* alpha,
                 const T* a, Long lda, const T* b, Long ldb, const T* beta, T* c, Long ldc) {
   if (order == row_major) {
-    gemm(routine, letter(transpose_b), letter(transpose_a), n, m, k, alpha, b, ldb, a, lda, beta, c, ldc);
+    gemm(routine, letter(order, transpose_b), letter(order, transpose_a), n, m, k, alpha, b, ldb, a, lda, beta, c, ldc);
   } else {
-    gemm(routine, letter(transpose_a), letter(transpose_b), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    gemm(routine, letter(order, transpose_a), letter(order, transpose_b), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   }
 }
 
 void cblas_gemv(int order, int transpose, Long m, Long n, const float* alpha, const float* a, Long lda, const float* x,
                 Long step_x, const float* beta, float* y, Long step_y) {
-  const char plain = letter(transpose);
+  const char plain = letter(order, transpose);
   if (order == row_major) {
     gemv(plain == 'N' ? 'T' : plain == '?' ? '?' : 'N', n, m, alpha, a, lda, x, step_x, beta, y, step_y);
   } else {
@@ -261,7 +286,7 @@ void cblas_gemv(int order, int transpose, Long m, Long n, const float* alpha, co
 
 void cblas_syrk(int order, int triangle, int transpose, Long n, Long k, const float* alpha, const float* a, Long lda,
                 const float* beta, float* c, Long ldc) {
-  const char plain = letter(transpose);
+  const char plain = letter(order, transpose);
   const bool known = triangle == upper || triangle == lower;
   if (order == row_major) {
     syrk(!known              ? '?'

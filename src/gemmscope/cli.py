@@ -104,13 +104,13 @@ def main() -> None:
 @main.command(short_help="Measure, and write results, page and figures.")
 @click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096.  [default: 64,256,1024]")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
-@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.")  # fmt: skip
+@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.  [default: those of NumPy, PyTorch, MLX, cuBLAS and C++]")  # fmt: skip
 @click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
 @click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
-@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 90]")  # fmt: skip
+@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 90; 300 with --grid]")  # fmt: skip
 @click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
@@ -333,6 +333,9 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
 
     result = load(results if results is not None else newest()[0])
     names = {record.name for record in result.backends} | {record.name.partition(":")[0] for record in result.backends}
+    # A library stands for the first of its plain backends.
+    plain = {record.library: record.name.partition(":")[0] for record in reversed(result.backends) if record.is_choice}
+    backend = backend if backend is None or backend in names else plain.get(backend, backend)
     if backend is not None and backend not in names:
         raise UsageError(f"no backend {backend!r} in this run; it has: {', '.join(sorted(names))}")
     wanted = None if shape is None else str(Shape.parse(shape))
@@ -454,7 +457,7 @@ def blas_shim(name: str | None, print_env: bool) -> None:
     if name is None and not print_env:
         _say(f"{library}\n")
         return
-    (found,) = survey([name or "openblas"])
+    (found,) = survey(["openblas" if name is None else name])
     if found.status != "ok":
         raise UsageError(f"{found.name}: {found.reason}{'; ' + found.remedy if found.remedy else ''}")
     if re.search(r"\s", found.file):

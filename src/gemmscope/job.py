@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from gemmscope import _build
 from gemmscope.analysis.assemble import assemble
 from gemmscope.analysis.investigator import Investigator
 from gemmscope.analysis.open_verdicts import OpenVerdicts
+from gemmscope.backends import preload
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
 from gemmscope.errors import ResultsError, RunInterrupted, UsageError
@@ -162,6 +164,11 @@ class Job:
             now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
             observe(RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
                                settings=self.settings, backends=self.backends))  # fmt: skip
+            if preload.in_environment():
+                target = os.environ.get(preload.TARGET) or "OpenBLAS"
+                observe(
+                    Warned(text=f"LD_PRELOAD puts {target} under every library here: none calls the BLAS it came with")
+                )
         start = events[0]
         assert isinstance(start, RunStarted)
         if self.earlier:
@@ -196,6 +203,8 @@ def _grid(settings: Settings, registry: Registry) -> list[str]:
         raise UsageError(
             "another BLAS is put under a framework by LD_PRELOAD, which is for Linux: there is no --grid here"
         )
+    if preload.in_environment():
+        raise UsageError("LD_PRELOAD puts another BLAS under every library already: unset it, so that --grid can")
     libraries = blas_libraries.installed()
     if len(libraries) < 2:
         raise UsageError("a grid needs two BLAS libraries or more: 'gemmscope blas' says how to install them")

@@ -13,7 +13,7 @@ import pytest
 from gemmscope import _kernels
 from gemmscope.backends import loading, preload, registry
 from gemmscope.backends.base import thread_environment
-from gemmscope.errors import BackendUnavailable
+from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.machine import blas_libraries
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Prepare, Prepared
@@ -178,6 +178,22 @@ def of_another_architecture(path):
     return path
 
 
+def program(path):
+    """A program that can be loaded anywhere, which is a shared library by its header alone."""
+    code = path.with_suffix(".cpp")
+    code.write_text('extern "C" void sgemm_() {}\nint main() {}\n')
+    compiler = os.environ.get("CXX", "c++")
+    subprocess.run([compiler, "-fPIE", "-pie", "-rdynamic", "-o", path, code], check=True, capture_output=True)
+    return path
+
+
+def cut_short(tmp_path):
+    whole = tiny_blas(tmp_path / "libwhole.so").read_bytes()
+    path = tmp_path / "libcut.so"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    return path
+
+
 def wrong_targets(tmp_path):
     text = tmp_path / "libtext.so"
     text.write_text("INPUT(libblas.so.3)\n")
@@ -191,6 +207,8 @@ def wrong_targets(tmp_path):
         str(of_another_architecture(tmp_path / "libother.so")): "it is for ",
         str(shared_library(tmp_path / "libno.so", 'extern "C" int nothing() { return 0; }')): "it has no sgemm",
         str(preload.library()): "it is libgemmscope_blas itself",
+        str(program(tmp_path / "libprogram.so")): "it is no shared library",
+        str(cut_short(tmp_path)): "it is cut short",
     }
 
 
@@ -226,8 +244,41 @@ def test_a_target_that_does_not_load_says_what_it_lacks(tmp_path):
     blas = tiny_blas(tmp_path / "libtiny.so", more='extern "C" void missing(); extern "C" void use() { missing(); }')
     done = preloaded("import numpy as np\nx = np.ones((3, 3), np.float32)\nx @ x\nprint('not reached')", blas=blas)
     assert done.returncode == 127
-    assert "undefined symbol: missing" in done.stderr
+    assert f"GEMMSCOPE_BLAS: {blas} cannot be loaded: " in done.stderr
+    assert "undefined symbol: missing; unset LD_PRELOAD" in done.stderr
     assert "not reached" not in done.stdout
+
+
+def test_a_path_is_meant_from_where_the_program_began(tmp_path):
+    tiny_blas(tmp_path / "libtiny.so")
+    code = (
+        "import os, subprocess, sys\nos.chdir('/')\nimport numpy\nprint(os.environ['GEMMSCOPE_BLAS'])\n"
+        "sys.exit(subprocess.run([sys.executable, '-c', 'import numpy']).returncode)"
+    )
+    environment = os.environ | {"LD_PRELOAD": str(preload.library()), preload.TARGET: "./libtiny.so"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("blas", targets())
+def test_lapack_stays_the_programs_own(blas):
+    """MKL's front publishes its parts; what is found there then takes 32-bit integers, whatever MKL was told."""
+    code = """
+import ctypes
+import numpy as np
+np.ones((3, 3), np.float32) @ np.ones((3, 3), np.float32)
+process = ctypes.CDLL(None)
+print(hasattr(process, "sgetrf_"), hasattr(process, "dgemm_"))
+if hasattr(process, "sgetrf_"):
+    a = np.asfortranarray(np.diag([2.0, 4.0]).astype(np.float32))
+    pivots, info, two = (ctypes.c_int * 2)(), ctypes.c_int(9), ctypes.c_int(2)
+    process.sgetrf_(ctypes.byref(two), ctypes.byref(two), a.ctypes.data_as(ctypes.c_void_p), ctypes.byref(two),
+                    pivots, ctypes.byref(info))
+    assert (info.value, list(pivots)) == (0, [1, 2]), (info.value, list(pivots))
+"""
+    done = preloaded(code, blas=blas_libraries.find(blas), MKL_INTERFACE_LAYER="ILP64")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == (["True", "True"] if blas == "mkl" else ["False", "False"])
 
 
 INNER = """
@@ -285,6 +336,35 @@ def test_it_says_at_the_end_what_it_was_called_for_where_it_is_asked():
     assert preloaded(product).stderr == ""
     idle = preloaded("pass", GEMMSCOPE_BLAS_VERBOSE="1")  # not even NumPy, which calls sdot when it is imported
     assert ": no call by " in idle.stderr
+
+
+def test_a_forked_child_counts_its_own_calls():
+    code = """
+import os, sys
+import numpy as np
+x = np.ones((3, 3), np.float32)
+for _ in range(5): x @ x.copy()
+child = os.fork()
+for _ in range(2 if child else 7): x @ x.copy()
+if child: os.waitpid(child, 0)
+"""
+    done = preloaded(code, GEMMSCOPE_BLAS_VERBOSE="1")
+    counted = sorted(line.partition("): ")[2].partition(" by ")[0] for line in done.stderr.splitlines())
+    assert counted == ["7 sgemm", "7 sgemm, 1 sdot"]
+
+
+def test_a_layout_that_is_none_is_left_to_the_target_to_refuse(tmp_path):
+    """It must not be computed as if it were another; this target shows what it was given."""
+    shows = """
+#include <cstdio>
+extern "C" void sgemm_(const char* a, const char* b) { std::printf("%c%c\\n", *a, *b); }
+"""
+    blas = shared_library(tmp_path / "libshows.so", shows)
+    code = (
+        "import ctypes\none = ctypes.c_float(1)\nfor order in (101, 102, 7):\n"
+        "    ctypes.CDLL(None).cblas_sgemm(order, 111, 112, 1, 1, 1, one, None, 1, None, 1, one, None, 1)"
+    )
+    assert preloaded(code, blas=blas).stdout.split() == ["TN", "NT", "??"]
 
 
 def test_children_inherit_it_without_harm():
@@ -372,6 +452,54 @@ def test_the_loop_in_cpp_has_any_blas_without_preloading_it(tmp_path):
     assert (cell.provenance["blas symbol"], cell.provenance["blas interface"]) == ("sgemm_", "fortran-lp64")
     _, preloaded_too = worker_cells([f"numpy-cpu:blas={blas}"], Shape(48, 32, 40))
     assert preloaded_too[f"numpy-cpu:blas={blas}"].digests == cell.digests
+
+
+def test_a_users_own_preload_does_not_count_for_what_does_not_go_through_it(monkeypatch, tmp_path):
+    blas = tiny_blas(tmp_path / "libtiny.so")
+    monkeypatch.setenv("LD_PRELOAD", str(preload.library()))
+    monkeypatch.setenv(preload.TARGET, str(blas))
+    _, cells = worker_cells(["cblas:blas=openblas"], Shape(48, 32, 40))
+    (loop,) = cells.values()
+    assert (loop.status, loop.blas_calls) == ("ok", None)
+    assert "OpenBLAS" in loop.provenance["blas"]
+    for name in ("numpy-cpu", "torch-cpu", "mlx-cpu"):
+        _, cells = worker_cells([name], Shape(48, 32, 40))
+        for cell in cells.values():
+            assert cell.blas_calls == 1
+            assert cell.provenance["blas image"] == str(blas), "what it really calls"
+
+
+def test_a_variant_may_empty_or_set_the_variable_itself(tmp_path):
+    blas = tiny_blas(tmp_path / "libtiny.so")
+    assert KNOWN.variant("numpy-cpu:GEMMSCOPE_BLAS=").environment == {"GEMMSCOPE_BLAS": ""}
+    assert KNOWN.variant(f"numpy-cpu:GEMMSCOPE_BLAS={blas}").environment == {"GEMMSCOPE_BLAS": str(blas)}
+    for wrong in ("rubbish", "/rubbish.so"):
+        with pytest.raises(UsageError, match="rubbish"):
+            KNOWN.variant(f"numpy-cpu:GEMMSCOPE_BLAS={wrong}")
+    with pytest.raises(UsageError, match="blas takes the name or the path of a BLAS"):
+        KNOWN.variant("numpy-cpu:blas")
+
+
+def test_a_path_in_a_variant_is_meant_from_here(tmp_path, monkeypatch):
+    blas = tiny_blas(tmp_path / "libtiny.so")
+    monkeypatch.chdir(tmp_path)
+    assert KNOWN.variant("numpy-cpu:blas=./libtiny.so").name == f"numpy-cpu:blas={blas}"
+
+
+def test_both_of_two_preloaded_libraries_are_loaded(tmp_path):
+    users = shared_library(tmp_path / "libusers.so", 'extern "C" int users() { return 1; }')
+    variant = KNOWN.variant(f"numpy-cpu:blas=openblas+LD_PRELOAD={users}")
+    assert variant.environment["LD_PRELOAD"] == f"{preload.library()}:{users}"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no shared memory in files here")
+def test_what_openmp_leaves_of_a_worker_is_removed(tmp_path):
+    """Intel's runtime registers each process there, and a worker ends without tearing anything down."""
+    worker = WorkerProcess(plan_workers([KNOWN.variant("numpy-cpu")], KNOWN, {})[0], SharedMemory.create(1))
+    left = Path(f"/dev/shm/__KMP_REGISTERED_LIB_{worker.pid}_{os.getuid()}")
+    left.touch()
+    worker.close()
+    assert not left.exists()
 
 
 def test_a_call_that_never_reaches_the_blas_is_not_measured_on_it():

@@ -47,7 +47,7 @@ def test_options_go_to_those_that_have_them():
     assert names("torch:out") == ["torch-cpu:out", "torch-gpu:out"]
     assert names("torch:OMP_NUM_THREADS=1") == ["torch-cpu:OMP_NUM_THREADS=1", "torch-gpu:OMP_NUM_THREADS=1"]
     assert names(["numpy", "torch"][0], "numpy-cpu") == ["numpy-cpu"], "each once"
-    with pytest.raises(UsageError, match="none of jax-cpu, jax-gpu has the options blas"):
+    with pytest.raises(UsageError, match="none of jax-cpu and jax-gpu has the option blas"):
         names("jax:blas=openblas")
 
 
@@ -72,9 +72,15 @@ def test_a_grid_has_every_backend_on_every_blas():
         "numpy-cpu", "numpy-cpu:blas=openblas", "numpy-cpu:blas=mkl",
         "cblas", "cblas:blas=openblas", "cblas:blas=mkl",
     ]  # fmt: skip
-    assert KNOWN.grid(["torch:out"], ["mkl"]) == ["torch-cpu:out", "torch-cpu:out+blas=mkl"]
-    with pytest.raises(UsageError, match="needs backends with the option blas"):
-        KNOWN.grid(["jax"], ["openblas"])
+    assert KNOWN.grid(["torch:out", "numpy"], ["mkl"]) == [
+        "torch-cpu:out", "torch-cpu:out+blas=mkl", "torch-gpu:out", "numpy-cpu", "numpy-cpu:blas=mkl"
+    ]  # fmt: skip
+    assert KNOWN.grid(["numpy", "scipy", "jax"], ["mkl"]) == [
+        "numpy-cpu", "numpy-cpu:blas=mkl", "scipy-blas", "scipy-blas:blas=mkl", "jax-cpu", "jax-gpu"
+    ]  # fmt: skip
+    for few in (["jax"], ["numpy"], ["numpy", "numpy-cpu"], ["numpy", "jax"]):
+        with pytest.raises(UsageError, match="needs two backends or more with the option blas"):
+            KNOWN.grid(few, ["openblas"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another BLAS is put under a framework on Linux; run this there")
@@ -87,6 +93,11 @@ def test_a_run_that_asks_for_a_grid_has_the_libraries_that_are_here(monkeypatch,
         "mlx-cpu", "mlx-cpu:blas=openblas", "mlx-cpu:blas=reference"
     ]  # fmt: skip
     assert len(job.settings.backends) == 12
+    assert job.settings.seconds == 300
+    monkeypatch.setenv("LD_PRELOAD", "/somewhere/libgemmscope_blas.so")
+    with pytest.raises(UsageError, match="unset it, so that --grid can"):
+        Job.new(settings, tmp_path / "preloaded")
+    monkeypatch.delenv("LD_PRELOAD")
     monkeypatch.setattr(blas_libraries, "installed", lambda: ["openblas"])
     with pytest.raises(UsageError, match="a grid needs two BLAS libraries or more"):
         Job.new(settings, tmp_path / "other")

@@ -60,10 +60,26 @@ def test_what_is_not_installed_has_no_file(monkeypatch):
 
 
 def test_a_file_by_two_names_is_one_library(monkeypatch, tmp_path):
-    (tmp_path / "libblas.so.3").touch()
+    tiny_blas(tmp_path / "libblas.so.3")
     (tmp_path / "libother.so").symlink_to("libblas.so.3")
     only(monkeypatch, openblas=tmp_path / "libblas.so.3", blis=tmp_path / "libother.so")
     assert blas_libraries.installed() == ["openblas"]
+
+
+@linux
+def test_a_file_that_can_be_no_blas_does_not_hide_the_next(monkeypatch, tmp_path):
+    (tmp_path / "libblis.so.9").write_text("INPUT(libblis.so.4)")
+    good = tiny_blas(tmp_path / "libblis.so.4")
+    found = [str(tmp_path / "libblis.so.9"), str(good)]
+    blis = blas_libraries.KNOWN["blis"]._replace(files=functools.partial(iter, found))
+    assert blis.file() == str(good)
+
+
+def test_the_newest_version_is_the_greatest_number(tmp_path):
+    for name in ("libmkl_rt.so.2", "libmkl_rt.so.10", "libmkl_rt.so.3"):
+        (tmp_path / name).touch()
+    found = blas_libraries._matching("libmkl_rt.so*", iter([tmp_path]))
+    assert [Path(file).name for file in found] == ["libmkl_rt.so.10", "libmkl_rt.so.3", "libmkl_rt.so.2"]
 
 
 def test_accelerate_is_on_macos_alone():

@@ -7,6 +7,7 @@ and set; Montgomery, Design and Analysis of Experiments, 9th ed., section 5.3).
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ OPTION = "blas"
 OWN = ""
 # The C++ loop: a row without a framework.
 _LOOP = "cblas"
+_NEAR = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -102,25 +104,36 @@ class Factor(NamedTuple):
 class Effects(NamedTuple):
     """What the framework and what the BLAS explain at a shape.
 
-    ``decides`` is ``"blas"`` or ``"framework"`` where one explains more than the other in the interval over sets, else
-    empty; ``combinations`` is how many times they rest on in each set.
+    ``more`` is ``"blas"`` or ``"framework"`` where one explains more than the other in the interval over sets, else
+    empty; ``combinations`` is how many times they rest on in each set. ``near`` are the libraries that are within a
+    factor of two of the fastest, on average over the frameworks.
     """
 
     shape: Shape
     framework: Factor
     blas: Factor
-    decides: str
+    more: str
     combinations: int
+    near: list[str]
 
 
-def effects(run: Lookup, grid: Grid, shape: Shape) -> Effects | None:
+def effects(run: Lookup, grid: Grid, shape: Shape, libraries: Sequence[str] = ()) -> Effects | None:
     """What explains the differences at a shape; None where fewer than two rows have the same two libraries there.
 
-    Rows without a framework, and libraries that some framework could not be measured on, take no part.
+    The row without a framework takes no part beside two others; nor do libraries that some framework could not be
+    measured on.
+
+    Args:
+        run: The run.
+        grid: Its grid.
+        shape: The shape.
+        libraries: The columns to look at; all of them unless told.
     """
     cells = grid.cells(run, shape)
-    rows = [row for row in grid.frameworks if row != _LOOP and any(place[0] == row for place in cells)]
-    columns = [library for library in grid.shared if all((row, library) in cells for row in rows)]
+    there = [row for row in grid.frameworks if any(place[0] == row for place in cells)]
+    rows = [row for row in there if row != _LOOP] if len(there) > 2 else there
+    asked = libraries or grid.shared
+    columns = [library for library in asked if all((row, library) in cells for row in rows)]
     if len(rows) < 2 or len(columns) < 2:
         return None
     medians = {place: set_medians(cells[place].samples) for place in itertools.product(rows, columns)}
@@ -132,8 +145,10 @@ def effects(run: Lookup, grid: Grid, shape: Shape) -> Effects | None:
     framework = _factor(rows, [one.by_row for one in split], [one.row_share for one in split])
     blas = _factor(columns, [one.by_column for one in split], [one.column_share for one in split])
     _, low, high = t_interval([one.column_share - one.row_share for one in split])
-    decides = "blas" if low is not None and low > 0 else "framework" if high is not None and high < 0 else ""
-    return Effects(shape, framework, blas, decides, len(rows) * len(columns))
+    more = "blas" if low is not None and low > 0 else "framework" if high is not None and high < 0 else ""
+    means = [math.fsum(of_one) for of_one in zip(*(one.by_column for one in split), strict=True)]
+    near = [name for name, mean in zip(columns, means, strict=True) if mean - min(means) <= len(split) * _NEAR]
+    return Effects(shape, framework, blas, more, len(rows) * len(columns), near)
 
 
 class _Decomposed(NamedTuple):
@@ -170,10 +185,15 @@ def _factor(names: Sequence[str], effects: Sequence[Sequence[float]], shares: Se
     )
 
 
-def identical(run: Lookup, grid: Grid, shape: Shape, library: str) -> bool | None:
-    """Whether all frameworks compute the same on a library, to the last bit; None where fewer than two say so."""
-    cells = [cell for (_, column), cell in grid.cells(run, shape).items() if column == library and cell.digests]
-    pairs = set.intersection(*(set(cell.digests) for cell in cells)) if len(cells) > 1 else set()
+def odd_ones(run: Lookup, grid: Grid, shape: Shape, library: str) -> list[str] | None:
+    """The rows whose results on a library are not those of most others, to the last bit; None where nothing tells.
+
+    Of two rows that differ both are named.
+    """
+    cells = {row: cell for (row, column), cell in grid.cells(run, shape).items() if column == library and cell.digests}
+    pairs = set.intersection(*(set(cell.digests) for cell in cells.values())) if len(cells) > 1 else set()
     if not pairs:
         return None
-    return all(len({cell.digests[pair] for cell in cells}) == 1 for pair in pairs)
+    results = {row: tuple(cell.digests[pair] for pair in sorted(pairs)) for row, cell in cells.items()}
+    (usual, count), *_ = collections.Counter(results.values()).most_common()
+    return [row for row, result in results.items() if result != usual or count == 1 < len(results)]

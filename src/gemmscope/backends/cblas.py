@@ -129,7 +129,7 @@ class Cblas(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into NumPy arrays, and plans one call into the same output for each pair."""
         if min(operands.m, operands.n, operands.k) == 0 and "blas" in self.settings:
-            raise BackendUnavailable("an empty result has no kernel")
+            raise BackendUnavailable("no BLAS is called for empty operands")
         self._pairs = arranged(operands, "host", np.array, self.settings)
         self._out = np.empty((operands.m, operands.n), np.float32)
         self._routine.prepare(self._pairs, self._out)

@@ -42,8 +42,9 @@ class JaxCpu(Backend):
     summary = "jax.jit(jnp.matmul)(a, b), at the highest precision, blocked until ready"
     # XLA flushes subnormal numbers to zero, and such products would be wrong.
     options: ClassVar[tuple[Option, ...]] = (*PROCESS_OPTIONS, COLD, REUSED)
-    # JAX would take three quarters of a GPU's memory as soon as it is used, and leave none to anybody else.
-    environment: ClassVar[dict[str, str]] = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    # JAX would take three quarters of a GPU's memory as soon as it is used, and leave none to anybody else. And we name
+    # the device ourselves.
+    environment: ClassVar[dict[str, str]] = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_PLATFORMS": ""}
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput")
     inseparable: ClassVar[str] = "XLA compiles it into one program, and exports no kernel to call without it"
 

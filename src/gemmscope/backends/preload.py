@@ -20,7 +20,9 @@ from gemmscope.machine import blas_libraries
 from gemmscope.machine.images import blas_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from gemmscope.backends.base import Backend
 
 _LIBRARY = Path(__file__).parent.parent / "libgemmscope_blas.so"
 
@@ -103,8 +105,8 @@ def check_blas(wanted: str, caller: str, names: Iterable[str]) -> None:
     if found is None or not path.samefile(found[0]):
         raise BackendUnavailable(
             f"{path.name} was not loaded before {Path(found[0]).name if found else 'the BLAS'}, which has {name}",
-            "LD_PRELOAD is for Linux, is not obeyed in programs that run with raised privileges, and is replaced by a "
-            "variant's own LD_PRELOAD",
+            "LD_PRELOAD is for Linux, is not obeyed in programs that run with raised privileges, and is emptied by a "
+            "variant's own LD_PRELOAD=",
         )
     if not Path(image()).samefile(target):
         raise BackendUnavailable(f"{path.name} passes calls on to {image()}, not to {target}", f"unset {TARGET}")
@@ -141,9 +143,20 @@ def facts_of(file: str) -> dict[str, str | int]:
     return facts | blas_facts(file)
 
 
-def blas_provenance(settings: Mapping[str, str]) -> dict[str, str | int]:
-    """What a backend with the option ``blas`` calls; empty without the option."""
-    return facts_of(image()) if "blas" in settings else {}
+def blas_provenance() -> dict[str, str | int]:
+    """What a framework calls where the library is preloaded, by a variant or by the user; empty elsewhere."""
+    return facts_of(image()) if calls() is not None else {}
+
+
+def is_counted(backend: Backend) -> bool:
+    """Whether a backend's calls go through the preloaded library: those of a C++ loop on a loaded BLAS do not."""
+    chosen = "blas" in backend.settings
+    return not chosen or any(option.name == "blas" and option.environment for option in backend.options)
+
+
+def in_environment() -> bool:
+    """Whether the user's own LD_PRELOAD holds the library."""
+    return any(map(is_own, re.split(r"[\s:]+", os.environ.get("LD_PRELOAD", ""))))
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from gemmscope.backends import loading
 from gemmscope.backends.base import Device, Entry, Layer, Option
 from gemmscope.backends.variant import NAME, Variant, is_variable, join, resolve, split
 from gemmscope.errors import UsageError
+from gemmscope.records import words
 from gemmscope.records.base import Mode
 
 if TYPE_CHECKING:
@@ -146,9 +147,8 @@ class Registry:
         names = {option for option in options if option != "python" and not is_variable(option)}
         able = [join(one.name, options) for one in family if names <= {option.name for option in one.options}]
         if not able:
-            raise UsageError(
-                f"backend {text!r}: none of {', '.join(one.name for one in family)} has the options {', '.join(names)}"
-            )
+            none = f"none of {words.listed([one.name for one in family])} has" if len(family) > 1 else "it has not"
+            raise UsageError(f"backend {text!r}: {none} the option {words.listed(sorted(names))}")
         return able
 
     def knows(self, text: str) -> bool:
@@ -159,16 +159,20 @@ class Registry:
         """Frameworks by BLAS libraries: every variant as it is, and on each library that can be put under it.
 
         Raises:
-            UsageError: If none of them can have another BLAS.
+            UsageError: If fewer than two of them can have another BLAS.
         """
         found: list[str] = []
-        for member in (member for text in texts for member in self.members(text)):
+        frameworks = 0
+        for member in dict.fromkeys(member for text in texts for member in self.members(text)):
             name, options = split(member)
+            found.append(member)
+            # What cannot have another BLAS is measured as it is: a GPU's backends, JAX.
             if any(option.values == "blas" for option in self.backend(name).options):
-                found += [member, *(join(name, {**options, "blas": library}) for library in libraries)]
-        if not found:
+                frameworks += 1
+                found += [join(name, {**options, "blas": library}) for library in libraries]
+        if frameworks < 2:
             raise UsageError(
-                "a grid needs backends with the option blas: numpy, torch, mlx, scipy or cblas, for example"
+                "a grid needs two backends or more with the option blas, such as numpy, torch, mlx, scipy and cblas"
             )
         return found
 

@@ -57,7 +57,7 @@ class ScipyBlas(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into arrays of NumPy's own."""
         if min(operands.m, operands.n, operands.k) == 0:
-            raise BackendUnavailable("SciPy refuses to compute an empty result")
+            raise BackendUnavailable("SciPy refuses empty operands")
         self._pairs = arranged(operands, "host", np.array, self.settings)
         self._out = np.empty((operands.m, operands.n), np.float32)
 

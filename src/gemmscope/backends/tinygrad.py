@@ -50,7 +50,7 @@ class TinygradCpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into tensors, and lets the kernel be compiled: a jitted call is traced twice."""
         if min(operands.m, operands.n, operands.k) == 0:
-            raise BackendUnavailable("an empty result has no kernel: tinygrad compiles nothing for it")
+            raise BackendUnavailable("tinygrad compiles no kernel for empty operands")
         self._pairs = operands.converted("tinygrad", self._tensor)
         self._matmul = self._tinygrad.TinyJit(lambda a, b: (a @ b).realize())
         for _ in range(3):

@@ -124,7 +124,7 @@ class TorchCpu(Backend):
             "device": str(self._device),
             "threads": torch.get_num_threads(),
             "blas": blas[1] if blas else "",
-            **blas_provenance(self.settings),
+            **blas_provenance(),
         }
         if self._device.type == "cpu":
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])

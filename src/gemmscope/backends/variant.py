@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PRELOAD = "LD_PRELOAD"
+# What the library for LD_PRELOAD reads: see backends/preload.py.
+_TARGET = "GEMMSCOPE_BLAS"
 _PYTHON = re.compile(r"(^|\+)python=(.*)", re.DOTALL)
 
 
@@ -118,16 +120,17 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
     """
     name, given = split(text)
     python = given.pop("python", "")
-    chosen = [(option, given.pop(option.name)) for option in offered if option.name in given]
+    chosen = [(option, _checked(text, option, given.pop(option.name))) for option in offered if option.name in given]
     environment: dict[str, str] = {}
     for option, value in chosen:
-        _check_value(text, option, value)
         environment |= {key: form.replace("{value}", value) for key, form in option.environment.items()}
     variables = dict(sorted(given.items()))
     unknown = next((key for key in variables if not is_variable(key)), None)
     if unknown is not None:
         known = ", ".join(option.name for option in offered) or "none"
         raise UsageError(f"backend {text!r}: {name} has no option {unknown!r}; it has: {known}")
+    if variables.get(_TARGET):
+        _checked_blas(text, variables[_TARGET])
     settings = {option.name: value for option, value in chosen}
     return Variant(
         name=join(name, {**settings, **variables, **({"python": python} if python else {})}),
@@ -148,22 +151,31 @@ def _combined(options: Mapping[str, str], variables: Mapping[str, str]) -> dict[
     return environment
 
 
-def _check_value(text: str, option: Option, value: str) -> None:
+def _checked(text: str, option: Option, value: str) -> str:
+    """An option's value, as it is meant.
+
+    Raises:
+        UsageError: If the option has no such value.
+    """
+    if option.values == "blas":
+        return _checked_blas(text, value)
     if option.values == "flag":
         valid, expected = not value, "no value"
     elif option.values == "count":
         valid, expected = value.isascii() and value.isdigit() and int(value) > 0, "a whole number above 0"
-    elif option.values == "blas":
-        _check_blas(text, value)
-        return
     else:
         valid, expected = value in option.values, "one of " + ", ".join(option.values)
     if not valid:
         raise UsageError(f"backend {text!r}: {option.name} takes {expected}, not {value!r}")
+    return value
 
 
-def _check_blas(text: str, value: str) -> None:
+def _checked_blas(text: str, value: str) -> str:
+    """A name as it is; a path as it is meant from here, wherever the run goes on."""
+    if not value:
+        raise UsageError(f"backend {text!r}: blas takes the name or the path of a BLAS; 'gemmscope blas' lists them")
     try:
-        blas_libraries.find(value)
+        file = blas_libraries.find(value)
     except UsageError as error:
         raise UsageError(f"backend {text!r}: {error}") from None
+    return file if blas_libraries.is_path(value) else value

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope import _kernels
@@ -51,7 +52,7 @@ class Blas(NamedTuple):
         if not self.is_possible:
             return ""
         # Accelerate is in the loader's cache, and in no file.
-        return next((file for file in self.files() if file == ACCELERATE or Path(file).is_file()), "")
+        return next((file for file in self.files() if file == ACCELERATE or _may_be_one(file)), "")
 
 
 def find(name: str) -> str:
@@ -70,8 +71,9 @@ def find(name: str) -> str:
             raise UsageError(f"{name}: {problem}; 'gemmscope blas' lists the libraries that are here")
         return path
     if name not in KNOWN:
+        example = f"./{name}" if _SUFFIX in name else "./libblis.so"
         raise UsageError(
-            f"no BLAS is called {name!r}: write {', '.join(KNOWN)}, or the path of a library, such as ./lib{name}.so"
+            f"no BLAS is called {name!r}: write {', '.join(KNOWN)}, or the path of a library, such as {example}"
         )
     return KNOWN[name].file()
 
@@ -85,6 +87,10 @@ def installed() -> list[str]:
     return list(files.values())
 
 
+def _may_be_one(file: str) -> bool:
+    return Path(file).is_file() and not _kernels.blas_file_problem(file)
+
+
 def is_path(name: str) -> bool:
     """Whether a BLAS is given by its file: a name has no slash."""
     return "/" in name
@@ -96,7 +102,7 @@ def _folders() -> Iterator[Path]:
     if conda := os.environ.get("CONDA_PREFIX"):
         yield Path(conda) / "lib"
     if mkl := os.environ.get("MKLROOT"):
-        yield Path(mkl) / "lib"
+        yield from (Path(mkl) / "lib", Path(mkl) / "lib/intel64")
     yield from _system_folders()
 
 
@@ -109,14 +115,20 @@ def _system_folders() -> Iterator[Path]:
 def _matching(pattern: str, folders: Iterator[Path]) -> Iterator[str]:
     """Files of a pattern, the newest version first: of libmkl_rt.so.2 and libmkl_rt.so.3 the second."""
     for folder in folders:
-        yield from sorted(map(str, folder.glob(pattern)), reverse=True)
+        yield from sorted(map(str, folder.glob(pattern)), key=_version, reverse=True)
+
+
+def _version(file: str) -> list[int]:
+    """The numbers of a file's name: libmkl_rt.so.10 is newer than libmkl_rt.so.2."""
+    return [int(number) for number in re.findall(r"\d+", PurePath(file).name)]
 
 
 def _openblas() -> Iterator[str]:
     spec = importlib.util.find_spec("scipy_openblas32")
     for place in spec.submodule_search_locations or () if spec else ():
         yield from _matching(f"libscipy_openblas*{_SUFFIX}", iter([Path(place) / "lib"]))
-    yield from _matching(f"libopenblas*{_SUFFIX}*", _folders())
+    yield from _matching(f"libopenblas{_SUFFIX}*", _folders())
+    yield from _matching(f"libopenblas[!6]*{_SUFFIX}*", _folders())  # libopenblasp-r0.3.21.so; not libopenblas64
 
 
 def _mkl() -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from gemmscope import _kernels
@@ -87,6 +87,12 @@ def loaded() -> list[LibraryThreads]:
         if real not in known and (image := _image(path)) is not None and (found := _asked(image)) is not None:
             known[real] = found
     return [known[path] for path in sorted(known)]
+
+
+def forget(pid: int) -> None:
+    """Removes what Intel's OpenMP leaves in shared memory when a process that has ended did not tear it down."""
+    if hasattr(os, "getuid"):
+        Path(f"/dev/shm/__KMP_REGISTERED_LIB_{pid}_{os.getuid()}").unlink(missing_ok=True)  # noqa: S108
 
 
 def _by_threadpoolctl() -> dict[str, LibraryThreads]:

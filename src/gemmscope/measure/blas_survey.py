@@ -100,6 +100,9 @@ def _look(name: str, file: str) -> BlasLibrary:
     what = known.what if known else ""
     if not file:
         assert known is not None
+        if not known.is_possible:
+            where = {"darwin": "macOS", "linux": "Linux"}[known.system]
+            return BlasLibrary(name=name, what=what, status="unavailable", reason=f"there is none but on {where}")
         return BlasLibrary(name=name, what=what, status="unavailable", reason="not installed", remedy=known.remedy)
     loaded = _ask(file)
     if isinstance(loaded, str):
@@ -158,6 +161,7 @@ def main(file: str) -> None:
     except (RuntimeError, ValueError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
+    threads.forget(os.getpid())
     os._exit(0)  # without tearing the library down: some hang at that
 
 

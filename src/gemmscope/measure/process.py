@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gemmscope import _build
 from gemmscope.backends import preload
 from gemmscope.errors import WorkerLost, WorkerUnavailable
-from gemmscope.machine import blas_libraries, environment
+from gemmscope.machine import blas_libraries, environment, threads
 from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
         self._kill()
+        threads.forget(self.pid)
         if self._process.stderr is not None and not self._process.stderr.closed:
             self._process.stderr.close()
 
@@ -243,7 +244,7 @@ def open_standard_descriptors() -> None:
 
 def _with_blas(own: Mapping[str, str]) -> Mapping[str, str]:
     """A variant's environment with the file of the BLAS that it names; where that is not here, the worker says so."""
-    if preload.TARGET not in own:
+    if not own.get(preload.TARGET):
         return own
     if file := blas_libraries.find(own[preload.TARGET]):
         return {**own, preload.TARGET: file}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
+# Some twenty combinations, each in a process of its own.
+GRID_SECONDS = 300.0
 # Of the budget, at most, for experiments on why a backend is slow. What they do not need goes to open verdicts.
 DEFAULT_EXPERIMENTS = 0.25
 DIAGNOSIS_SECONDS = 60.0
@@ -54,7 +56,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     """
     if sizes is None:
         sizes = () if shapes else DEFAULT_SIZES
-    seconds = spans.seconds(DEFAULT_SECONDS if seconds is None else seconds)
+    seconds = spans.seconds(seconds if seconds is not None else GRID_SECONDS if grid else DEFAULT_SECONDS)
     if isinstance(backends, str):
         backends = [text.strip() for text in backends.split(",") if text.strip()]
     if backends is not None and not backends:

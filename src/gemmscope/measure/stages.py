@@ -188,7 +188,7 @@ def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int)
     worst = 0.0
     compared = 0
     digests: dict[int, str] = {}
-    before = preload.calls()
+    before = preload.calls() if preload.is_counted(backend) else None
     for offset in range(len(comparisons)):
         pair = (first_pair + offset) % len(comparisons)
         product = backend.product(pair)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _TONES: dict[str, Tone] = {"unavailable": "quiet", "failed": "bad"}
 _USE = (
-    "Write numpy-cpu:blas=NAME, torch-cpu:blas=NAME, mlx-cpu:blas=NAME or cblas:blas=NAME, where NAME is one of these "
-    "or the path of another. 'gemmscope run --grid' measures all of them; 'gemmscope blas-shim --blas NAME' prints "
+    "Write numpy-cpu:blas=NAME, and so with torch-cpu, mlx-cpu, scipy-blas and cblas, where NAME is one of these or "
+    "the path of another. 'gemmscope run --grid' measures all of them; 'gemmscope blas-shim --blas NAME' prints "
     "what puts one under a program of yours."
 )
 
@@ -26,14 +26,13 @@ def document(found: Sequence[BlasLibrary]) -> list[Block]:
     """Those that are here, then those that are missing, with how to install them."""
     here = [one for one in found if one.status != "unavailable"]
     missing = [one for one in found if one.status == "unavailable"]
-    blocks: list[Block] = [
-        Heading("BLAS libraries"),
-        Items([Item(_line(one), _TONES.get(one.status, "")) for one in here]),
-    ]
+    blocks: list[Block] = []
+    if here:
+        blocks += [Heading("BLAS libraries"), Items([Item(_line(one), _TONES.get(one.status, "")) for one in here])]
     if missing:
         blocks += [
             Heading("Missing"),
-            Items([Item(f"{one.name}: {one.what}", "quiet", to_paste(one.remedy)) for one in missing]),
+            Items([Item(f"{one.name}: {one.what}, {one.reason}", "quiet", to_paste(one.remedy)) for one in missing]),
         ]
     return [*blocks, Paragraph(_USE, "quiet")]
 

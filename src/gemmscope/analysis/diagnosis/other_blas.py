@@ -28,6 +28,8 @@ def trials(subject: Subject) -> tuple[Trial, ...]:
     options, before, threads = {"blas": "openblas"}, "", ""
     if "OPENBLAS_CORETYPE" in subject.variables:
         options["OPENBLAS_CORETYPE"], before = "", "unset OPENBLAS_CORETYPE; "
+    if "GEMMSCOPE_BLAS" in subject.variables:  # it would win over what the remedy means
+        before += "unset GEMMSCOPE_BLAS; "
     if variables.affecting(subject, "threads") and subject.pool is not None:
         options[_CAP] = str(subject.pool)
         threads = f"{_CAP}={subject.pool} "

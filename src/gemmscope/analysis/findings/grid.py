@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.grid import effects, grid_of, identical
+from gemmscope.analysis.grid import effects, grid_of, odd_ones
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
     from gemmscope.analysis.grid import Effects, Factor, Grid
     from gemmscope.analysis.view import View
+    from gemmscope.workload.shapes import Shape
 
 
 def blas_or_framework(view: View) -> list[Finding]:
@@ -18,30 +19,21 @@ def blas_or_framework(view: View) -> list[Finding]:
     grid = grid_of(view)
     if grid is None:
         return []
-    found = (effects(view, grid, shape) for shape in view.shapes)
-    return [_explained(grid, one) for one in found if one is not None]
+    found = [one for shape in view.shapes if (one := effects(view, grid, shape)) is not None]
+    return [_explained(view, grid, one) for one in found]
 
 
-def _explained(grid: Grid, found: Effects) -> Finding:
-    where = found.shape.title
+def _explained(view: View, grid: Grid, found: Effects) -> Finding:
     blas, framework = found.blas, found.framework
-    if found.decides == "blas":
-        lead = f"At {where} the BLAS decides, not the framework: it explains {_share(blas)}"
-    elif found.decides == "framework":
-        lead = f"At {where} the framework decides, not the BLAS: it explains {_share(framework)}"
-    else:
-        lead = (
-            f"At {where} it is not settled whether the BLAS or the framework matters more: they explain {_share(blas)} "
-            f"and {_share(framework)}"
-        )
-    text = (
-        f"{lead} of the differences between {found.combinations} combinations. Averaged over the frameworks, a call "
-        f"takes {words.ratio(blas.ratio)} times as long on {blas.slowest} as on {blas.fastest}; averaged over the BLAS "
-        f"libraries, {words.ratio(framework.ratio)} times as long with {framework.slowest} as with {framework.fastest}."
-    )
+    text = f"At {found.shape.title} {_sentence(view, found)}"
+    # A library that is far behind explains nearly all by itself: what is left between the others?
+    if len(found.near) > 1 and blas.slowest not in found.near:
+        nearer = effects(view, grid, found.shape, found.near)
+        if nearer is not None:
+            text += f" Between {words.listed(found.near, 9)}, which are within a factor of 2, {_sentence(view, nearer)}"
     return Finding(
         id="blas-or-framework",
-        verdict="found" if found.decides else "not found",
+        verdict="found" if found.more else "not found",
         text=text,
         evidence={
             "share of the BLAS": blas.share.estimate,
@@ -51,6 +43,26 @@ def _explained(grid: Grid, found: Effects) -> Finding:
         },
         backends=list(grid.names.values()),
         shapes=[str(found.shape)],
+    )
+
+
+def _sentence(view: View, found: Effects) -> str:
+    blas, framework = found.blas, found.framework
+    margin = 1 + view.result.settings.margin
+    if max(blas.ratio.estimate, framework.ratio.estimate) <= margin:
+        return f"the {found.combinations} combinations take the same time, to within the margin."
+    shares = [("the BLAS", _share(blas)), ("the framework", _share(framework))]
+    if found.more:
+        (name, share), (other, rest) = shares if found.more == "blas" else shares[::-1]
+        lead = f"{name} explains more of the differences, {share}, {other} {rest}"
+    else:
+        lead = (
+            f"it is not settled which explains more of the differences, {' or '.join(' '.join(one) for one in shares)}"
+        )
+    return (
+        f"{lead} ({found.combinations} combinations): on {blas.slowest} a call takes {words.ratio(blas.ratio)} times as "
+        f"long as on {blas.fastest}, with {framework.slowest} {words.ratio(framework.ratio)} times as long as with "
+        f"{framework.fastest}."
     )
 
 
@@ -64,47 +76,52 @@ def same_results(view: View) -> list[Finding]:
     grid = grid_of(view)
     if grid is None:
         return []
-    same: dict[str, list[str]] = {}
-    differ: dict[str, list[str]] = {}
-    for library in grid.shared:
-        for shape in view.shapes:
-            found = identical(view, grid, shape, library)
-            if found is not None:
-                (same if found else differ).setdefault(library, []).append(shape.title)
-    said = [_results(libraries, verb) for libraries, verb in ((same, "agree"), (differ, "differ")) if libraries]
-    if not said:
+    compared = {
+        (library, shape): odd
+        for library in grid.shared
+        for shape in view.shapes
+        if (odd := odd_ones(view, grid, shape, library)) is not None
+    }
+    if not compared:
         return []
+    differ: dict[str, list[str]] = {}
+    for (library, shape), odd in compared.items():
+        if odd:
+            differ.setdefault(words.listed(odd, 9), []).append(f"on {library} at {shape.title}")
+    text = "On the same BLAS all frameworks compute the same, to the last bit"
+    if differ:
+        text += ", except that results differ with " + "; with ".join(
+            f"{who} {words.listed(where, 6)}" for who, where in differ.items()
+        )
+    else:
+        text += f" ({words.listed(grid.shared, 9)}, at {words.shapes(_compared_at(view, compared))})"
     return [
         Finding(
             id="same-results",
-            verdict="not found" if differ else "found",
-            text="On the same BLAS the results of all frameworks " + ", and ".join(said) + "." + _counted(view, grid),
-            evidence={f"{library}, {verb}": ", ".join(shapes)
-                      for verb, found in (("the same", same), ("differ", differ)) for library, shapes in found.items()},
+            verdict="found",
+            text=f"{text}.{_counted(view, grid)}",
+            evidence={f"{library} at {shape.title}": ", ".join(odd) or "the same"
+                      for (library, shape), odd in compared.items()},
             backends=list(grid.names.values()),
         )
     ]  # fmt: skip
 
 
-def _results(libraries: dict[str, list[str]], verb: str) -> str:
-    by_shapes: dict[str, list[str]] = {}
-    for library, shapes in libraries.items():
-        by_shapes.setdefault(words.listed(shapes, 9), []).append(library)
-    where = "; ".join(f"on {words.listed(names, 9)} at {shapes}" for shapes, names in by_shapes.items())
-    return f"agree to the last bit {where}" if verb == "agree" else f"differ in their last bits {where}"
+def _compared_at(view: View, compared: dict[tuple[str, Shape], list[str]]) -> list[Shape]:
+    return [shape for shape in view.shapes if any(one == shape for _, one in compared)]
 
 
 def _counted(view: View, grid: Grid) -> str:
     """What the preloaded library counted: that it was called is what a column rests on."""
     counts = {
-        name: cell.blas_calls
+        f"{name} at {shape.title}": cell.blas_calls
         for shape in view.shapes
         for (_, library), name in grid.names.items()
         if library in grid.shared and (cell := view.cell(name, shape)) is not None and cell.blas_calls is not None
     }
     if not counts:
         return ""
-    others = [f"{name} ({count:g})" for name, count in counts.items() if count != 1]
+    others = [f"{where} ({count:g})" for where, count in counts.items() if count != 1]
     if others:
-        return f" Calls of the BLAS for each call of a framework are not one with {words.listed(others)}."
+        return f" Calls of the BLAS, as counted for each call of a framework, are not one with {words.listed(others)}."
     return " Each call of a framework was one call of the BLAS, as counted."
