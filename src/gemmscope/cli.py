@@ -437,7 +437,7 @@ def blas_shim(name: str | None, print_env: bool) -> None:
     With --blas it prints the variables to set instead, and keeps what LD_PRELOAD already holds.
 
     Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
-    Batches in PyTorch (bmm), LAPACK and the rest of BLAS are not. OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or
+    Batches in PyTorch (bmm) are not; nor are LAPACK and the rest of BLAS, but with MKL, which publishes them. OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or
     BLIS_NUM_THREADS, and not torch.set_num_threads, sets how many threads multiply. With GEMMSCOPE_BLAS_VERBOSE=1 the
     program says at its end how many calls were passed on.
 

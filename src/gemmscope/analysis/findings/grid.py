@@ -56,12 +56,11 @@ def _sentence(view: View, found: Effects) -> str:
         (name, share), (other, rest) = shares if found.more == "blas" else shares[::-1]
         lead = f"{name} explains more of the differences, {share}, {other} {rest}"
     else:
-        lead = (
-            f"it is not settled which explains more of the differences, {' or '.join(' '.join(one) for one in shares)}"
-        )
+        either = " or ".join(f"{name} {share}" for name, share in shares)
+        lead = f"it is not settled which explains more of the differences, {either}"
     return (
-        f"{lead} ({found.combinations} combinations): on {blas.slowest} a call takes {words.ratio(blas.ratio)} times as "
-        f"long as on {blas.fastest}, with {framework.slowest} {words.ratio(framework.ratio)} times as long as with "
+        f"{lead} ({found.combinations} combinations): on {blas.slowest} a call takes {words.ratio(blas.ratio)} times "
+        f"as long as on {blas.fastest}, with {framework.slowest} {words.ratio(framework.ratio)} times as long as with "
         f"{framework.fastest}."
     )
 
