@@ -155,6 +155,7 @@ def run(resume: str | None, out: str | None, details: bool, as_json: bool, **ask
     else:
         from gemmscope.report.terminal import print_end
 
+        _tell("")
         with _console() as console:
             print_end(result, job.folder, console)
     _exit(result, job.folder)

@@ -48,7 +48,7 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
         baseline = next((one.baseline for one in result.comparisons), "")
-        ratios = f"; in brackets how many times as fast as {baseline}" if baseline else ""
+        ratios = f"; {words.TIMES}: times as fast as {baseline}" if baseline else ""
         blocks += [Figures(report.overview), Paragraph(f"{overview.NOTE}{ratios}.", "quiet")]
     failed = [f"{one.name} {one.reason}" for one in report.missing if one.reason.startswith("fail")]
     absent = [one.name for one in report.missing if one.reason.startswith("unavailable")]

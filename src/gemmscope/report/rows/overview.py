@@ -27,6 +27,11 @@ class Standing(NamedTuple):
     mark: str
     speedup: float | None
 
+    @property
+    def text(self) -> str:
+        """The time, behind its mark."""
+        return f"{self.mark} {words.duration(self.seconds)}".strip()
+
 
 @dataclass(frozen=True)
 class OverviewRow:
@@ -58,7 +63,7 @@ def overview(view: View) -> Table[OverviewRow] | None:
     for shape in rankings:
         columns += _of(shape)
     return Table(
-        "overview", "Time of one call, by shape; how many times as fast as the baseline in brackets", columns,
+        "overview", "Time of one call, by shape, and how many times as fast as the baseline", columns,
         [Group("", [OverviewRow(name, rows[name]) for name in kept])],
     )  # fmt: skip
 
@@ -79,9 +84,7 @@ def _of(shape: Shape) -> list[Column[OverviewRow]]:
         return "good" if found is not None and found.mark else ""
 
     return [
-        Column(f"time-{shape}", shape.title, lambda row: one.seconds if (one := standing(row)) else None,
-               words.duration, right=True, tone=tone),
-        Column(f"mark-{shape}", "", lambda row: one.mark if (one := standing(row)) else None, tone=tone),
+        Column(f"time-{shape}", shape.title, standing, lambda one: one.text, right=True, tone=tone),
         Column(f"speedup-{shape}", "", lambda row: one.speedup if (one := standing(row)) else None,
-               lambda value: f"({words.speedup(value)})", right=True, drop=1, name="speed-ups"),
+               words.speedup, right=True, drop=1, name="speed-ups"),
     ]  # fmt: skip
