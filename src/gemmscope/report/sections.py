@@ -47,9 +47,7 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
     if report.cut_off:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
-        baseline = next((one.baseline for one in result.comparisons), "")
-        ratios = f"; {words.TIMES}: times as fast as {baseline}" if baseline else ""
-        blocks += [Figures(report.overview), Paragraph(f"{overview.NOTE}{ratios}.", "quiet")]
+        blocks += [Figures(report.overview), Paragraph(overview.note(result), "quiet")]
     failed = [f"{one.name} {one.reason}" for one in report.missing if one.reason.startswith("fail")]
     absent = [one.name for one in report.missing if one.reason.startswith("unavailable")]
     if failed:

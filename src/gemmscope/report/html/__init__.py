@@ -10,6 +10,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from gemmscope.analysis.headline import headline
 from gemmscope.files import write_whole
 from gemmscope.records import words
 from gemmscope.report.causes import TITLE, told
@@ -20,7 +21,7 @@ from gemmscope.report.html.evidence import answer
 from gemmscope.report.html.figures import colours, figures_of, keys_of, on_dark
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
-from gemmscope.report.rows import grid, suspicions
+from gemmscope.report.rows import grid, overview, suspicions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,8 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             policy=_policy(style, scripts),
             report=report,
             keys=keys,
+            headline=headline(result.findings),
+            overview_note=overview.note(report.result),
             answer=answer(report, drawn),
             causes=told(report.result.diagnoses),
             causes_title=TITLE,

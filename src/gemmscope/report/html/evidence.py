@@ -20,6 +20,7 @@ _CHARTS = {
     "order-changes": ("speedup",),
     "gpu-threshold": ("speedup",),
     "gpu-equal-precision": ("speedup",),
+    "blas-or-framework": ("grid",),
     "kernel-as-cause": ("parts",),
     "ceilings": ("roofline",),
     "overhead": ("parts",),
@@ -27,7 +28,13 @@ _CHARTS = {
     "allocation": ("parts",),
     "gpu-launch-bound": ("parts",),
 }
-_NAMES = {"speed": "time and speed", "speedup": "speed-up", "parts": "parts of calls", "roofline": "roofline"}
+_NAMES = {
+    "speed": "time and speed",
+    "speedup": "speed-up",
+    "parts": "parts of calls",
+    "roofline": "roofline",
+    "grid": "grid",
+}
 _MOST_SHAPES = 6
 
 
@@ -47,7 +54,7 @@ class Said(NamedTuple):
 
 
 def answer(report: Report, charts: Mapping[str, Picture]) -> dict[str, list[Said]]:
-    """The findings under their headings; without any, the ranking of each shape.
+    """The findings under their headings, but the headline; without any, the ranking of each shape.
 
     Args:
         report: The run; each of its shapes has a table.
@@ -69,7 +76,7 @@ def answer(report: Report, charts: Mapping[str, Picture]) -> dict[str, list[Said
             place.setdefault(remark.backend, f"call-{number}")
     return {
         heading: [Said(found.text, found.verdict, _links(found, tables, places, missing)) for found in findings]
-        for heading, findings in grouped(result.findings).items()
+        for heading, findings in grouped([one for one in result.findings if one.id != "headline"]).items()
     }
 
 

@@ -12,12 +12,12 @@ from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
+    from gemmscope.records.model import Result
     from gemmscope.report.rows.model import Tone
     from gemmscope.workload.shapes import Shape
 
 FASTEST, TIED = "*", "="
 _MOST = 10
-NOTE = f"{FASTEST} fastest, {TIED} tied with it"
 
 
 class Standing(NamedTuple):
@@ -66,6 +66,13 @@ def overview(view: View) -> Table[OverviewRow] | None:
         "overview", "Time of one call, by shape, and how many times as fast as the baseline", columns,
         [Group("", [OverviewRow(name, rows[name]) for name in kept])],
     )  # fmt: skip
+
+
+def note(result: Result) -> str:
+    """How to read the table."""
+    baseline = next((one.baseline for one in result.comparisons), "")
+    ratios = f"; {words.TIMES}: times as fast as {words.line(baseline)}" if baseline else ""
+    return f"{FASTEST} fastest, {TIED} tied with it{ratios}."
 
 
 def _kept(names: list[str]) -> list[str]:
