@@ -89,6 +89,7 @@ def run(
     seed: int = 0,
     experiments: float = DEFAULT_EXPERIMENTS,
     grid: bool = False,
+    quick: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -115,6 +116,7 @@ def run(
         experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 makes none.
         grid: Frameworks by BLAS libraries: every backend, or NumPy, PyTorch, MLX and the C++ loop unless told, on every
             BLAS that is found. Linux.
+        quick: A first look in 15 s unless told: the plain backends, three sets at most, no experiments.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         observer: Told of every event, between turns.
@@ -135,7 +137,7 @@ def run(
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
             sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
-            experiments=experiments, grid=grid,
+            experiments=experiments, grid=grid, quick=quick,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     return Run.of(job.execute(observer))

@@ -117,6 +117,7 @@ def main() -> None:
 @click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
+@click.option("--quick", is_flag=True, help="A first look in 15 s: plain backends, three sets, no experiments.")
 @click.option("--details", is_flag=True, help="Print all tables and findings at the end, as 'gemmscope report' does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(resume: str | None, out: str | None, details: bool, as_json: bool, **asked: Any) -> None:
@@ -128,6 +129,7 @@ def run(resume: str | None, out: str | None, details: bool, as_json: bool, **ask
     \b
     Examples:
       gemmscope run
+      gemmscope run --quick
       gemmscope run --sizes 64,256 --backends numpy-cpu,numpy-cpu:out,torch-cpu:threads=1 --seconds 40
       gemmscope run --backends numpy,torch,jax --shape 1x4096x4096 --out decode
       gemmscope run --grid --sizes 256,1024

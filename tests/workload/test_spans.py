@@ -71,6 +71,16 @@ def test_a_preset_that_is_misspelt_is_hinted_at():
         make_settings(shapes=["nothing like it"], **ASKED)
 
 
+def test_a_quick_look_has_the_plain_backends_and_what_else_is_asked_for():
+    quick = make_settings(quick=True, pairs=10, sets=5, margin=0.01, seed=0)
+    assert (quick.seconds, quick.sets, quick.experiments) == (15.0, 3, 0.0)
+    assert quick.shapes == ["64x64x64", "256x256x256", "1024x1024x1024"]
+    assert {"numpy-cpu", "torch-cpu", "mlx-gpu", "cblas-call"} <= set(quick.backends)
+    assert not any("kernel" in name or "null" in name for name in quick.backends)
+    asked = make_settings(quick=True, sizes=8, backends="numpy", seconds="1m", **ASKED)
+    assert (asked.seconds, asked.sets, asked.backends, asked.shapes) == (60.0, 1, ["numpy"], ["8x8x8"])
+
+
 def test_one_text_will_do_for_a_list():
     settings = make_settings(sizes=4, shapes="gemv", backends="numpy-cpu, torch", **ASKED)
     assert settings.backends == ["numpy-cpu", "torch"]

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 # The five of the original comparison: every report has a row for each, measured or explained.
 ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
 
+# What people choose between, without instruments: for a quick look. On Linux MLX's own BLAS is netlib's.
+PLAIN = (
+    "numpy-cpu",
+    "torch-cpu",
+    "torch-gpu",
+    "mlx-cpu",
+    *(("mlx-cpu:blas=openblas",) if sys.platform == "linux" else ()),
+    "mlx-gpu",
+    "cblas-call",
+)
+
 # What stands in a grid of frameworks and BLAS libraries.
 GRID = ("numpy-cpu", "torch-cpu", "mlx-cpu", "cblas")
 

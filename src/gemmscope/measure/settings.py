@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmscope.backends.registry import PLAIN
 from gemmscope.errors import UsageError
 from gemmscope.records.model import Settings
 from gemmscope.workload import spans
@@ -22,6 +23,9 @@ DEFAULT_SIZES = (64, 256, 1024)
 DEFAULT_SECONDS = 90.0
 # Some twenty combinations, each in a process of its own.
 GRID_SECONDS = 300.0
+# A quick look: plain backends, in as few sets as give an interval that means something.
+QUICK_SECONDS = 15.0
+_QUICK_SETS = 3
 # Of the budget, at most, for experiments on why a backend is slow. What they do not need goes to open verdicts.
 DEFAULT_EXPERIMENTS = 0.25
 DIAGNOSIS_SECONDS = 60.0
@@ -47,6 +51,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     width: float | None = None,
     experiments: float = DEFAULT_EXPERIMENTS,
     grid: bool = False,
+    quick: bool = False,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
@@ -56,6 +61,9 @@ def make_settings(  # noqa: C901  (one check for each number)
     """
     if sizes is None:
         sizes = () if shapes else DEFAULT_SIZES
+    if quick:
+        backends = backends or (None if grid else PLAIN)
+        seconds, sets, experiments = (QUICK_SECONDS if seconds is None else seconds), min(sets, _QUICK_SETS), 0.0
     seconds = spans.seconds(seconds if seconds is not None else GRID_SECONDS if grid else DEFAULT_SECONDS)
     if isinstance(backends, str):
         backends = [text.strip() for text in backends.split(",") if text.strip()]
