@@ -109,7 +109,9 @@ def _lead(names: list[str], standings: Sequence[_Standing]) -> str:
     if len(names) + len(others) > _MOST:  # the table has them all
         at = {}
     ties = " and ".join(f"with {words.listed(tied)} at {shapes}" for shapes, tied in at.items())
-    verb = "is fastest" if len(names) == 1 else "are tied for fastest"
+    verb = "are tied for fastest"
+    if len(names) == 1:  # "fastest" where it is so at one of them at least
+        verb = "is tied for fastest" if all(one.tied for one in standings) else "is fastest"
     return f"{words.listed(names)} {verb} at {words.shapes([one.shape for one in standings])}" + (
         f" (tied {ties})" if ties else ""
     )
