@@ -100,7 +100,7 @@ def test_an_interpreter_that_cannot_be_started_is_unavailable_with_a_remedy(tmp_
 
 def test_a_run_explains_it_and_ends_well(tmp_path):
     done = gemmscope_("run", "--backends", f"numpy-cpu,numpy-cpu:python={tmp_path}/none", "--sizes", "16", "--sets",
-                      "2", "--seconds", "2", "--out", tmp_path / "out")  # fmt: skip
+                      "2", "--seconds", "2", "--details", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0
     assert "cannot be started: No such file or directory" in " ".join(done.stdout.split())
 

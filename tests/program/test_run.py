@@ -94,7 +94,7 @@ def finished(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("run") / "out"
     done = gemmscope_("run", "--sizes", "64,96", "--shape", "3x5x7", "--backends", SEVEN + ",torch-gpu,mlx-gpu",
-                      "--seconds", "15", "--sets", "2", "--out", folder)  # fmt: skip
+                      "--seconds", "15", "--sets", "2", "--details", "--out", folder)  # fmt: skip
     return done, folder, gemmscope.load(folder)
 
 
@@ -271,7 +271,7 @@ def test_a_killed_worker_costs_only_its_own_cells(tmp_path):
     cells = {cell.backend: cell for cell in result.cells}
     assert cells["doomed"].status == "failed"
     assert "SIGKILL" in cells["doomed"].reason
-    assert "SIGKILL" in done.stdout
+    assert re.search("^- doomed failed at 64×64×64: .*SIGKILL", done.stdout, re.MULTILINE)
     assert cells["doomed"].samples, "what was measured is kept"
     for name in ("numpy-cpu", "cblas"):
         assert cells[name].status == "ok"
@@ -332,6 +332,8 @@ def test_an_interrupted_run_writes_what_it_has(tmp_path, number):
     code, stdout, stderr = run.finish()
     assert code == 130
     assert "PARTIAL" in stdout
+    assert f"'gemmscope report {out}'" in stdout
+    assert str(out / "report.html") in stdout
     assert "--resume" in stderr
     result = gemmscope.load(out)
     assert result.status == "partial"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -15,7 +17,7 @@ from gemmscope.records.model import ReferenceWorkload, Result, TimeSpent
 from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows.model import Column, Group, Table
-from gemmscope.report.terminal import print_document, print_result
+from gemmscope.report.terminal import print_document, print_end, print_result
 from tests.builders import (
     make_backend,
     make_cell,
@@ -367,3 +369,46 @@ def test_a_result_of_nothing_can_be_printed() -> None:
     text = printed(make_result([], settings=make_settings("64x64x64"), time_spent=TimeSpent()))
     assert "Nothing can be ranked here." in text
     assert text.count("not asked for") == 5
+
+
+def ended(result: Result) -> str:
+    """What is printed where a run has ended."""
+    file = io.StringIO()
+    print_end(result, Path("out"), Console(file=file, width=80, color_system=None, _environ={}))
+    return file.getvalue()
+
+
+def test_the_end_of_a_run_is_a_headline_a_table_and_where_the_rest_is() -> None:
+    headline = make_finding("numpy-cpu is fastest at 64: 1.00 ms.", id="headline")
+    lines = ended(msgspec.structs.replace(five(), findings=[headline])).splitlines()
+    assert lines[0] == headline.text
+    assert line_of("\n".join(lines), "time of one call")
+    assert squeezed(lines[-1]) == (
+        "- 'gemmscope report out' prints all tables and findings; the page is out/report.html"
+    )
+    assert len(lines) < 24
+
+
+def test_the_end_of_a_run_says_what_was_lost_and_why() -> None:
+    cells = [
+        make_cell("numpy-cpu"),
+        make_cell("cblas", None, 64, status="failed", reason="its worker was killed (SIGKILL)"),
+        make_cell("cblas", None, 256, status="failed", reason="its worker was killed (SIGKILL)"),
+        make_cell("mlx-cpu", None, 256, status="skipped", reason="too slow"),
+    ]
+    backends = [
+        make_backend("cblas", status="failed", reason="killed"),
+        make_backend("mlx-cpu"),
+        make_backend("torch-cpu", status="failed", reason="its worker could not start"),
+        make_backend("torch-gpu", status="unavailable", reason="no accelerator"),
+        make_backend("numpy-cpu:out", status="failed", reason="nobody asked for it", experiment=True),
+    ]
+    text = squeezed(ended(make_result(cells, backends=backends)))
+    for said in (
+        f"- cblas failed at 64{TIMES}64{TIMES}64 and 256{TIMES}256{TIMES}256: its worker was killed (SIGKILL)",
+        f"- mlx-cpu skipped at 256{TIMES}256{TIMES}256: too slow",
+        "- torch-cpu failed: its worker could not start",
+        "Not available here: torch-gpu.",
+    ):
+        assert said in text
+    assert "nobody asked for it" not in text

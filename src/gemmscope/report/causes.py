@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
+from gemmscope.report import trust
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph, to_paste
 from gemmscope.report.rows import suspicions
 from gemmscope.report.selection import is_about
@@ -59,23 +60,11 @@ def in_full(result: Result) -> list[Block]:
     healthy = [Item(one.text, "good") for one in result.findings if one.id == "healthy"]
     if healthy:
         blocks += [Heading("Nothing wrong with"), Items(healthy)]
-    lost = _lost(result)
-    if lost:
+    if lost := [Item(f"{one.name} {one.reason}", "bad", one.remedy) for one in trust.lost(result)]:
         blocks += [Heading("Missing"), Items(lost)]
     if found:
         blocks += [Heading("Every suspicion"), Figures(suspicions.table(found))]
     return [*blocks, *_others(found)]
-
-
-def _lost(result: Result) -> list[Item]:
-    """What was asked for and has no time: a diagnosis has no tables where it would be said."""
-    asked = [backend for backend in result.backends if not backend.experiment]
-    lost = [Item(f"{one.name} {one.status}: {one.reason}", "bad", one.remedy) for one in asked if one.status != "ok"]
-    names = {backend.name for backend in asked if backend.status == "ok"}
-    return lost + [
-        Item(f"{cell.key.label} at {cell.shape.full_title} {cell.status}: {cell.reason}", "open")
-        for cell in result.cells if cell.backend in names and cell.status != "ok" and cell.mode == "latency"
-    ]  # fmt: skip
 
 
 def _items(found: Sequence[Told]) -> list[Block]:

@@ -48,10 +48,10 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
         blocks += [Figures(report.overview), Paragraph(overview.note(result), "quiet")]
-    failed = [f"{one.name} {one.reason}" for one in report.missing if one.reason.startswith("fail")]
-    absent = [one.name for one in report.missing if one.reason.startswith("unavailable")]
-    if failed:
-        blocks.append(Items([Item(text, "bad") for text in failed]))
+    lost = trust.lost(result)
+    absent = [one.name for one in lost if one.reason.startswith("unavailable")]
+    if failed := [Item(f"{one.name} {one.reason}", "bad") for one in lost if one.name not in absent]:
+        blocks.append(Items(failed))
     if absent:
         blocks.append(Paragraph(f"Not available here: {words.listed(absent, 9)}.", "quiet"))
     blocks += causes.main(result)

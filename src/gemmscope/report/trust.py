@@ -106,6 +106,26 @@ def _why_missing(result: Result, backend: BackendRecord) -> tuple[str, str]:
     return ("", "") if cells else ("not measured: the run ended before its turn", remedy)
 
 
+def lost(result: Result) -> list[Missing]:
+    """What failed or was left out, a line per backend and reason: for where no table of cells says so."""
+    found: list[Missing] = []
+    for backend in result.backends:
+        if backend.experiment:
+            continue
+        cells = [cell for cell in result.cells if cell.backend == backend.name and cell.status != "ok"]
+        shapes: dict[tuple[str, str, str], list[str]] = {}
+        for cell in cells:
+            titles = shapes.setdefault((cell.key.label, cell.status, words.line(cell.reason)), [])
+            titles.append(cell.shape.full_title)
+        found += [
+            Missing(label, f"{status} at {words.listed(titles)}: {reason}", words.line(backend.remedy))
+            for (label, status, reason), titles in shapes.items()
+        ]
+        if not cells and backend.status != "ok":
+            found.append(Missing(words.line(backend.name), *_why_missing(result, backend)))
+    return found
+
+
 def time_spent(result: Result) -> str:
     """Where the wall time went. The harness's share is all in which no backend computed, once workers had started."""
     spent = result.time_spent
