@@ -268,8 +268,11 @@ def list_runs(as_json: bool) -> None:
 @click.option("--csv", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
 @click.option("--pyperf", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
+@click.option("--share", is_flag=True, help="Leave private folders, and the user's name in them, out of all that is written.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def report(results: str | None, figures: str | None, html: str | None, as_json: bool, **files: str | None) -> None:
+def report(
+    results: str | None, figures: str | None, html: str | None, share: bool, as_json: bool, **files: str | None
+) -> None:
     """Print the table of a results file again.
 
     RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
@@ -278,11 +281,12 @@ def report(results: str | None, figures: str | None, html: str | None, as_json: 
     Examples:
       gemmscope report
       gemmscope report gemmscope-results/2026-11-22_201500_apple-m1/results.json
-      gemmscope report some-folder --html report.html
+      gemmscope report some-folder --share --html for-a-colleague.html
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
     from gemmscope.api import load
+    from gemmscope.records.sharing import shared
     from gemmscope.report.exports import to_csv, to_pyperf
     from gemmscope.report.markdown import markdown
     from gemmscope.report.model import Report
@@ -292,6 +296,8 @@ def report(results: str | None, figures: str | None, html: str | None, as_json: 
     if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results if results is not None else newest()[0])
+    if share:
+        result = shared(result)
     if "-" not in files.values():
         _print(result, as_json=as_json)
     formats = {"csv": to_csv, "markdown": lambda result: markdown(for_file(Report(result))), "pyperf": to_pyperf}

@@ -211,6 +211,19 @@ def test_the_page_is_made_again_from_the_file(finished, tmp_path):
     assert (tmp_path / "page.html").read_bytes() == (folder / "report.html").read_bytes()
 
 
+def test_what_is_shared_names_no_folder_of_its_maker(finished, tmp_path):
+    _, folder, result = finished
+    private = {str(Path(sys.prefix)), str(folder)}
+    assert any(path in (folder / "results.json").read_text() for path in private)
+    done = gemmscope_("report", folder, "--share", "--html", tmp_path / "page.html", "--json")
+    for text in (done.stdout, (tmp_path / "page.html").read_text()):
+        assert not any(path in text for path in private)
+    (tmp_path / "results.json").write_text(done.stdout)
+    shared = gemmscope.load(tmp_path)
+    assert shared.cells == result.cells
+    assert shared.findings == result.findings
+
+
 def test_a_page_that_cannot_be_written_costs_no_results(tmp_path):
     (tmp_path / "report.html").mkdir()
     done = gemmscope_("run", "--sizes", "8", "--backends", "cblas", "--sets", "2", "--seconds", "2", "--out", tmp_path)
