@@ -23,9 +23,8 @@ import numpy as np
 
 import gemmscope
 from gemmscope.backends import loading
-from gemmscope.backends.registry import ORIGINAL
 from gemmscope.errors import BackendUnavailable, GemmscopeError
-from gemmscope.records.model import BASELINE
+from gemmscope.records.model import BASELINE, ORIGINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

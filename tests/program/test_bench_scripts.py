@@ -13,7 +13,7 @@ import click
 import numpy as np
 import pytest
 
-from gemmscope.backends.registry import ORIGINAL
+from gemmscope.records.model import ORIGINAL
 from gemmscope.records.base import Interval
 from gemmscope.records.model import Cell, ReferenceWorkload, Sample
 from tests.builders import make_backend, make_cell, make_comparison, make_result

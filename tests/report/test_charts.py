@@ -37,6 +37,7 @@ from tests.builders import (
     make_machine,
     make_part,
     make_result,
+    make_worker,
 )
 
 if TYPE_CHECKING:
@@ -128,6 +129,65 @@ def texts(path: Path) -> list[str]:
     root = ET.fromstring(path.read_text(encoding="utf-8"))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     return ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+class TestFew:
+    """Pictures, in which nothing can be hidden, show the lines that a reader chooses between."""
+
+    CHOICES = ("numpy-cpu", "torch-cpu", "mlx-cpu", "cblas-call")
+    VARIANTS = ("numpy-cpu:out", "torch-cpu:out", "mlx-cpu:out")
+    INSTRUMENTS = ("kernel-numpy", "kernel-torch", "cblas")
+
+    def drawn(self, *names: str) -> set[str]:
+        native = [make_backend(name, entry="native") for name in names if name in self.INSTRUMENTS]
+        return {line.backend for line in RunData(View(made(names, backends=native)), few=True).lines}
+
+    def test_a_few_lines_are_all_drawn(self):
+        names = (*self.CHOICES, *self.INSTRUMENTS[:2])
+        assert self.drawn(*names) == set(names)
+
+    def test_of_many_the_instruments_are_left_out(self):
+        names = (*self.CHOICES[:2], *self.VARIANTS)
+        assert self.drawn(*names, *self.INSTRUMENTS) == set(names)
+
+    def test_and_variants_where_they_are_still_too_many(self):
+        assert self.drawn(*self.CHOICES, *self.VARIANTS, *self.INSTRUMENTS) == set(self.CHOICES)
+
+    def test_variants_of_one_backend_are_its_subject(self):
+        names = ("numpy-cpu", *(f"numpy-cpu:threads={count}" for count in range(1, 9)))
+        assert self.drawn(*names) == set(names)
+
+    def test_instruments_that_are_all_there_is_are_drawn(self):
+        names = ("numpy-cpu", *self.INSTRUMENTS, *(f"cblas:threads={count}" for count in range(1, 4)))
+        native = [make_backend(name, entry="native") for name in names[1:]]
+        data = RunData(View(made(names, backends=native)), few=True)
+        assert {line.backend for line in data.lines} == set(names)
+
+    def test_they_look_as_they_do_among_all(self):
+        result = made((*self.CHOICES, *self.VARIANTS))
+        few, every = RunData(View(result), few=True), RunData(View(result))
+        assert {line.label: line.style for line in few.lines}.items() <= {
+            line.label: line.style for line in every.lines
+        }.items()
+
+    def test_files_show_few_and_page_and_notebook_all(self, tmp_path):
+        result = made((*self.CHOICES, *self.VARIANTS))
+        write_figures(result, tmp_path)
+        assert "numpy-cpu:out" not in texts(tmp_path / "speed.svg")
+        assert "cblas-call" in texts(tmp_path / "speed.svg")
+        assert "numpy-cpu:out" in labels(result)
+
+
+def test_a_picture_says_when_and_with_what_versions_it_was_made():
+    workers = [
+        make_worker("numpy", provenance={"numpy": "2.4.6"}),
+        make_worker("mlx", provenance={"mlx": "0.32.4"}),
+        make_worker("mlx", provenance={"mlx": "0.32.3"}),
+        make_worker("mlx", provenance={"mlx": "0.32.4"}),
+        make_worker("torch", provenance={"torch": "2.13.0"}),
+    ]
+    said = picture(made(("numpy-cpu", "mlx-cpu"), workers=workers), "speed").subtitle
+    assert said.endswith(", 2026-01-02, numpy 2.4.6, mlx 0.32.4 and 0.32.3")
 
 
 class TestAll:

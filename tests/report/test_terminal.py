@@ -12,8 +12,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gemmscope.backends.registry import ORIGINAL
-from gemmscope.records.model import ReferenceWorkload, Result, TimeSpent
+from gemmscope.records.model import ORIGINAL, ReferenceWorkload, Result, TimeSpent
 from gemmscope.records.words import MICRO, TIMES
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows.model import Column, Group, Table

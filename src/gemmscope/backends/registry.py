@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from gemmscope.backends.base import Backend
 
-# The five of the original comparison: every report has a row for each, measured or explained.
-ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
-
 # What people choose between, without instruments: for a quick look. On Linux MLX's own BLAS is netlib's.
 PLAIN = (
     "numpy-cpu",

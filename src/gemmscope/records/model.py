@@ -16,6 +16,8 @@ SCHEMA = 1
 
 # The backend that every ratio is relative to, where it was measured.
 BASELINE = "numpy-cpu"
+# The five of the original comparison: every report has a row for each, measured or explained.
+ORIGINAL = ("numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu")
 # The name, in files, of the reference workload: a fixed GEMM that is timed in every round, in a worker of its own. What
 # it sees change is the machine.
 REFERENCE = "canary"

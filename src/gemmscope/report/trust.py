@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.backends.registry import ORIGINAL
 from gemmscope.records import words
+from gemmscope.records.model import ORIGINAL
 
 if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Machine, Result

@@ -62,7 +62,7 @@ def pictures(data: RunData) -> dict[str, Picture | NoDataError]:
 def write_figures(result: Result, folder: Path) -> list[Path]:
     """Writes ``speed.svg``, ``speed.png`` and so on into a folder, which is made if need be.
 
-    Charts that the run has no data for are left out.
+    Charts that the run has no data for are left out, and lines of instruments and variants where there are many.
 
     Returns:
         What was written.
@@ -72,7 +72,7 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, drawn in pictures(RunData(View(result))).items():
+    for name, drawn in pictures(RunData(View(result), few=True)).items():
         if isinstance(drawn, NoDataError):
             continue
         for suffix in (".svg", ".png"):

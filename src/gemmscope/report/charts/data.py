@@ -31,6 +31,8 @@ _NOTABLE = 0.05
 # The floor of the harness is drawn where it is this share of the shortest time: below that it explains nothing.
 _FLOOR = 0.1
 _MOST_FINDINGS = 3
+# So many lines can be told apart in a picture.
+_FEW = 6
 
 
 class Point(NamedTuple):
@@ -68,9 +70,16 @@ class Series:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run, and what all of its charts have in common."""
+    """A run, and what all of its charts have in common.
+
+    Args:
+        view: The run.
+        few: Draw the lines that a reader chooses between, where all of them would be too many to tell apart: without
+            instruments, and if need be without variants. For pictures, in which nothing can be hidden.
+    """
 
     view: View
+    few: bool = False
 
     @property
     def result(self) -> Result:
@@ -79,9 +88,22 @@ class RunData:
 
     @property
     def machine(self) -> str:
-        """On which machine it was measured, and whether the run was cut off."""
+        """On which machine and when it was measured, what versions, and whether the run was cut off."""
         cut_off = "; the run was cut off" if self.result.status == "partial" else ""
-        return f"on {words.line(self.result.machine.name)}{cut_off}"
+        versions = "".join(f", {name} {words.listed(found)}" for name, found in self._versions.items())
+        return f"on {words.line(self.result.machine.name)}, {self.result.started[:10]}{versions}{cut_off}"
+
+    @property
+    def _versions(self) -> dict[str, list[str]]:
+        """The versions of every library that is drawn; two where two were compared."""
+        drawn = {self.libraries[name] for name in self._drawn}
+        versions: dict[str, list[str]] = {}
+        for worker in self.result.workers:
+            version = worker.provenance.get(worker.library)
+            if worker.library in drawn and isinstance(version, str):
+                known = versions.setdefault(words.line(worker.library), [])
+                known += [said for said in [words.line(version)] if said not in known]
+        return versions
 
     def found(self, *rules: str) -> list[str]:
         """The run's own findings of these rules, so that a chart never contradicts them."""
@@ -111,6 +133,18 @@ class RunData:
         order = {record.name: place for place, record in enumerate(self.result.backends)}
         names = sorted({key.backend: None for key in self.times}, key=lambda name: order.get(name, len(order)))
         return palette.styles((name, self.libraries[name]) for name in names if name in self.libraries)
+
+    @functools.cached_property
+    def _drawn(self) -> list[str]:
+        """The backends that have lines."""
+        names = list(self.styles)
+        if not self.few or len(names) <= _FEW:
+            return names
+        choices = [name for name in names if name in self.view.choices]
+        plain = [name for name in choices if ":" not in name]
+        if len(choices) < 2:
+            return names
+        return plain if len(choices) > _FEW and len(plain) > 1 else choices
 
     @functools.cached_property
     def baseline(self) -> str:
@@ -169,7 +203,8 @@ class RunData:
     def _series(self, points: Mapping[CellKey, Point]) -> list[Series]:
         """A line for every backend's latency, and for another mode where the times of the two differ."""
         lines: list[Series] = []
-        for name, style in self.styles.items():
+        for name in self._drawn:
+            style = self.styles[name]
             if latency := _of_mode(points, name, "latency"):
                 lines.append(Series(name, words.line(name), words.line(name), style, latency))
             # A device's own time is no time of a call, and has its place in the tables and the parts.
