@@ -13,9 +13,8 @@ import click
 import numpy as np
 import pytest
 
-from gemmscope.records.model import ORIGINAL
 from gemmscope.records.base import Interval
-from gemmscope.records.model import Cell, ReferenceWorkload, Sample
+from gemmscope.records.model import ORIGINAL, Cell, ReferenceWorkload, Sample
 from tests.builders import make_backend, make_cell, make_comparison, make_result
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,6 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmscope.backends.registry import PLAIN
 from gemmscope.errors import UsageError
 from gemmscope.records.model import Settings
 from gemmscope.workload import spans
@@ -62,6 +61,8 @@ def make_settings(  # noqa: C901  (one check for each number)
     if sizes is None:
         sizes = () if shapes else DEFAULT_SIZES
     if quick:
+        from gemmscope.backends.registry import PLAIN  # importing gemmscope stays light
+
         backends = backends or (None if grid else PLAIN)
         seconds, sets, experiments = (QUICK_SECONDS if seconds is None else seconds), min(sets, _QUICK_SETS), 0.0
     seconds = spans.seconds(seconds if seconds is not None else GRID_SECONDS if grid else DEFAULT_SECONDS)
