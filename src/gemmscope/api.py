@@ -99,7 +99,7 @@ def run(
     Args:
         sizes: Squares, as M = N = K, or spans such as ``"64:4096:2x"``; 64, 256 and 1024 unless told, or none if
             ``shapes`` are given.
-        shapes: Further shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``.
+        shapes: Shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``; without sizes these alone.
         backends: Backends and variants, such as ``"numpy-cpu:out"``, or libraries, such as ``"jax"``, for their plain
             backends; those of NumPy, PyTorch, MLX, cuBLAS and the C++ loop unless told.
         backend_files: Python files with backends of your own. Their code is executed, in workers.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmscope.report.document import Block
     from gemmscope.report.output import Console
 
-# Exit statuses, as the README promises them.
+# Exit statuses, as docs/commands.md promises them.
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -103,7 +103,7 @@ def main() -> None:
 
 @main.command(short_help="Measure, and write results, page and figures.")
 @click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096.  [default: 64,256,1024]")  # fmt: skip
-@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A further shape, or a preset: see gemmscope shapes. May be given again.")  # fmt: skip
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A shape, or a preset: see gemmscope shapes. May be given again; without --sizes these alone are measured.")  # fmt: skip
 @click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.  [default: those of NumPy, PyTorch, MLX, cuBLAS and C++]")  # fmt: skip
 @click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from gemmscope.records.base import Mode
     from gemmscope.workload.operands import Operands
 
-_INSTALL = "pip install torch; on Linux that brings a CUDA build, README.md says how to take the smaller CPU build"
+_INSTALL = (
+    "pip install torch; on Linux that brings a CUDA build, docs/installing.md says how to take the smaller CPU build"
+)
 # torch.accelerator, which serves mps and cuda alike, came with 2.6.
 _MINIMUM = (2, 6)
 
