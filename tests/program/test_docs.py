@@ -58,6 +58,8 @@ def parsed(command):
 def test_links_lead_somewhere(page):
     for file, anchor in _LINK.findall(_BLOCK.sub("", page.read_text())):
         target = (page.parent / file).resolve() if file else page
+        if ROOT / "docs" / "results" in target.parents and not (ROOT / "docs" / "results").exists():
+            continue  # a source distribution is without
         assert target.exists(), f"{file} is not there"
         if anchor:
             assert anchor in anchors(target), f"{file} has no heading #{anchor}"
