@@ -245,8 +245,8 @@ std::string problem_of_blas_file(const std::string& /*path*/) { return ""; }
 
 BlasLibrary::BlasLibrary(const std::string& path) {
   if (path.find("libmkl_rt") != std::string::npos) {
-    // MKL's front loads its parts for the whole program to see, LAPACK among them. Programs that look it up by the usual
-    // names mean 32-bit integers, whatever MKL was told.
+    // MKL's front loads its parts for the whole program to see, LAPACK among them. Programs that look it up by the
+    // usual names mean 32-bit integers, whatever MKL was told.
     setenv("MKL_INTERFACE_LAYER", "LP64", 1);
   }
   int mode = RTLD_NOW | RTLD_LOCAL;

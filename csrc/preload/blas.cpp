@@ -4,8 +4,8 @@
 // scipy_cblas_sgemm64_, SciPy's scipy_sgemm_, MLX and other builds of NumPy cblas_sgemm. Beside sgemm stands what is
 // called instead of it for some products of float32: sgemv for vectors, sdot for two of them, ssyrk for a matrix by its
 // own transpose. With two libraries there, the threads of one would still spin while the other multiplies. dgemm and
-// cgemm are there for MLX, whose own on Linux are netlib's. Nothing else of their BLAS and LAPACK is replaced by us; but
-// MKL's front publishes all of its parts, so that with MKL other names may be found there too.
+// cgemm are there for MLX, whose own on Linux are netlib's. Nothing else of their BLAS and LAPACK is replaced by us;
+// but MKL's front publishes all of its parts, so that with MKL other names may be found there too.
 //
 // All of these end in the Fortran routines of the library that GEMMSCOPE_BLAS names, which every BLAS has. The calls
 // that BLIS and netlib make to sgemm_ from their cblas_sgemm, and that would find this library, are so never made.
@@ -80,7 +80,8 @@ const std::string& target_path() {
 [[gnu::constructor]] void check_target() {
   const std::string& path = target_path();
   const auto refuse = [&](const std::string& why) {
-    end("GEMMSCOPE_BLAS: " + path + ": " + why + "; unset LD_PRELOAD, and then 'gemmscope blas' lists those that are here",
+    end("GEMMSCOPE_BLAS: " + path + ": " + why +
+            "; unset LD_PRELOAD, and then 'gemmscope blas' lists those that are here",
         not_loaded);
   };
   if (path.find('/') == std::string::npos) {
