@@ -394,6 +394,8 @@ def test_the_end_of_a_run_says_what_was_lost_and_why() -> None:
         make_cell("cblas", None, 64, status="failed", reason="its worker was killed (SIGKILL)"),
         make_cell("cblas", None, 256, status="failed", reason="its worker was killed (SIGKILL)"),
         make_cell("mlx-cpu", None, 256, status="skipped", reason="too slow"),
+        make_cell("mlx-cpu", None, 64, mode="throughput", status="skipped", reason="no different from latency"),
+        make_cell("mlx-cpu", None, 64, mode="throughput", status="failed", reason="it crashed"),
     ]
     backends = [
         make_backend("cblas", status="failed", reason="killed"),
@@ -406,8 +408,10 @@ def test_the_end_of_a_run_says_what_was_lost_and_why() -> None:
     for said in (
         f"- cblas failed at 64{TIMES}64{TIMES}64 and 256{TIMES}256{TIMES}256: its worker was killed (SIGKILL)",
         f"- mlx-cpu skipped at 256{TIMES}256{TIMES}256: too slow",
+        f"- mlx-cpu, throughput failed at 64{TIMES}64{TIMES}64: it crashed",
         "- torch-cpu failed: its worker could not start",
         "Not available here: torch-gpu.",
     ):
         assert said in text
     assert "nobody asked for it" not in text
+    assert "no different" not in text

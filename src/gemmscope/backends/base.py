@@ -79,6 +79,8 @@ OUT = Option("out", "write every result into one array that is there already")
 FROM_HOST = Option(
     "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")
 )
+# Of libraries that pin no memory.
+FROM_HOST_PAGEABLE = Option(FROM_HOST.name, FROM_HOST.help, ("pageable",))
 # What the next four need, the worker sees to; a backend that offers COLD must have operand_arrays.
 COLD = Option("cold", "put the operands out of the processor's caches before they are used (untimed)")
 REUSED = Option("reused", "multiply one pair over and over, so that it stays in the caches")

@@ -10,7 +10,7 @@ import numpy as np
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
     COLD,
-    FROM_HOST,
+    FROM_HOST_PAGEABLE,
     PROCESS_OPTIONS,
     REUSED,
     Backend,
@@ -123,7 +123,7 @@ class JaxGpu(JaxCpu):
 
     name = "jax-gpu"
     device = "gpu"
-    options: ClassVar[tuple[Option, ...]] = (TF32, Option(FROM_HOST.name, FROM_HOST.help, ("pageable",)))
+    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE)
     modes = ("latency", "throughput", "device")
     inseparable = ""
 

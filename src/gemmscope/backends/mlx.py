@@ -14,7 +14,7 @@ from gemmscope.backends import slope
 from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
     BLAS_OPERAND_OPTIONS,
-    FROM_HOST,
+    FROM_HOST_PAGEABLE,
     PITCH,
     PROCESS_OPTIONS,
     STRIDED,
@@ -212,7 +212,7 @@ class MlxGpu(MlxCpu):
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
     # MLX pins no memory, so there is one way from the host.
-    options: ClassVar[tuple[Option, ...]] = (TF32, Option(FROM_HOST.name, FROM_HOST.help, ("pageable",)))
+    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE)
     modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
 

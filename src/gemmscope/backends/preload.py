@@ -62,9 +62,14 @@ CPU_OPTIONS = (*PROCESS_OPTIONS, BLAS, *OPERAND_OPTIONS)
 KERNEL_OPTIONS = (*PROCESS_OPTIONS, BLAS, *BLAS_OPERAND_OPTIONS)
 
 
+def named_in(preloaded: str) -> list[str]:
+    """What LD_PRELOAD names: ld.so(8) takes colons and spaces between paths."""
+    return preloaded.replace(":", " ").split()
+
+
 def with_library(preloaded: str) -> str:
     """What LD_PRELOAD should hold: the library, and what it holds already."""
-    others = [path for path in re.split(r"[\s:]+", preloaded) if path and not is_own(path)]
+    others = [path for path in named_in(preloaded) if not is_own(path)]
     return ":".join([str(_LIBRARY), *others])
 
 
@@ -156,7 +161,7 @@ def is_counted(backend: Backend) -> bool:
 
 def in_environment() -> bool:
     """Whether the user's own LD_PRELOAD holds the library."""
-    return any(map(is_own, re.split(r"[\s:]+", os.environ.get("LD_PRELOAD", ""))))
+    return any(map(is_own, named_in(os.environ.get("LD_PRELOAD", ""))))
 
 
 @functools.cache

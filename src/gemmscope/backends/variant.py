@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gemmscope.backends.preload import TARGET
 from gemmscope.errors import UsageError
 from gemmscope.machine import blas_libraries
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PRELOAD = "LD_PRELOAD"
-# What the library for LD_PRELOAD reads: see backends/preload.py.
-_TARGET = "GEMMSCOPE_BLAS"
 _PYTHON = re.compile(r"(^|\+)python=(.*)", re.DOTALL)
 
 
@@ -129,8 +128,8 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
     if unknown is not None:
         known = ", ".join(option.name for option in offered) or "none"
         raise UsageError(f"backend {text!r}: {name} has no option {unknown!r}; it has: {known}")
-    if variables.get(_TARGET):
-        _checked_blas(text, variables[_TARGET])
+    if variables.get(TARGET):
+        _checked_blas(text, variables[TARGET])
     settings = {option.name: value for option, value in chosen}
     return Variant(
         name=join(name, {**settings, **variables, **({"python": python} if python else {})}),

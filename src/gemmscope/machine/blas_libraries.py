@@ -112,6 +112,12 @@ def _system_folders() -> Iterator[Path]:
     yield from map(Path, ("/usr/lib64", "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"))
 
 
+def _places(package: str) -> Iterator[Path]:
+    """Where a package lies, without importing it; nowhere if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    yield from map(Path, spec.submodule_search_locations or () if spec else ())
+
+
 def _matching(pattern: str, folders: Iterator[Path]) -> Iterator[str]:
     """Files of a pattern, the newest version first: of libmkl_rt.so.2 and libmkl_rt.so.3 the second."""
     for folder in folders:
@@ -124,9 +130,7 @@ def _version(file: str) -> list[int]:
 
 
 def _openblas() -> Iterator[str]:
-    spec = importlib.util.find_spec("scipy_openblas32")
-    for place in spec.submodule_search_locations or () if spec else ():
-        yield from _matching(f"libscipy_openblas*{_SUFFIX}", iter([Path(place) / "lib"]))
+    yield from _matching(f"libscipy_openblas*{_SUFFIX}", (place / "lib" for place in _places("scipy_openblas32")))
     yield from _matching(f"libopenblas{_SUFFIX}*", _folders())
     yield from _matching(f"libopenblas[!6]*{_SUFFIX}*", _folders())  # libopenblasp-r0.3.21.so; not libopenblas64
 
@@ -147,9 +151,7 @@ def _blis() -> Iterator[str]:
 def _reference() -> Iterator[str]:
     # Debian's own, beside which the alternatives lie in folders of their own; elsewhere libblas is netlib's, or a link.
     yield from _matching(f"blas/libblas{_SUFFIX}*", _system_folders())
-    spec = importlib.util.find_spec("mlx")
-    for place in spec.submodule_search_locations or () if spec else ():
-        yield from _matching(f"libblas-*{_SUFFIX}*", iter([Path(place).parent / "mlx_cpu.libs"]))
+    yield from _matching(f"libblas-*{_SUFFIX}*", (place.parent / "mlx_cpu.libs" for place in _places("mlx")))
 
 
 def _system() -> Iterator[str]:

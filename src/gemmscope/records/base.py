@@ -28,6 +28,11 @@ class Interval(Record, frozen=True, kw_only=True, rename={"estimate": "median"})
     high: float | None = None
 
 
+def is_plain(backend: str) -> bool:
+    """Whether a name is a backend's own, and not a variant's, which has options behind a colon."""
+    return ":" not in backend
+
+
 class CellFields(TypedDict):
     """The fields of a :class:`CellRecord` that say which cell it is about."""
 

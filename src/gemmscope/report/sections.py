@@ -48,9 +48,8 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
         blocks += [Figures(report.overview), Paragraph(overview.note(result), "quiet")]
-    lost = trust.lost(result)
-    absent = [one.name for one in lost if one.reason.startswith("unavailable")]
-    if failed := [Item(f"{one.name} {one.reason}", "bad") for one in lost if one.name not in absent]:
+    absent = [words.line(one.name) for one in result.backends if one.status == "unavailable" and not one.experiment]
+    if failed := [Item(f"{one.name} {one.reason}", "bad") for one in trust.lost(result) if one.name not in absent]:
         blocks.append(Items(failed))
     if absent:
         blocks.append(Paragraph(f"Not available here: {words.listed(absent, 9)}.", "quiet"))

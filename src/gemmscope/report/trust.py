@@ -107,12 +107,19 @@ def _why_missing(result: Result, backend: BackendRecord) -> tuple[str, str]:
 
 
 def lost(result: Result) -> list[Missing]:
-    """What failed or was left out, a line per backend and reason: for where no table of cells says so."""
+    """What failed or was left out, a line per backend and reason: for where no table of cells says so.
+
+    A mode besides latency that was left out is no loss: the call has its time.
+    """
     found: list[Missing] = []
     for backend in result.backends:
         if backend.experiment:
             continue
-        cells = [cell for cell in result.cells if cell.backend == backend.name and cell.status != "ok"]
+        cells = [
+            cell for cell in result.cells
+            if cell.backend == backend.name
+            and (cell.status == "failed" or (cell.status != "ok" and cell.mode == "latency"))
+        ]  # fmt: skip
         shapes: dict[tuple[str, str, str], list[str]] = {}
         for cell in cells:
             titles = shapes.setdefault((cell.key.label, cell.status, words.line(cell.reason)), [])

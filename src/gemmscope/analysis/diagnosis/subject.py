@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
+from gemmscope.records.base import is_plain
 from gemmscope.records.evidence import LibraryThreads, image_distribution
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import by_work, largest_compute_bound
@@ -223,7 +224,7 @@ def subjects(view: View) -> list[Subject]:
     asked = {name for name, record in view.backends.items() if not record.experiment}
     names = [
         name for name in view.choices
-        if ":" not in name or name.partition(":")[0] not in asked
+        if is_plain(name) or name.partition(":")[0] not in asked
     ]  # fmt: skip
     others = [name for name in names if view.backends[name].library != "cblas"]
     return [Subject(view, name) for name in others or names if view.backends[name].status != "unavailable"]

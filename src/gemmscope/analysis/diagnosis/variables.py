@@ -56,7 +56,7 @@ def obeyed(subject: Subject, name: str) -> Variable | None:
     if known.affects == "loading":
         # A variant that puts another BLAS under its library does so by preloading it.
         # Whoever follows the advice to preload it is right to.
-        is_advice = name == "LD_PRELOAD" and all(map(preload.is_own, _paths(subject.variables[name])))
+        is_advice = name == "LD_PRELOAD" and all(map(preload.is_own, preload.named_in(subject.variables[name])))
         return known if name in _ANYWHERE and "blas" not in subject.options and not is_advice else None
     if not obeys(subject, known) or _is_fine(subject, name, known):
         return None
@@ -88,11 +88,6 @@ def _is_fine(subject: Subject, name: str, known: Variable) -> bool:
         machine = subject.machine
         return known_kernels.judge(called, machine.cpu_flags, machine.sve_bits) is None
     return False
-
-
-def _paths(value: str) -> list[str]:
-    """What LD_PRELOAD names: ld.so(8) takes colons and spaces between them."""
-    return value.replace(":", " ").split()
 
 
 def _kinds(subject: Subject) -> set[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.roofline import best_rates, ceilings_of
 from gemmscope.records import words
+from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def shares(view: View) -> list[Finding]:
     """The best rate seen on the processor, its share of the measured peak, and what calls of the libraries reach."""
-    reached = [one for one in best_rates(view.result) if ":" not in one.backend]
+    reached = [one for one in best_rates(view.result) if is_plain(one.backend)]
     if not reached or (reached[0].peak_share is None and len(reached) == 1):
         return []
     first = reached[0]

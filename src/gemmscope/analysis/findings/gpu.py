@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gemmscope.records import words
+from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _equal_precision(view: View, shape: Shape, compared: list[PairwiseComparison
 
 def _python_on_gpu(view: View) -> list[str]:
     """The GPU's plain backends that a user calls from Python."""
-    return [name for name in view.choices if view.backends[name].device == "gpu" and ":" not in name]
+    return [name for name in view.choices if view.backends[name].device == "gpu" and is_plain(name)]
 
 
 def _launch_share(one: Overhead) -> str:

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
+from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _standings(view: View) -> list[_Standing]:
     Where a variant is the fastest of all, the plain backends are compared with the first of themselves.
     """
     plain = {
-        shape: [n for n in ranking.ranked if ":" not in n and view.backends[n].library != _OURS]
+        shape: [n for n in ranking.ranked if is_plain(n) and view.backends[n].library != _OURS]
         for shape, ranking in view.rankings.items()
     }
     plain = {shape: names for shape, names in plain.items() if len(names) > 1}

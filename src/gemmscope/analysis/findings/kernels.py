@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.machine import known_kernels
 from gemmscope.records import words
+from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _call_of(view: View, kernel: str) -> str:
     """The plain call whose kernel it is, with the kernel's variant where that was measured too."""
     library = view.backends[kernel].library
     calls = [name for name in view.choices if view.backends[name].library == library]
-    call = next((name for name in calls if ":" not in name), kernel)
+    call = next((name for name in calls if is_plain(name)), kernel)
     variant = kernel.partition(":")[2]
     return f"{call}:{variant}" if variant and f"{call}:{variant}" in view.backends else call
 

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gemmscope.records import words
+from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _time(view: View, ranking: Ranking, *, name: bool, size: bool) -> str:
 
 def order_changes(view: View) -> list[Finding]:
     """Pairs of libraries of which one is faster at small squares and slower at large ones."""
-    plain = [name for name in view.choices if ":" not in name and view.backends[name].status == "ok"]
+    plain = [name for name in view.choices if is_plain(name) and view.backends[name].status == "ok"]
     pairs = [
         (one, other)
         for one, other in itertools.combinations(plain, 2)

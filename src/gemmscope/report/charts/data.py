@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.records.base import CellKey, Interval
+from gemmscope.records.base import CellKey, Interval, is_plain
 from gemmscope.report import palette
 from gemmscope.workload.shapes import by_work
 
@@ -141,7 +141,7 @@ class RunData:
         if not self.few or len(names) <= _FEW:
             return names
         choices = [name for name in names if name in self.view.choices]
-        plain = [name for name in choices if ":" not in name]
+        plain = list(filter(is_plain, choices))
         if len(choices) < 2:
             return names
         return plain if len(choices) > _FEW and len(plain) > 1 else choices

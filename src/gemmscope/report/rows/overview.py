@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.records.base import CellKey
+from gemmscope.records.base import CellKey, is_plain
 from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def note(result: Result) -> str:
 
 def _kept(names: list[str]) -> list[str]:
     """As many as fit on a screen: variants are the first to be left out, the slowest of them first."""
-    plain = [name for name in names if ":" not in name]
-    variants = [name for name in names if ":" in name][: max(0, _MOST - len(plain))]
+    plain = list(filter(is_plain, names))
+    variants = [name for name in names if not is_plain(name)][: max(0, _MOST - len(plain))]
     return [name for name in names if name in plain or name in variants]
 
 
