@@ -143,6 +143,7 @@ class _Collected:
             routine=str(event.provenance.get("kernel routine", "")),
             digests=(before.digests if before else {}) | event.digests,
             blas_calls=event.blas_calls if event.blas_calls is not None else before.blas_calls if before else None,
+            placed=event.placed or (before is not None and before.placed),
             first_calls=[*(before.first_calls if before else []), *([event.first_call] if event.first_call else [])],
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.

@@ -56,6 +56,7 @@ def measure(cell: Cell, backend: BackendRecord | None) -> Cell:
         efficiency_share=_efficiency_share(cell.samples),
         joules=_joules(cell.samples),
         frequency_hz=_frequency(cell.samples),
+        page_faults=_page_faults(cell.samples),
         spread_within=statistics.spread_within(cell.samples),
         spread_between=statistics.spread_between(medians),
     )
@@ -105,6 +106,13 @@ def _joules(samples: Sequence[Sample]) -> float | None:
     known = [sample for sample in samples if sample.joules is not None]
     used = sum(sample.joules or 0.0 for sample in known)
     return used / sum(sample.loops for sample in known) if used > 0 else None
+
+
+def _page_faults(samples: Sequence[Sample]) -> float | None:
+    """The minor page faults of one call, over the samples for which they are known."""
+    known = [sample for sample in samples if sample.page_faults is not None]
+    calls = sum(sample.loops for sample in known)
+    return sum(sample.page_faults or 0.0 for sample in known) / calls if calls > 0 else None
 
 
 def _frequency(samples: Sequence[Sample]) -> float | None:

@@ -68,8 +68,8 @@ class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     """A backend has its operands, and its product was compared with float64: or not, because.
 
     ``seconds`` is a first estimate of one product; ``estimate`` that of a cell that was skipped for it. ``first_call``
-    is the time of the worker's very first call on that device. ``digests`` and ``blas_calls`` are as in
-    :class:`~gemmscope.records.model.Cell`.
+    is the time of the worker's very first call on that device. ``placed`` says that this set drew a place within a page
+    for every operand. ``digests`` and ``blas_calls`` are as in :class:`~gemmscope.records.model.Cell`.
     """
 
     set: int
@@ -83,6 +83,7 @@ class CellPrepared(CellRecord, frozen=True, kw_only=True, tag="cell prepared"):
     first_call: float | None = None
     digests: dict[int, str] = {}
     blas_calls: float | None = None
+    placed: bool = False
     provenance: dict[str, str | int] = {}
 
 

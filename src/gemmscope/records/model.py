@@ -151,6 +151,9 @@ class Measurement(Record, frozen=True, kw_only=True):
 
     ``start`` is the time of a steady clock. ``cpu_seconds`` and what follows is what the worker used meanwhile, under
     the names of :class:`gemmscope.machine.usage.Use`, where each of them is explained; None where it is not known.
+    ``page_faults`` are the minor page faults of the whole worker during the sample (``ru_minflt`` of getrusage): pages
+    that the kernel had to map, such as those of a new output in a heap that gives its memory back; None where they are
+    not counted.
     """
 
     start: float
@@ -161,6 +164,7 @@ class Measurement(Record, frozen=True, kw_only=True):
     efficiency_seconds: float | None = None
     joules: float | None = None
     cycles: float | None = None
+    page_faults: float | None = None
 
 
 class Sample(Measurement, frozen=True, kw_only=True):
@@ -169,7 +173,7 @@ class Sample(Measurement, frozen=True, kw_only=True):
     ``start`` counts seconds from the run's start; ``cpu_seconds`` is the worker's processor time, all threads, and
     ``efficiency_seconds`` that part of it which was spent on efficiency cores. ``joules`` is the energy used meanwhile:
     by the worker on macOS, by whole processor packages on Linux. ``cycles`` are those of the cores' own clocks. Each of
-    the four is None where it is not known.
+    the four is None where it is not known, and so are ``page_faults``.
     """
 
     set: int
@@ -198,6 +202,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     more where fresh processes fall into groups that differ by more than their own scatter, fastest first; else empty.
     ``digests`` are hashes of results by operand pair: where two cells have the same, their results are the same to the
     last bit. ``blas_calls`` is how many calls the preloaded BLAS counted for each call of a library that has one.
+    ``page_faults`` is the number of minor page faults of one call, by the samples for which it is known. ``placed``
+    says that each set drew a place within a page for every operand, so that a pair of operands lay elsewhere in each.
     """
 
     status: Status = "ok"
@@ -219,6 +225,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     first_calls: list[float] = []
     digests: dict[int, str] = {}
     blas_calls: float | None = None
+    page_faults: float | None = None
+    placed: bool = False
     samples: list[Sample] = []
 
 

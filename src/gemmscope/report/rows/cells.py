@@ -41,7 +41,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     The fields are the columns of CSV and pandas: an interface. The first name the run, so that the rows of several runs
     can stand in one table. The baseline's own ratio is empty. ``peak_share`` is the rate over the processor's measured
     peak; ``roof_share`` over what the roofline allows at this shape's arithmetic intensity, and above 1 where operands
-    stay in caches.
+    stay in caches. ``page_faults`` are those of one call.
     """
 
     started: str
@@ -77,6 +77,7 @@ class CellRow(Record, frozen=True, kw_only=True):
     frequency_hz: float | None = None
     peak_share: float | None = None
     roof_share: float | None = None
+    page_faults: float | None = None
 
     @property
     def key(self) -> CellKey:
@@ -126,6 +127,7 @@ def _row(cell: Cell, run: Lookup, roof: Ceiling | None) -> CellRow:
         reason=cell.reason, gflops=cell.gflops, relative_error=cell.relative_error, precision=cell.precision,
         threads=cell.threads, spread_within=cell.spread_within, spread_between=cell.spread_between,
         sets=len({sample.set for sample in cell.samples}), samples=len(cell.samples), frequency_hz=cell.frequency_hz,
+        page_faults=cell.page_faults,
         **_bounds("seconds", cell.seconds), **_shares(cell, backend, roof), **_ratio(run.comparisons.get(cell.key)),
     )  # fmt: skip
 
