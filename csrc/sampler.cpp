@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cmath>
+#include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -22,10 +25,24 @@
 namespace gemmscope {
 
 struct InstructionSampler::Buffer {
-  explicit Buffer(std::size_t capacity) : samples(capacity) {}
+  explicit Buffer(std::size_t capacity) : samples(map(capacity), capacity) {}
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { munmap(samples.data(), samples.size_bytes()); }
 
-  std::vector<InstructionSample> samples;  // its size is the capacity, and never changes
-  std::atomic<std::uint64_t> next{0};      // counts on when the buffer is full
+  std::span<InstructionSample> samples;  // its size is the capacity, and never changes
+  std::atomic<std::uint64_t> next{0};    // counts on when the buffer is full
+
+ private:
+  // Not from malloc: freeing something large changes how glibc's serves the calls that are timed afterwards.
+  static InstructionSample* map(std::size_t capacity) {
+    void* memory =
+        mmap(nullptr, capacity * sizeof(InstructionSample), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+      throw std::bad_alloc();
+    }
+    return static_cast<InstructionSample*>(memory);
+  }
 };
 
 struct InstructionSampler::Saved {

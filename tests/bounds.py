@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gemmscope.measure.verify import Comparison
+from gemmscope.workload.operands import scale
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from gemmscope.workload.operands import OperandPair
 
 UNIT_ROUNDOFF = 2.0**-24
 
@@ -29,3 +34,10 @@ def matrices(m: int, n: int, k: int, seed: int = 0) -> tuple[NDArray[np.float32]
         random.uniform(-1, 1, (m, k)).astype(np.float32),
         random.uniform(-1, 1, (k, n)).astype(np.float32),
     )
+
+
+def comparison(pair: OperandPair, rows: list[int] | None = None) -> Comparison:
+    """What a worker compares a pair's result with, on these rows or on all."""
+    rows = list(range(len(pair.a))) if rows is None else rows
+    a, b = pair.a[rows].astype(np.float64), pair.b.astype(np.float64)
+    return Comparison((len(pair.a), pair.b.shape[1]), rows, a @ b, scale(a, b))

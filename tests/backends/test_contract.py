@@ -11,9 +11,9 @@ from gemmscope.backends import loading, registry
 from gemmscope.backends.kernel import KernelBackend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.stages import bind
-from gemmscope.measure.verify import Comparison, precision_class
+from gemmscope.measure.verify import precision_class
 from gemmscope.workload.operands import OperandPair, Operands
-from tests.bounds import error_bound, matrices
+from tests.bounds import comparison, error_bound, matrices
 
 KNOWN = registry.built_in()
 CLASSES = loading.load("")
@@ -74,8 +74,7 @@ def test_its_products_are_right(backend, shape):
         if backend.multiplies:
             exact = pair.a.astype(np.float64) @ pair.b.astype(np.float64)
             assert (np.abs(product - exact) <= error_bound(*pair)).all()
-            comparison = Comparison(pair, list(range(shape[0])), exact)
-            assert precision_class(comparison.relative_error(product), shape[2]) == "float32"
+            assert precision_class(comparison(pair).relative_error(product), shape[2]) == "float32"
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])

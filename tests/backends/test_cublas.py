@@ -15,8 +15,9 @@ import pytest
 from gemmscope import _kernels
 from gemmscope.backends import cublas
 from gemmscope.errors import BackendUnavailable
-from gemmscope.measure.verify import Comparison, precision_class
+from gemmscope.measure.verify import precision_class
 from gemmscope.workload.operands import OperandPair, Operands, uniform
+from tests.bounds import comparison
 
 SOURCE = Path(__file__).parent.parent / "fake_cuda" / "fake_cuda.cpp"
 
@@ -65,9 +66,7 @@ def prepared(given, **settings):
 
 
 def error_of(backend, given, pair):
-    a, b = given.pairs[pair]
-    rows = np.arange(given.m)
-    return Comparison(given.pairs[pair], rows, a.astype(np.float64) @ b).relative_error(backend.product(pair))
+    return comparison(given.pairs[pair]).relative_error(backend.product(pair))
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 64), (5, 7, 3), (1, 9, 4), (9, 1, 4), (3, 4, 1), (3, 4, 0), (0, 4, 3)])
@@ -144,6 +143,7 @@ def test_a_runtime_that_reports_an_error_is_unavailable(fake, monkeypatch):
 LOOK = """
 from gemmscope.backends import cublas
 from gemmscope.errors import BackendUnavailable
+from tests.bounds import comparison
 try:
     print(cublas.library("cublas"))
 except BackendUnavailable as absent:

@@ -14,9 +14,9 @@ from gemmscope.backends.mlx import MlxGpu
 from gemmscope.backends.torch import TorchGpu
 from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.measure import stages
-from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import OperandPair, Operands, uniform
 from tests.backends.test_contract import KNOWN
+from tests.bounds import comparison
 from tests.fakes import Clock
 
 mx = pytest.importorskip("mlx.core", exc_type=ImportError)
@@ -117,7 +117,7 @@ def test_a_shape_that_cannot_be_chained_has_no_device_time(make):
 def test_what_a_backend_has_no_figure_for_is_skipped_with_its_reason(make):
     backend = make(8, 8, 8, **settings_of("from host"))
     given = operands(8, 8, 8)
-    comparisons = [Comparison(pair, list(range(8)), pair.a.astype(np.float64) @ pair.b) for pair in given.pairs]
+    comparisons = [comparison(pair) for pair in given.pairs]
     cells, _ = stages.prepare_cells("x", backend, comparisons, 8, 0, {})
     assert [(cell.mode, cell.status) for cell in cells] == [
         ("latency", "ok"),

@@ -10,7 +10,7 @@ from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.measure import stages
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.measure.verify import precision_class
-from gemmscope.workload.operands import OperandPair, Operands, uniform
+from gemmscope.workload.operands import OperandPair, Operands, scale, uniform
 
 KNOWN = registry.built_in()
 CLASSES = loading.load("")
@@ -57,7 +57,8 @@ def given(m, n, k, pairs=2):
         for seed in range(pairs)
     ]
     references = [pair.a.astype(np.float64) @ pair.b.astype(np.float64) for pair in made]
-    return Multiplied(Operands(made), list(range(m)), references)
+    scales = [scale(pair.a.astype(np.float64), pair.b.astype(np.float64)) for pair in made]
+    return Multiplied(Operands(made), list(range(m)), references, scales)
 
 
 def prepared(text, shape=(64, 64, 64)):

@@ -19,6 +19,7 @@ from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Prepare, Prepared
 from gemmscope.measure.survey import plan_workers
 from gemmscope.workload.operands import SharedMemory
+from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape, layout
 from tests.compiled import shared_library, tiny_blas
 
@@ -413,7 +414,7 @@ def worker_cells(texts, shape):
         worker.send(Open(variants=spec.variants))
         probed = worker.receive(Opened, 600).backends
         names = [each.backend for each in probed if each.status == "ok"]
-        worker.send(Prepare(block=blocks[0], backends=names))
+        worker.send(Prepare(block=blocks[0], backends=names, placement=Placement.aligned(2)))
         return probed, {cell.backend: cell for cell in worker.receive(Prepared, 600).cells}
     finally:
         worker.close()

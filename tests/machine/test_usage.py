@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from itertools import repeat
 
@@ -28,8 +29,8 @@ def test_on_a_mac_what_is_not_on_performance_cores_is_on_efficiency_cores():
     meter = mac_meter(first, first, second)
     before = meter.read()
     used = meter.read().since(before)
-    assert before == pytest.approx(Use(1.0, 0.25, 1.0, 3e9))
-    assert used == pytest.approx(Use(4.0, 1.75, 3.0, 7e9))
+    assert before[:4] == pytest.approx((1.0, 0.25, 1.0, 3e9))
+    assert used[:4] == pytest.approx((4.0, 1.75, 3.0, 7e9))
 
 
 def test_performance_and_efficiency_cores_make_up_the_total():
@@ -46,23 +47,23 @@ def test_performance_and_efficiency_cores_make_up_the_total():
 )
 def test_a_count_in_another_unit_is_not_believed(reading, tick):
     meter = mac_meter(*repeat(reading, 3), tick=tick)
-    assert meter.read() == Use(1.0)
+    assert meter.read()[:4] == Use(1.0)[:4]
 
 
 def test_more_time_on_performance_cores_than_on_all_is_not_believed():
     reading = (SECOND, SECOND + 1, 10**9, 0)
-    assert mac_meter(reading, reading).read() == pytest.approx(Use(1.0, None, 1.0))
+    assert mac_meter(reading, reading).read()[:4] == pytest.approx((1.0, None, 1.0, None))
 
 
 def test_a_mac_with_one_kind_of_core_has_no_time_on_efficiency_cores():
     """A virtual machine counts no time on performance cores: all of it would be called efficiency cores' else."""
     reading = (SECOND, 0, 0, 0)
-    assert mac_meter(reading, reading, hybrid=False).read() == pytest.approx(Use(1.0))
+    assert mac_meter(reading, reading, hybrid=False).read()[:4] == Use(1.0)[:4]
 
 
 @pytest.mark.parametrize("readings", [(None, None), ((SECOND, 0, 0, 0), None)])
 def test_a_mac_that_does_not_count_still_has_a_clock(readings):
-    assert mac_meter(*readings).read() == Use(1.0)
+    assert mac_meter(*readings).read()[:4] == Use(1.0)[:4]
 
 
 def hybrid(tmp_path):
@@ -177,3 +178,20 @@ def test_only_macos_says_more():
 def test_a_sample_has_all_that_is_metered_under_the_same_names():
     assert set(Use._fields) < set(Sample.__struct_fields__)
     assert {"set", "round", "turn", *Measurement.__struct_fields__} == set(Sample.__struct_fields__)
+
+
+def test_page_faults_are_those_of_memory_that_is_touched():
+    meter = usage.meter()
+    pages = 500
+    with mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        before = meter.read()
+        for page in range(pages):
+            memory[page * mmap.PAGESIZE] = 1
+        touched = meter.read().since(before).page_faults
+        before = meter.read()
+        for page in range(pages):
+            memory[page * mmap.PAGESIZE] = 2
+        again = meter.read().since(before).page_faults
+    # Some systems map several pages at a fault.
+    assert 10 <= touched <= 2 * pages
+    assert again < touched / 2

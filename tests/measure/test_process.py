@@ -36,6 +36,7 @@ from gemmscope.measure.protocol import (
 )
 from gemmscope.measure.survey import plan_workers
 from gemmscope.workload.operands import SharedMemory
+from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape, layout
 
 KNOWN = registry.built_in()
@@ -74,7 +75,7 @@ def ask(worker, request, expected, timeout=600):
 def prepared(worker, block=BLOCKS[0]):
     opened = ask(worker, Open(variants=worker.spec.variants), Opened)
     names = [probed.backend for probed in opened.backends if probed.status == "ok"]
-    return ask(worker, Prepare(block=block, backends=names), Prepared)
+    return ask(worker, Prepare(block=block, backends=names, placement=Placement.aligned(block.pairs)), Prepared)
 
 
 def turn(backend, *, samples=2, loops=5, mode="latency"):

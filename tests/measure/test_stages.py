@@ -14,14 +14,11 @@ from gemmscope.backends.base import Backend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure import stages
 from gemmscope.measure.protocol import TurnCell
-from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import OperandPair, Operands
-from tests.bounds import matrices
+from tests.bounds import comparison, matrices
 
 PAIRS = [OperandPair(*matrices(6, 5, 4, seed)) for seed in range(3)]
-COMPARISONS = [
-    Comparison(pair, list(range(6)), pair.a.astype(np.float64) @ pair.b.astype(np.float64)) for pair in PAIRS
-]
+COMPARISONS = [comparison(pair) for pair in PAIRS]
 
 
 class Time:
@@ -251,6 +248,52 @@ def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(time):
 
     stages.until_steady(run, 1, 0)
     assert 0.2 <= time.now < 0.25
+
+
+def washed_out(time, seconds_at, clock_at=lambda now: None):
+    """How long a wash-out takes of a call whose seconds, and a clock that, depend on the time since it began."""
+    begin = time.now
+
+    def run(loops, first):
+        seconds = seconds_at(time.now - begin)
+        time.now += seconds
+        return seconds
+
+    stages.wash_out(run, 1, 0, lambda: clock_at(time.now - begin))
+    return time.now - begin
+
+
+def test_a_gpu_is_washed_out_when_timings_have_come_back(time):
+    """As on an H100: a call that takes 21 ms takes 26 right after another that drew all of its power."""
+    calm = washed_out(time, lambda since: 0.021)
+    after = washed_out(time, lambda since: 0.021 + 0.005 * math.exp(-since / 0.04))
+    assert 0.15 <= calm < 0.2
+    assert calm + 0.05 < after < 0.5
+
+
+def test_a_gpu_is_not_washed_out_while_its_clock_rises(time):
+    waited = washed_out(time, lambda since: 0.002, lambda since: 1500 if since < 0.1 else 1980)
+    assert 0.24 < waited < 0.28
+
+
+def test_a_wash_out_ends(time):
+    assert 1.0 < washed_out(time, lambda since: 0.01 + 0.01 * since) < 1.1
+
+
+def test_on_a_gpu_the_samples_of_a_cell_are_taken_in_a_row_behind_those_of_the_processor():
+    log = []
+
+    def logged(name, device):
+        backend = made(Plain, device=device, seconds=1e-3)
+        backend.run = lambda loops, first: log.append(name) or 1e-3
+        return backend
+
+    backends = {"one": logged("one", "gpu"), "other": logged("other", "gpu"), "cpu": logged("cpu", "cpu")}
+    cells = [TurnCell(backend=name, mode="latency", loops=1, samples=2, first_pair=0) for name in backends]
+    turned, _, _ = stages.take_turn(cells, [0, 2, 1, 1, 0, 2], backends, 3)
+    assert [len(cell.samples) for cell in turned] == [2, 2, 2]
+    kinds = [name for name, _ in itertools.groupby(log)]
+    assert kinds == ["cpu", "one", "other"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from gemmscope.records.events import (
     CellFailed,
     CellPrepared,
     InstructionsSampled,
+    OperandsPlaced,
     RunFinished,
     RunStarted,
     SamplesTaken,
@@ -26,7 +27,7 @@ from gemmscope.records.events import (
     WorkerReady,
 )
 from gemmscope.records.evidence import SampledInstructions, Surroundings
-from gemmscope.records.model import REFERENCE, Ceilings, Cell, ReferenceWorkload, Result, TimeSpent
+from gemmscope.records.model import REFERENCE, Ceilings, Cell, PlacedOperands, ReferenceWorkload, Result, TimeSpent
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class _Collected:
         self._ceilings: Ceilings | None = None
         self._instructions: dict[CellKey, SampledInstructions] = {}
         self._surroundings: list[Surroundings] = []
+        self._placements: list[PlacedOperands] = []
 
     def add(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
@@ -101,6 +103,8 @@ class _Collected:
                 self._instructions[event.key] = SampledInstructions(**event.key.fields, profile=event.profile)
             case SetFinished() if event.surroundings is not None:
                 self._surroundings.append(event.surroundings)
+            case OperandsPlaced():
+                self._placements.append(event.placed)
             case WorkerEnded():
                 self._end(event)
             case Warned():
@@ -126,6 +130,7 @@ class _Collected:
             comparisons=[],
             instructions=list(self._instructions.values()),
             surroundings=self._surroundings,
+            placements=self._placements,
             ceilings=self._ceilings,
             reference=self._reference,
             time_spent=self._time_spent,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.limits import available_bytes
+from gemmscope.workload.placement import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +59,8 @@ class Layout(NamedTuple):
                 f"{count} lines that lie {width} elements apart do not fit into memory",
                 "ask for less, or fewer --pairs",
             )
-        block = np.full((count, width), np.nan, np.float32)
+        block = mapped((count, width), np.float32)
+        block.fill(np.nan)
         block[:, : needed : self.step] = lines
         return block
 
@@ -80,33 +82,56 @@ def layouts(settings: Mapping[str, str]) -> tuple[Layout, Layout]:
 
 
 def arranged(
-    operands: Operands, place: str, convert: Callable[[NDArray[np.float32]], T], settings: Mapping[str, str]
+    operands: Operands,
+    place: str,
+    convert: Callable[[NDArray[np.float32]], T],
+    settings: Mapping[str, str],
+    *,
+    huge_pages: bool = False,
 ) -> list[tuple[T, T]]:
-    """The operand pairs in a library's own memory, laid out as a variant's settings ask.
+    """The operand pairs in a library's own arrays, laid out as a variant's settings ask.
 
     Args:
         operands: What the backend was given.
         place: Backends of a worker that name the same place share the copies, layout by layout.
-        convert: Copies a C-contiguous NumPy array into the library's memory. What it returns must know ``T`` and slices
-            as NumPy's arrays do, and they must be views.
+        convert: As for :meth:`Operands.converted <gemmscope.workload.operands.Operands.converted>`. What it returns
+            must know ``T`` and slices as NumPy's arrays do, and they must be views.
         settings: The variant's.
+        huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
 
     Raises:
         BackendUnavailable: If the operands cannot lie so, with a reason and a remedy.
     """
 
-    def copy_as(layout: Layout) -> tuple[str, Callable[[NDArray[np.float32]], T]]:
-        if layout == Layout():
-            return place, convert
-        shown = f"{place} {layout}"
-        return shown, lambda matrix: layout.view(convert(layout.stored(matrix)), matrix.shape)
+    def side(which: Literal["a", "b"], layout: Layout) -> list[T]:
+        plain = layout == Layout()
+        blocks = operands.side(
+            which, place if plain else f"{place} {layout}", convert,
+            stored=None if plain else layout.stored, huge_pages=huge_pages,
+        )  # fmt: skip
+        if plain:
+            return blocks
+        return [
+            layout.view(block, getattr(pair, which).shape) for block, pair in zip(blocks, operands.pairs, strict=True)
+        ]
 
     of_a, of_b = layouts(settings)
-    first = operands.side("a", *copy_as(of_a))
+    first = side("a", of_a)
     if operands.same:
         if of_b.by_columns:
             raise BackendUnavailable(
                 "with self, B lies in memory as A does, so it cannot be transposed as well", "ask for transposed=a"
             )
         return [(a, a.T) for a in first]  # type: ignore[attr-defined]
-    return list(zip(first, operands.side("b", *copy_as(of_b)), strict=True))
+    return list(zip(first, side("b", of_b), strict=True))
+
+
+def for_numpy(
+    operands: Operands, settings: Mapping[str, str]
+) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.float32]]], NDArray[np.float32]]:
+    """Operand pairs and an output for a library that works on NumPy's arrays, with huge pages as NumPy's own have them.
+
+    Raises:
+        BackendUnavailable: As :func:`arranged`.
+    """
+    return arranged(operands, "host", np.asarray, settings, huge_pages=True), operands.output(huge_pages=True)

@@ -75,6 +75,13 @@ THREADS = Option("threads", "ask the library for this many threads", "count", th
 QOS = Option(
     "qos", "as background work: on efficiency cores alone (macOS)", ("background",), {"GEMMSCOPE_QOS": "{value}"}
 )
+# An environment, as for QOS. The worker acts on the setting.
+HEAP = Option(
+    "heap",
+    "after something large was freed, so that malloc keeps the memory of outputs (glibc)",
+    ("warm",),
+    {"GEMMSCOPE_HEAP": "{value}"},
+)
 OUT = Option("out", "write every result into one array that is there already")
 FROM_HOST = Option(
     "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")
@@ -99,7 +106,7 @@ STRIDED = Option("strided", "rows of every second element, which a BLAS cannot r
 SELF = Option("self", "B is A transposed, a view of the same memory, as in a @ a.T")
 # What every backend on the processor offers, about the process and about the operands. Those that hand the operands to
 # a BLAS themselves leave out STRIDED, because a BLAS takes no such operands.
-PROCESS_OPTIONS = (THREADS, QOS, BESIDE)
+PROCESS_OPTIONS = (THREADS, QOS, HEAP, BESIDE)
 BLAS_OPERAND_OPTIONS = (TRANSPOSED, PITCH, SELF, SUBNORMAL, COLD, REUSED)
 OPERAND_OPTIONS = (STRIDED, *BLAS_OPERAND_OPTIONS)
 
@@ -113,9 +120,11 @@ class Backend(ABC):
     1. :meth:`probe`. Import the library here, and not at the top of your file: ``gemmscope backends`` reads every
        file, and must not load every framework. Raise :class:`~gemmscope.errors.BackendUnavailable` with a reason and a
        remedy if it cannot run here. Make settings that must come before first use (precision, threads) here too.
-    2. :meth:`prepare`. Copy the operands into memory of your own library with
-       ``operands.converted(place, function)``, and leave nothing for the first call to do. To offer TRANSPOSED, PITCH,
+    2. :meth:`prepare`. Take the operands over with ``operands.converted(place, function)``, and leave nothing for the
+       first call to do. What ``function`` is given is the worker's own copy, at a place within a page that was drawn:
+       work on it where your library can, or copy it into memory of your own library. To offer TRANSPOSED, PITCH,
        STRIDED or SELF use :func:`~gemmscope.backends.arrangement.arranged` instead: it lays them out as asked.
+       ``operands.output()`` is an array for results.
     3. :meth:`product`, for some pairs. The result is compared with float64 before anything is timed; one that is
        wrong is never timed.
     4. :meth:`run` (and :meth:`run_throughput` and :meth:`run_device`, if ``modes`` names them), many times. **You own
@@ -170,7 +179,7 @@ class Backend(ABC):
 
     @abstractmethod
     def prepare(self, operands: Operands) -> None:
-        """Copies the operand pairs of one shape into the library's own memory, on its device."""
+        """Takes over the operand pairs of one shape, on the library's device."""
 
     @abstractmethod
     def run(self, loops: int, first: int) -> float:

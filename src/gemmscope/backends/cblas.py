@@ -8,11 +8,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-
 from gemmscope import _kernels
 from gemmscope.backends import preload
-from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.arrangement import for_numpy
 from gemmscope.backends.base import BLAS_OPERAND_OPTIONS, PROCESS_OPTIONS, Backend, Layer, Option, alignment, rotation
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import blas_facts
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Entry
@@ -127,11 +126,10 @@ class Cblas(Backend):
         self._routine: _Routine = _Loaded(name) if name else _Linked()
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into NumPy arrays, and plans one call into the same output for each pair."""
+        """Takes the operands over as NumPy arrays, and plans one call into the same output for each pair."""
         if min(operands.m, operands.n, operands.k) == 0 and "blas" in self.settings:
             raise BackendUnavailable("no BLAS is called for empty operands")
-        self._pairs = arranged(operands, "host", np.array, self.settings)
-        self._out = np.empty((operands.m, operands.n), np.float32)
+        self._pairs, self._out = for_numpy(operands, self.settings)
         self._routine.prepare(self._pairs, self._out)
 
     def run(self, loops: int, first: int) -> float:

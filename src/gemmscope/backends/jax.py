@@ -111,8 +111,8 @@ class JaxCpu(Backend):
         return facts
 
     def _on_device(self, matrix: NDArray[np.float32]) -> Any:
-        # Of a copy, because on the processor JAX may share an array's memory.
-        return self._jax.block_until_ready(self._jax.device_put(np.array(matrix), self._device))
+        # On the processor JAX may share the array's memory, which is the worker's own.
+        return self._jax.block_until_ready(self._jax.device_put(matrix, self._device))
 
 
 class JaxGpu(JaxCpu):
@@ -131,7 +131,7 @@ class JaxGpu(JaxCpu):
         """Copies the operands to the device; with ``:from-host`` into NumPy's arrays."""
         self._chainable = operands.k == operands.n
         if "from-host" in self.settings:
-            self._pairs = operands.converted("host", np.array)
+            self._pairs = operands.converted("host", np.asarray)
             np.asarray(self._matmul(*self._on_both(0)))
             return
         super().prepare(operands)

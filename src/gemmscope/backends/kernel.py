@@ -18,6 +18,7 @@ from gemmscope.backends.base import PITCH, Backend, Option
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import loaded_images
 from gemmscope.workload.operands import OperandPair, Operands, uniform
+from gemmscope.workload.placement import mapped
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
     from gemmscope.backends.base import Entry
 
 # Small, odd, and large enough for threads and blocking: a kernel that is not the library's own differs on one of them.
-PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 211), (128, 128, 128), (256, 256, 256)))
+# Below 128 KiB a matrix, so that freeing them leaves malloc as it is: see the module on placement.
+PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 211), (128, 128, 128), (160, 160, 160)))
 
 # A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
 _COMPARE_AT_MOST = 2 * 512**3
-
-_CACHE_LINE = 64
 
 
 class Candidate(NamedTuple):
@@ -107,7 +107,7 @@ class KernelBackend(Backend):
         """Takes the library's own copies of the operands, and sees to it that one result is the library's here too."""
         self._library = self._library_backend()
         self._library.prepare(operands)
-        self._out = _aligned_empty(operands.m, operands.n)
+        self._out = operands.output()
         self._calls = _kernels.Calls(self._library.operand_arrays(), self._out)
         m, n, k = operands.m, operands.n, operands.k
         if min(m, n, k) == 0:
@@ -183,7 +183,7 @@ class KernelBackend(Backend):
         library = self.of({name: value for name, value in self.settings.items() if name != PITCH.name})
         library.probe()
         library.prepare(Operands([OperandPair(a, b)]))
-        self._out = _aligned_empty(shape.m, shape.n)
+        self._out = mapped((shape.m, shape.n), np.float32)
         self._calls = _kernels.Calls(library.operand_arrays(), self._out)
         return self._matches(kernel, library)
 
@@ -193,10 +193,3 @@ class KernelBackend(Backend):
         self._out.fill(np.nan)
         kernel.multiply(self._calls, 0)
         return bool(np.array_equal(self._out, wanted))
-
-
-def _aligned_empty(m: int, n: int) -> NDArray[np.float32]:
-    """An output that begins with a cache line, as PyTorch's do: MKL sums in another order where it does not."""
-    memory = np.empty(4 * m * n + _CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _CACHE_LINE
-    return memory[start : start + 4 * m * n].view(np.float32).reshape(m, n)

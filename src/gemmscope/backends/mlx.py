@@ -221,7 +221,7 @@ class MlxGpu(MlxCpu):
         self._chainable = operands.k == operands.n
         self._longest = _longest_chain(self._mx, operands)
         if "from-host" in self.settings:
-            self._pairs = operands.converted("host", np.array)
+            self._pairs = operands.converted("host", np.asarray)
             return
         super().prepare(operands)
 

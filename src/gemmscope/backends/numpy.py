@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.arrangement import for_numpy
 from gemmscope.backends.base import OUT, SELF, Backend, Layer, alignment, rotation
 from gemmscope.backends.kernel import Candidate, KernelBackend
 from gemmscope.backends.preload import CPU_OPTIONS, facts_of
@@ -34,9 +34,8 @@ class NumpyCpu(Backend):
         KernelNumpy.check_blas(self.settings)
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into arrays of NumPy's own."""
-        self._pairs = arranged(operands, "host", np.array, self.settings)
-        self._out = np.empty((operands.m, operands.n), np.float32)
+        """Takes the operands over as arrays of NumPy's."""
+        self._pairs, self._out = for_numpy(operands, self.settings)
 
     def run(self, loops: int, first: int) -> float:
         """Calls ``np.matmul`` in a Python loop."""

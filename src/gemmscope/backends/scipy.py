@@ -5,9 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.arrangement import for_numpy
 from gemmscope.backends.base import (
     COLD,
     OUT,
@@ -25,6 +23,7 @@ from gemmscope.backends.preload import BLAS, facts_of
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from gemmscope.workload.operands import Operands
@@ -55,11 +54,10 @@ class ScipyBlas(Backend):
         KernelScipy.check_blas(self.settings)
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into arrays of NumPy's own."""
+        """Takes the operands over as arrays of NumPy's."""
         if min(operands.m, operands.n, operands.k) == 0:
             raise BackendUnavailable("SciPy refuses empty operands")
-        self._pairs = arranged(operands, "host", np.array, self.settings)
-        self._out = np.empty((operands.m, operands.n), np.float32)
+        self._pairs, self._out = for_numpy(operands, self.settings)
 
     def run(self, loops: int, first: int) -> float:
         """Calls ``sgemm`` in a Python loop."""

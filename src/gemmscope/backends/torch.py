@@ -6,8 +6,6 @@ import re
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from gemmscope import _kernels
 from gemmscope.backends import slope
 from gemmscope.backends.arrangement import arranged
@@ -26,6 +24,7 @@ from gemmscope.backends.preload import CPU_OPTIONS, KERNEL_OPTIONS, blas_provena
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -80,15 +79,9 @@ class TorchCpu(Backend):
             torch.set_num_threads(threads)
 
     def prepare(self, operands: Operands) -> None:
-        """Copies the operands into tensors on the device."""
-        # The clone is what makes the memory torch's own, with torch's alignment.
-        self._pairs = arranged(
-            operands,
-            str(self._device),
-            lambda matrix: self._torch.from_numpy(np.array(matrix)).clone().to(self._device),
-            self.settings,
-        )
-        self._out = self._torch.empty((operands.m, operands.n), dtype=self._torch.float32, device=self._device)
+        """Takes the operands over as tensors on the device."""
+        self._pairs = arranged(operands, str(self._device), self._on_device, self.settings)
+        self._out = self._on_device(operands.output())
 
     def run(self, loops: int, first: int) -> float:
         """Calls ``torch.mm`` in a Python loop; on the processor a call returns when its result is complete."""
@@ -131,6 +124,10 @@ class TorchCpu(Backend):
         if self._device.type == "cpu":
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
         return facts
+
+    def _on_device(self, matrix: NDArray[np.float32]) -> torch.Tensor:
+        # On the processor a tensor keeps the memory, which begins with a cache line as that of torch's own does.
+        return self._torch.from_numpy(matrix).to(self._device)
 
     def _find_device(self) -> torch.device:
         return self._torch.device("cpu")
@@ -211,8 +208,8 @@ class TorchGpu(TorchCpu):
         library = self._torch
 
         def on_host(matrix: NDArray[np.float32]) -> torch.Tensor:
-            tensor: torch.Tensor = library.from_numpy(np.array(matrix))
-            return tensor.pin_memory() if pinned else tensor.clone()
+            tensor: torch.Tensor = library.from_numpy(matrix)
+            return tensor.pin_memory() if pinned else tensor
 
         self._pairs = operands.converted(f"host {self.settings['from-host']}", on_host)
         self._out = library.empty((operands.m, operands.n), dtype=library.float32, device=self._device)

@@ -1,4 +1,4 @@
-"""What this process has used so far: processor time, how much of it on efficiency cores, energy, and clock cycles.
+"""What this process has used so far: processor time, its part on efficiency cores, energy, cycles, page faults.
 
 One meter for each process, and :meth:`Meter.read` before and after what is to be known. Whatever a system does not say
 is None. A reading costs microseconds, so it stands outside a timed region.
@@ -15,6 +15,7 @@ import contextlib
 import functools
 import math
 import os
+import resource
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,12 +43,14 @@ class Use(NamedTuple):
         efficiency_seconds: Of these, on efficiency cores; None where it is not known.
         joules: Energy, of this process on macOS and of whole processors on Linux; None where it is not known.
         cycles: Of the cores' own clocks, all threads; None where they are not counted.
+        page_faults: Minor page faults, all threads: pages that malloc or the kernel had to map.
     """
 
     cpu_seconds: float
     efficiency_seconds: float | None = None
     joules: float | None = None
     cycles: float | None = None
+    page_faults: float | None = None
 
     def since(self, earlier: Use) -> Use:
         """What was used between two readings of one meter."""
@@ -84,6 +87,7 @@ class Meter:
             seconds,
             None if self._share is None else self._share * seconds,
             sum(counter.joules() for counter in self._counters) if self._counters else None,
+            page_faults=_page_faults(),
         )
 
 
@@ -119,7 +123,7 @@ class MacMeter(Meter):
         """What this process has used since it began. Counts that contradict each other are not believed."""
         counted = self._ticks() if self._believed else None
         if counted is None:
-            return Use(self._processor())
+            return Use(self._processor(), page_faults=_page_faults())
         total, performance, nanojoules, cycles = counted
         # A virtual machine's cores are of one kind, and none of them counts as a performance core.
         known = self._hybrid and performance <= total
@@ -128,6 +132,7 @@ class MacMeter(Meter):
             (total - performance) * self._tick_seconds if known else None,
             1e-9 * nanojoules if nanojoules else None,
             float(cycles) if cycles else None,
+            _page_faults(),
         )
 
 
@@ -161,6 +166,10 @@ class EnergyCounter:
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             os.close(self._file)
+
+
+def _page_faults() -> float:
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 
 def energy_counters(root: Path = sources.ROOT) -> list[EnergyCounter]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.verify import Comparison
-from gemmscope.workload.operands import OperandPair, Operands
+from gemmscope.workload.operands import OperandPair, Operands, scale
+from gemmscope.workload.placement import Placement, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+F = TypeVar("F", np.float32, np.float64)
 
 # Operands are multiples of 2^-23 below 1. So scaled they are multiples of 2^-149, the smallest number above 0, and
 # exact; and so is the scaled reference.
@@ -27,12 +30,16 @@ class Multiplied:
         operands: Those of the run.
         rows: Which rows of a product are compared.
         references: The float64 values of these rows, for every pair.
+        scales: Their sizes if nothing cancelled, for every pair.
     """
 
-    def __init__(self, operands: Operands, rows: list[int], references: Sequence[NDArray[np.float64]]) -> None:
+    def __init__(
+        self, operands: Operands, rows: list[int], references: Sequence[NDArray[np.float64]], scales: Sequence[float]
+    ) -> None:
         self._operands = operands
         self._rows = rows
         self._references = references
+        self._scales = scales
         self._made: dict[tuple[bool, bool, bool], tuple[Operands, list[Comparison]]] = {}
 
     def by(self, settings: Mapping[str, str]) -> tuple[Operands, list[Comparison]]:
@@ -48,9 +55,11 @@ class Multiplied:
 
     def _make(self, same: bool, subnormal: bool, reused: bool) -> tuple[Operands, list[Comparison]]:
         pairs = self._operands.pairs
-        references = self._references
+        references, scales = self._references, self._scales
+        placement = self._operands.placement
         if reused:
-            pairs, references = pairs[:1], references[:1]
+            pairs, references, scales = pairs[:1], references[:1], scales[:1]
+            placement = Placement(placement.a[:1], placement.b[:1], placement.out)
         if same:
             if subnormal:
                 raise BackendUnavailable("self and subnormal together give products below 2^-149, and they are all 0")
@@ -60,21 +69,29 @@ class Multiplied:
                     "ask for shapes with M = N",
                 )
             pairs = tuple(OperandPair(pair.a, pair.a.T) for pair in pairs)
-            references = [_product_with_itself(pair.a, self._rows) for pair in pairs]
+            references, scales = zip(*(_product_with_itself(pair.a, self._rows) for pair in pairs), strict=True)
         if subnormal:
-            scale = np.float32(_TO_SUBNORMAL)
-            pairs = tuple(OperandPair(pair.a * scale, pair.b) for pair in pairs)
+            pairs = tuple(OperandPair(_scaled(pair.a), pair.b) for pair in pairs)
             # Compared as they are: float64 has room for both, and the error is relative.
-            references = [reference * _TO_SUBNORMAL for reference in references]
+            references = [_scaled(reference) for reference in references]
+            scales = [scale * _TO_SUBNORMAL for scale in scales]
+        shape = (self._operands.m, self._operands.n)
         comparisons = [
-            Comparison(pair, self._rows, reference) for pair, reference in zip(pairs, references, strict=True)
+            Comparison(shape, self._rows, reference, scale) for reference, scale in zip(references, scales, strict=True)
         ]
         unchanged = not (same or subnormal or reused)
-        return self._operands if unchanged else Operands(pairs, same=same), comparisons
+        return self._operands if unchanged else Operands(pairs, same=same, placement=placement), comparisons
 
 
-def _product_with_itself(a: NDArray[np.float32], rows: list[int]) -> NDArray[np.float64]:
-    """Rows of A·Aᵀ in float64. By einsum, because NumPy's BLAS would start threads beside those of the library."""
-    exact = a.astype(np.float64)
-    products: NDArray[np.float64] = np.einsum("ik,jk->ij", exact[rows], exact)
-    return products
+def _scaled(matrix: NDArray[F]) -> NDArray[F]:
+    """The matrix times 2⁻¹²⁶."""
+    scaled = mapped(matrix.shape, matrix.dtype.type)
+    return np.multiply(matrix, matrix.dtype.type(_TO_SUBNORMAL), out=scaled)
+
+
+def _product_with_itself(a: NDArray[np.float32], rows: list[int]) -> tuple[NDArray[np.float64], float]:
+    """Rows of A·Aᵀ in float64, and their scale. By einsum: NumPy's BLAS would start threads beside the library's."""
+    exact = mapped(a.shape, np.float64)
+    exact[...] = a
+    products = np.einsum("ik,jk->ij", exact[rows], exact, out=mapped((len(rows), len(a)), np.float64))
+    return products, scale(exact[rows], exact.T)

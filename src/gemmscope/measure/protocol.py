@@ -16,12 +16,13 @@ from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode
 from gemmscope.records.evidence import LibraryThreads, Sampling
 from gemmscope.records.model import Ceilings, Measurement, Precision, Status
+from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Block
 
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
 # A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its
 # command line, before anything is read, so that even two protocols without a word in common can part in words.
-PROTOCOL = 2
+PROTOCOL = 3
 # The status of a worker that speaks another: EX_PROTOCOL of sysexits(3).
 OTHER_PROTOCOL = 76
 
@@ -58,10 +59,12 @@ class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     """Copy a shape's operands, compare results with float64 from ``first_pair`` on, and time a first few calls.
 
     ``known`` has the seconds of a call that earlier sets have measured, by backend and mode: these are not timed again.
+    ``placement`` says where the copies begin.
     """
 
     block: Block
     backends: list[str]
+    placement: Placement
     first_pair: int = 0
     known: dict[str, dict[Mode, float]] = {}
 
@@ -133,7 +136,7 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     """A cell that is ready to be timed, or the reason why it is not.
 
     ``seconds`` is a first estimate of one call, ``first_call`` the time of the worker's first call on that device.
-    ``digests`` and ``blas_calls`` are as in :class:`~gemmscope.records.model.Cell`.
+    ``digests`` and ``blas_calls`` are as in :class:`~gemmscope.records.model.Cell`, and so is ``placed``.
     """
 
     backend: str
@@ -147,6 +150,7 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     first_call: float | None = None
     digests: dict[int, str] = {}
     blas_calls: float | None = None
+    placed: bool = False
     provenance: dict[str, str | int] = {}
 
 

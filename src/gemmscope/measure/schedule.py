@@ -6,11 +6,13 @@ seed repeats.
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide
+from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
@@ -44,6 +46,19 @@ OpenCells = dict[Shape, set[str]]
 Item = TypeVar("Item")
 
 
+def balanced_orders(count: int) -> list[list[int]]:
+    """Orders of ``count`` items in which each item is the predecessor of each other one equally often.
+
+    A design for first-order carry-over: E. J. Williams, Australian Journal of Scientific Research A 2, 1949. It takes
+    ``count`` orders where that is even, and twice as many where it is odd.
+    """
+    if count == 0:
+        return [[]]
+    first = [-(i // 2) % count if i % 2 == 0 else (i + 1) // 2 for i in range(count)]
+    orders = [[(item + shift) % count for item in first] for shift in range(count)]
+    return orders if count % 2 == 0 or count == 1 else [*orders, *(order[::-1] for order in orders)]
+
+
 def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
     """The cells whose comparison is unclear, and whose interval is wider than the run aims at."""
     found: OpenCells = {}
@@ -62,7 +77,6 @@ class SetPlan:
     end: float = 0.0  # of a further set, by the schedule's clock; that of a planned one depends on its start
     only: OpenCells | None = None  # what a further set measures; None stands for all
     experiment: bool = False  # whether it tries what makes a backend slow
-    ordered: bool = False  # whether shapes go from small to large, and not in random order
 
     def measures(self, backend: str, shape: Shape | None = None) -> bool:
         """Whether the set measures a backend at a shape; without a shape, whether it does so at any."""
@@ -123,7 +137,12 @@ class Schedule:
         self._experiments = experiments if settings.experiments > 0 else None
         self._experiment_seconds = settings.experiments * settings.seconds
         self._planned_share = min(_PLANNED_SHARE, 1 - settings.experiments)
-        self._shapes = sorted(shapes, key=lambda shape: shape.flops)
+        # From small to large in every set: what the first learns says what is too slow further on; and what malloc has
+        # freed before, the outputs of a smaller shape, does not keep a larger one from being mapped anew in each call,
+        # as in a program that multiplies at this shape alone.
+        self._shapes = sorted(shapes, key=lambda shape: (shape.product_bytes, shape.flops))
+        self._seed = settings.seed
+        self._pairs = settings.pairs
         self._judge = judge
         self._first_set = point.next_set
         self._planned = max(0, settings.sets - point.finished_sets)
@@ -143,8 +162,7 @@ class Schedule:
         Where the budget is spent before all planned sets are run, ``cut_short`` says so afterwards.
         """
         for done in range(self._planned):
-            # The first set goes from small to large: what it learns says what is too slow further on.
-            yield SetPlan(self._first_set + done, planned_left=self._planned - done, ordered=done == 0)
+            yield SetPlan(self._first_set + done, planned_left=self._planned - done)
             self._settle(done + 1)
             if _FEWEST_SETS <= done + 1 < self._planned and self.budget.left < 0:
                 self.cut_short = f"only {done + 1} of {self._planned} sets"
@@ -207,8 +225,6 @@ class Schedule:
         self._start_seconds = start_seconds
         end = self._planned_end(plan.planned_left) if plan.planned_left else plan.end
         shapes = [shape for shape in self._shapes if plan.only is None or shape in plan.only]
-        if not plan.ordered:
-            self._random.shuffle(shapes)
         for i, shape in enumerate(shapes):
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
@@ -257,16 +273,27 @@ class Schedule:
         self._random.shuffle(shuffled)
         return shuffled
 
+    def turns(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """The items in an order for each round to come, so that each follows each other one equally often."""
+        shuffled = self.shuffled(items)
+        rows = balanced_orders(len(shuffled))
+        for row in itertools.cycle(rows):
+            yield [shuffled[i] for i in row]
+
     def sample_order(self, samples: Sequence[int]) -> list[int]:
         """The order of a turn's samples, where cell ``i`` takes ``samples[i]``; cells are named by their index.
 
-        It is made of blocks in which every cell has one sample, each block in another order: neighbours in time can be
-        paired.
+        It is made of blocks in which every cell has one sample, so that neighbours in time can be paired. In these
+        blocks each cell follows each other one equally often.
         """
-        order: list[int] = []
-        for number in range(max(samples)):
-            order += self.shuffled(i for i, count in enumerate(samples) if number < count)
-        return order
+        orders = self.turns(range(len(samples)))
+        return [i for number in range(max(samples)) for i in next(orders) if number < samples[i]]
+
+    # --- What is drawn at random ----------------------------------------------------------------------------------
+
+    def placement(self, set_: int, shape: Shape) -> Placement:
+        """Where a shape's matrices begin within a page in a set: by the run's seed, the set and the shape alone."""
+        return Placement.draw(random.Random(f"{self._seed}/{set_}/{shape}"), self._pairs)  # noqa: S311
 
     def random_pair(self, pairs: int) -> int:
         """The pair of operands with which a cell begins."""

@@ -18,7 +18,7 @@ from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
 from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
 from gemmscope.records import events
-from gemmscope.records.model import Sample, TimeSpent
+from gemmscope.records.model import PlacedOperands, Sample, TimeSpent
 from gemmscope.workload.shapes import by_work, largest_compute_bound, layout
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gemmscope.measure.team import Member
     from gemmscope.records.model import Settings
     from gemmscope.workload.operands import SharedMemory
+    from gemmscope.workload.placement import Placement
     from gemmscope.workload.shapes import Shape
 
 # The processor's ceilings take a second or two: they are measured in the first set of runs of so many seconds, and in
@@ -159,14 +160,20 @@ class Session:
     def _measure_shape(self, set_: SetPlan, plan: ShapePlan) -> bool:
         """Measures a shape until its time is up; returns what :meth:`_run_set` returns."""
         self._observer(events.ShapeStarted(set=set_.number, shape=str(plan.shape)))
+        placement = self._schedule.placement(set_.number, plan.shape)
+        placed = PlacedOperands(set=set_.number, shape=str(plan.shape), **msgspec.structs.asdict(placement))
+        self._observer(events.OperandsPlaced(placed=placed))
         members = [
-            member for member in self._schedule.shuffled(self._team.members) if self._prepare(set_, plan.shape, member)
+            member
+            for member in self._schedule.shuffled(self._team.members)
+            if self._prepare(set_, plan.shape, member, placement)
         ]
+        order = self._schedule.turns(members)
         cells = [cell for member in members for cell in member.cells]
         self._schedule.give_slots(plan, [cell.pace for cell in cells])
         measured = False
         for round_ in self._schedule.rounds(plan) if cells else ():
-            measured |= self._take_round(set_.number, round_, plan.shape, members)
+            measured |= self._take_round(set_.number, round_, plan.shape, next(order))
             if all(member.role.watches or not member.cells for member in members):
                 break
         for member in members:
@@ -196,7 +203,7 @@ class Session:
             ))  # fmt: skip
             self._spend(settling=seen.settling, evidence=self._schedule.budget.now() - begin - seen.settling)
 
-    def _prepare(self, set_: SetPlan, shape: Shape, member: Member) -> bool:
+    def _prepare(self, set_: SetPlan, shape: Shape, member: Member, placement: Placement) -> bool:
         """Lets a worker prepare its cells; false if it has none at this shape, or was lost."""
         role = member.role
         member.cells = []
@@ -206,7 +213,9 @@ class Session:
         # Another pair is compared first in every set, so that even a slow backend is compared on several pairs.
         known = role.known_seconds(shape, backends)
         block = self._blocks[role.shape(shape)]
-        request = protocol.Prepare(block=block, backends=backends, first_pair=set_.number, known=known)
+        request = protocol.Prepare(
+            block=block, backends=backends, placement=placement, first_pair=set_.number, known=known
+        )
         prepared = self._team.ask(member, request, protocol.Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:
             return False
@@ -222,7 +231,7 @@ class Session:
     def _take_round(self, set_: int, round_: int, shape: Shape, members: Sequence[Member]) -> bool:
         """A turn for every worker with a cell that is due; returns what :meth:`_run_set` returns."""
         measured = False
-        for turn, member in enumerate(self._schedule.shuffled(member for member in members if member.cells)):
+        for turn, member in enumerate(member for member in members if member.cells):
             due = [cell for cell in member.cells if cell.pace.is_due(round_)]
             if due:
                 self._observer(events.TurnStarted(set=set_, round=round_, shape=str(shape), worker=member.spec.name))

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import math
 import numbers
+import statistics
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 
 from gemmscope.backends import preload
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine import usage
+from gemmscope.machine import gpu_clock, usage
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.records.model import Measurement
@@ -48,6 +49,14 @@ _STEADY_TIMINGS = 3
 _STEADY_WITHIN = 0.02
 _STEADY_AT_MOST = 0.2
 _STEADY_BLOCK = 2e-3
+# After work that draws the card's whole power its clocks stay down for longer: on an H100, 8192³ in float32 takes 25 %
+# longer right after TF32, and its own time again 100 to 200 ms later. NVML says so some 100 ms late.
+_WASH_OUT = 0.15
+_WASH_OUT_WITHIN = 0.005
+_WASH_OUT_AT_MOST = 1.0
+_CLOCK_WITHIN = 0.02
+# Shorter calls leave the card mostly idle, and its clocks alone.
+_WASH_OUT_FROM = 0.2e-3
 
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
@@ -225,6 +234,44 @@ def until_steady(run: Run, loops: int, first: int) -> None:
             return
 
 
+def wash_out(
+    run: Run,
+    loops: int,
+    first: int,
+    read_clock: Callable[[], float | None],
+) -> None:
+    """Calls untimed until nothing is left of what another call did to the GPU's clocks and power state.
+
+    That is when, over 150 ms of this call's own work, the timings of the first half and of the second half agree within
+    0.5 %, and the clock at the end is within 2 % of the one at the beginning; at the latest after a second.
+
+    Args:
+        run: The loop of the cell whose samples come next.
+        loops: Calls at a time.
+        first: The pair to begin with.
+        read_clock: The GPU's clock in MHz, or None where it is not known: then the timings decide alone.
+    """
+    stop = time.perf_counter() + _WASH_OUT_AT_MOST
+    recent: deque[tuple[float, float, float | None]] = deque()
+    while True:
+        seconds = run(loops, first)
+        end = time.perf_counter()
+        recent.append((end, seconds, read_clock()))
+        while len(recent) > 1 and recent[1][0] <= end - _WASH_OUT:
+            recent.popleft()
+        if end > stop or (recent[0][0] <= end - _WASH_OUT and _is_steady(recent)):
+            return
+
+
+def _is_steady(recent: Sequence[tuple[float, float, float | None]]) -> bool:
+    seconds = [one[1] for one in recent]
+    half = len(seconds) // 2
+    halves = statistics.median(seconds[:half]), statistics.median(seconds[half:])
+    before, after = recent[0][2], recent[-1][2]
+    clock_is_back = before is None or after is None or abs(after - before) <= _CLOCK_WITHIN * before
+    return clock_is_back and abs(halves[0] - halves[1]) <= _WASH_OUT_WITHIN * min(halves)
+
+
 def calibrate(run: Run, pairs: int) -> float:
     """Seconds of one call, from calls in a row that are long enough for the clock."""
     seconds = _timed_once(run, pairs)
@@ -263,17 +310,19 @@ def prepare_cells(
     first_pair: int,
     known: Mapping[Mode, float],
     first_call: float | None = None,
+    *,
+    placed: bool = False,
 ) -> tuple[list[PreparedCell], float]:
     """Verifies and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
 
     Modes in ``known`` are not calibrated: a slow call has better uses for its time. ``first_call`` is recorded with the
-    first cell.
+    first cell, and ``placed`` with each.
     """
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"placed": placed}
     if backend.multiplies:
         verified = verify(backend, comparisons, first_pair)
         precision = precision_class(verified.error, k)
-        facts = {
+        facts |= {
             "precision": precision, "relative_error": verified.error, "pairs_compared": verified.compared,
             "digests": verified.digests, "blas_calls": verified.blas_calls,
         }  # fmt: skip
@@ -316,45 +365,82 @@ def take_turn(
 ) -> tuple[list[TurnedCell], float, float]:
     """Warms every cell up, then takes samples in the order given.
 
+    On a GPU one call changes the clock that the next one finds. So the samples of each of its cells are taken in a row,
+    behind those of the processor, and a wash-out comes before.
+
     Returns:
         The cells' samples, in the order of ``cells``; seconds of warming up; seconds of sampling.
     """
-    runs = [bind(backends[cell.backend], cell.mode) for cell in cells]
-    samples: list[list[Measurement]] = [[] for _ in cells]
-    reasons = [""] * len(cells)
-    first = [cell.first_pair for cell in cells]
-    meter = usage.meter()
+    turn = _Turn(cells, backends, pairs)
+    on_gpu = [backends[cell.backend].device == "gpu" for cell in cells]
+    interleaved = [i for i in order if not on_gpu[i]]
     # Not collected here: with a framework loaded that takes 20 ms a turn. See Worker._prepare.
     gc.disable()
     try:
-        warm_start = time.perf_counter()
-        for i, run in enumerate(runs):
-            try:
-                if cells[i].mode == "throughput":
-                    # One call at a time would warm up another path than the one that is timed.
-                    loops = min(cells[i].loops, pairs)
-                    run(loops, first[i])
-                else:
-                    # Blocks of some length: one short call's time scatters by more than clocks do.
-                    loops = min(cells[i].loops, math.ceil(_STEADY_BLOCK / max(warm_up(run, pairs, first[i]), 1e-9)))
-                if backends[cells[i].backend].device == "gpu":
-                    until_steady(run, loops, first[i])
-            except ANY_ERROR as error:  # a backend may raise anything, and it costs only itself
-                reasons[i] = describe(error)
-        sample_start = time.perf_counter()
-        for i in order:
-            if reasons[i]:
-                continue
-            try:
-                samples[i].append(sample(runs[i], cells[i].loops, first[i], meter))
-            except ANY_ERROR as error:
-                reasons[i] = describe(error)
-            first[i] = (first[i] + cells[i].loops) % pairs
-        end = time.perf_counter()
+        start = time.perf_counter()
+        # The one that comes first is warmed up first: right before its first sample stands another, as later on.
+        for i in dict.fromkeys(interleaved):
+            turn.attempt(i, turn.warm_up)
+        warming = time.perf_counter() - start
+        for i in interleaved:
+            turn.attempt(i, turn.sample)
+        for i in dict.fromkeys(i for i in order if on_gpu[i]):
+            wash = time.perf_counter()
+            turn.attempt(i, turn.warm_up_gpu)
+            warming += time.perf_counter() - wash
+            for _ in range(order.count(i)):
+                turn.attempt(i, turn.sample)
+        sampling = time.perf_counter() - start - warming
     finally:
         gc.enable()
-    turned = [TurnedCell(samples=taken, reason=reason) for taken, reason in zip(samples, reasons, strict=True)]
-    return turned, sample_start - warm_start, end - sample_start
+    turned = [
+        TurnedCell(samples=taken, reason=reason) for taken, reason in zip(turn.samples, turn.reasons, strict=True)
+    ]
+    return turned, warming, sampling
+
+
+class _Turn:
+    """What becomes of a turn's cells, which are named by their index."""
+
+    def __init__(self, cells: Sequence[TurnCell], backends: Mapping[str, Backend], pairs: int) -> None:
+        self._cells = cells
+        self._pairs = pairs
+        self._runs = [bind(backends[cell.backend], cell.mode) for cell in cells]
+        self._next = [cell.first_pair for cell in cells]
+        self._meter = usage.meter()
+        self.samples: list[list[Measurement]] = [[] for _ in cells]
+        self.reasons = [""] * len(cells)
+
+    def attempt(self, i: int, stage: Callable[[int], object]) -> None:
+        """Lets a cell go through a stage, if it has not failed before."""
+        if self.reasons[i]:
+            return
+        try:
+            stage(i)
+        except ANY_ERROR as error:  # a backend may raise anything, and it costs only itself
+            self.reasons[i] = describe(error)
+
+    def warm_up(self, i: int) -> float:
+        """Returns the seconds of a call."""
+        if self._cells[i].mode == "throughput":
+            # One call at a time would warm up another path than the one that is timed.
+            loops = min(self._cells[i].loops, self._pairs)
+            return self._runs[i](loops, self._next[i]) / loops
+        return warm_up(self._runs[i], self._pairs, self._next[i])
+
+    def warm_up_gpu(self, i: int) -> None:
+        seconds = max(self.warm_up(i), 1e-9)
+        # Blocks of some length: one short call's time scatters by more than clocks do.
+        loops = min(self._cells[i].loops, math.ceil(_STEADY_BLOCK / seconds))
+        if seconds < _WASH_OUT_FROM:
+            until_steady(self._runs[i], loops, self._next[i])
+        else:
+            wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader())
+
+    def sample(self, i: int) -> None:
+        loops = self._cells[i].loops
+        self.samples[i].append(sample(self._runs[i], loops, self._next[i], self._meter))
+        self._next[i] = (self._next[i] + loops) % self._pairs
 
 
 def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.records.model import Precision
-    from gemmscope.workload.operands import OperandPair
 
 # Unit roundoff of float32: half the distance from 1 to the next number.
 UNIT_ROUNDOFF = 2.0**-24
@@ -28,23 +27,26 @@ _TF32_LIMIT = 8e-4
 _BF16_LIMIT = 8e-3
 
 
+# Rows are compared a few at a time, so that malloc is asked for nothing large: freeing that would change its ways for
+# good, and with them what a call costs that allocates its output.
+_PIECE_BYTES = 2**16
+
+
 class Comparison:
     """One pair's float64 reference, and the size that its elements would have if nothing cancelled.
 
     Args:
-        pair: The operands.
+        shape: Of the whole product, (m, n).
         rows: Which rows of the result are compared.
         reference: The float64 values of these rows, of shape (len(rows), n).
+        scale: ‖D‖ of these rows, by :func:`~gemmscope.workload.operands.scale`.
     """
 
-    def __init__(self, pair: OperandPair, rows: list[int], reference: NDArray[np.float64]) -> None:
+    def __init__(self, shape: tuple[int, int], rows: list[int], reference: NDArray[np.float64], scale: float) -> None:
+        self._shape = shape
         self._rows = rows
         self._reference = reference
-        self._shape = (pair.a.shape[0], pair.b.shape[1])
-        # ‖D‖² = Σ_ij Σ_k a²_ik b²_kj = Σ_k (Σ_i a²_ik)(Σ_j b²_kj), without a matrix multiplication.
-        a = pair.a[rows].astype(np.float64)
-        b = pair.b.astype(np.float64)
-        self._scale = math.sqrt(float(np.dot(np.einsum("ik,ik->k", a, a), np.einsum("kj,kj->k", b, b))))
+        self._scale = scale
 
     def relative_error(self, product: NDArray[np.float32]) -> float:
         """‖C − C₆₄‖ / ‖D‖ in the Frobenius norm over the compared rows; infinite for a NaN or another shape."""
@@ -52,8 +54,12 @@ class Comparison:
             return math.inf
         if product.size == 0:
             return 0.0
-        difference = product[self._rows].astype(np.float64) - self._reference
-        error = float(np.linalg.norm(difference))
+        squared = 0.0
+        step = max(1, _PIECE_BYTES // self._reference[:1].nbytes)
+        for begin in range(0, len(self._rows), step):
+            difference = product[self._rows[begin : begin + step]] - self._reference[begin : begin + step]
+            squared += float(np.vdot(difference, difference))
+        error = math.sqrt(squared)
         if not math.isfinite(error):
             return math.inf
         if self._scale == 0.0:  # an empty sum: only zero is right

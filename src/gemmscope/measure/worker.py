@@ -21,16 +21,18 @@ from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
-from gemmscope.machine import ceilings, power, sampling, threads
+from gemmscope.machine import ceilings, heap, power, sampling, threads
 from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import protocol, stages
 from gemmscope.measure.multiplied import Multiplied
-from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in
+from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
+from gemmscope.workload.placement import PAGE
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
     from gemmscope.backends.variant import Variant
     from gemmscope.records.model import Status
+    from gemmscope.workload.placement import Placement
 
 # Distributions whose version and wheel say which library, and which build of it, was measured.
 _DISTRIBUTIONS = (
@@ -91,6 +93,8 @@ class Worker:
             try:
                 if variant.settings.get("qos") == "background":
                     power.enter_background()  # before the library is loaded and starts threads
+                if variant.settings.get("heap") == "warm":
+                    heap.warm()
                 backend = self._make(variant)
                 backend.probe()
                 if image := backend.blas_image():
@@ -115,10 +119,11 @@ class Worker:
         start = time.perf_counter()
         block = request.block
         memory = self._memory.map()
-        operands = operands_in(memory, block)
+        operands = operands_in(memory, block, request.placement)
         self._pairs = len(operands)
         references = [reference_in(memory, block, i) for i in range(len(operands))]
-        multiplied = Multiplied(operands, block.rows, references)
+        scales = [scale_in(memory, block, i).item() for i in range(len(operands))]
+        multiplied = Multiplied(operands, block.rows, references, scales)
         cells: list[protocol.PreparedCell] = []
         calibrating = 0.0
         for name in request.backends:
@@ -131,6 +136,7 @@ class Worker:
                 ready, seconds = stages.prepare_cells(
                     name, backend, comparisons, block.shape.k,
                     request.first_pair % len(operands), request.known.get(name, {}), first_call,
+                    placed=_is_placed(backend, given.placement),
                 )  # fmt: skip
             except stages.ANY_ERROR as error:  # a backend may be unavailable at this shape only
                 status, reason, _ = stages.failure(error)
@@ -177,6 +183,19 @@ class Worker:
         self._seconds.clear()
         gc.unfreeze()
         gc.collect()
+
+
+def _is_placed(backend: Backend, placement: Placement) -> bool:
+    """Whether a backend works on memory at the places that were drawn: seen by the addresses of its operands."""
+    if backend.device != "cpu":
+        return False
+    try:
+        pairs = backend.operand_arrays()
+    except NotImplementedError:
+        return False
+    found = [(a.ctypes.data % PAGE, b.ctypes.data % PAGE) for a, b in pairs]
+    # Of A times its transpose, B is A.
+    return found == list(zip(placement.a, placement.b, strict=True)) or found == [(a, a) for a in placement.a]
 
 
 def _provenance() -> dict[str, str | int | list[str]]:

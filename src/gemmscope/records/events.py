@@ -15,6 +15,7 @@ from gemmscope.records.model import (
     BackendRecord,
     Ceilings,
     Machine,
+    PlacedOperands,
     Precision,
     Sample,
     Settings,
@@ -114,6 +115,12 @@ class ShapeStarted(Record, frozen=True, kw_only=True, tag="shape started"):
     shape: str
 
 
+class OperandsPlaced(Record, frozen=True, kw_only=True, tag="placed"):
+    """Where a shape's matrices lie in a set was drawn."""
+
+    placed: PlacedOperands
+
+
 class TurnStarted(Record, frozen=True, kw_only=True, tag="turn"):
     """A worker is about to be given its turn."""
 
@@ -170,6 +177,7 @@ Event = (
     | SamplesTaken
     | InstructionsSampled
     | ShapeStarted
+    | OperandsPlaced
     | TurnStarted
     | WorkerEnded
     | SetFinished

@@ -181,6 +181,20 @@ class Sample(Measurement, frozen=True, kw_only=True):
     turn: int
 
 
+class PlacedOperands(Record, frozen=True, kw_only=True):
+    """Where the matrices of a shape began within a page in a set, in bytes: the same for all libraries of the set.
+
+    ``a`` and ``b`` by operand pair, and ``out`` for the one output that calls share. A cell's ``placed`` says whether
+    its library worked on them; some copy operands into memory of their own.
+    """
+
+    set: int
+    shape: str
+    a: list[int]
+    b: list[int]
+    out: int
+
+
 class ProcessMode(Record, frozen=True, kw_only=True):
     """A group of sets whose medians lie together, apart from the others: ``seconds`` is their geometric mean."""
 
@@ -361,6 +375,7 @@ class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "
     diagnoses: list[Diagnosis] = []
     instructions: list[SampledInstructions] = []
     surroundings: list[Surroundings] = []
+    placements: list[PlacedOperands] = []
     ceilings: Ceilings | None = None
     reference: ReferenceWorkload | None = None
     time_spent: TimeSpent = TimeSpent()

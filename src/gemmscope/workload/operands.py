@@ -5,6 +5,7 @@ The memory is a file without a name that workers inherit, so nothing can be left
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 
 from gemmscope.errors import UsageError
+from gemmscope.workload.placement import Placement, mapped, mapped_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from gemmscope.workload.shapes import Block
 
+
+# Values of a stream that are made at a time; an even number.
+_PIECE = 2**13
 
 T = TypeVar("T")
 F = TypeVar("F", np.float32, np.float64)
@@ -40,17 +45,19 @@ class OperandPair(NamedTuple):
 class Operands:
     """The operand pairs of one shape, as a backend is given them.
 
-    A backend copies them into memory of its own library with :meth:`converted`. Backends of a worker that name the same
-    place share the copies, so that what is subtracted from each other reads the same memory.
+    A backend takes them over with :meth:`converted`. Backends of a worker that name the same place share the copies, so
+    that what is subtracted from each other reads the same memory.
 
     Args:
         pairs: At least one, all of one shape.
         same: Whether every B is A transposed, and to be so in the library's memory too: one matrix, seen twice.
+        placement: Where each matrix begins within a page; at its start unless told.
     """
 
-    def __init__(self, pairs: Sequence[OperandPair], *, same: bool = False) -> None:
+    def __init__(self, pairs: Sequence[OperandPair], *, same: bool = False, placement: Placement | None = None) -> None:
         self.pairs = tuple(pairs)
         self.same = same
+        self.placement = placement or Placement.aligned(len(self.pairs))
         first = self.pairs[0]
         self.m, self.k = first.a.shape
         self.n = first.b.shape[1]
@@ -59,15 +66,44 @@ class Operands:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def converted(self, place: str, convert: Callable[[NDArray[np.float32]], T]) -> list[tuple[T, T]]:
-        """Every operand through ``convert``, which must copy; done once for a place such as ``"cuda:0"``."""
-        return list(zip(self.side("a", place, convert), self.side("b", place, convert), strict=True))
+    def converted(
+        self, place: str, convert: Callable[[NDArray[np.float32]], T], *, huge_pages: bool = False
+    ) -> list[tuple[T, T]]:
+        """Every operand through ``convert``; done once for a place such as ``"cuda:0"``.
 
-    def side(self, side: Literal["a", "b"], place: str, convert: Callable[[NDArray[np.float32]], T]) -> list[T]:
-        """Every A or every B through ``convert``, which must copy; done once for a place."""
+        ``convert`` is given a copy that is the worker's own, C-contiguous and at its place within a page. A library
+        that can work on memory of others keeps it (``np.asarray``, ``torch.from_numpy``); others copy it.
+
+        Args:
+            place: Backends of a worker that name the same share what ``convert`` returned.
+            convert: From an array of NumPy's to the library's own.
+            huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
+        """
+        a, b = (self.side(side, place, convert, huge_pages=huge_pages) for side in ("a", "b"))
+        return list(zip(a, b, strict=True))
+
+    def side(
+        self,
+        side: Literal["a", "b"],
+        place: str,
+        convert: Callable[[NDArray[np.float32]], T],
+        *,
+        stored: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+        huge_pages: bool = False,
+    ) -> list[T]:
+        """Every A or every B, as for :meth:`converted`; ``stored`` says as which block a matrix lies in memory."""
         if (place, side) not in self._converted:
-            self._converted[place, side] = [convert(getattr(pair, side)) for pair in self.pairs]
+            matrices = [getattr(pair, side) for pair in self.pairs]
+            blocks = map(stored, matrices) if stored is not None else matrices
+            self._converted[place, side] = [
+                convert(mapped_copy(block, offset, huge_pages=huge_pages))
+                for block, offset in zip(blocks, getattr(self.placement, side), strict=True)
+            ]
         return cast("list[T]", self._converted[place, side])
+
+    def output(self, *, huge_pages: bool = False) -> NDArray[np.float32]:
+        """An output for one product, of shape (m, n), in memory of its own at its place within a page."""
+        return mapped((self.m, self.n), np.float32, self.placement.out, huge_pages=huge_pages)
 
 
 class SharedMemory:
@@ -111,14 +147,15 @@ class SharedMemory:
             self.descriptor = -1
 
 
-def operands_in(memory: mmap.mmap, block: Block) -> Operands:
-    """The operand pairs of a block as arrays on the shared memory, without a copy."""
+def operands_in(memory: mmap.mmap, block: Block, placement: Placement | None = None) -> Operands:
+    """The operand pairs of a block as arrays on the shared memory, without a copy, with the places of their copies."""
     m, n, k = block.shape.m, block.shape.n, block.shape.k
     return Operands(
         [
             OperandPair(_matrix(memory, np.float32, a, m, k), _matrix(memory, np.float32, b, k, n))
             for a, b in block.operand_offsets
-        ]
+        ],
+        placement=placement,
     )
 
 
@@ -127,8 +164,21 @@ def reference_in(memory: mmap.mmap, block: Block, pair: int) -> NDArray[np.float
     return _matrix(memory, np.float64, block.reference_offsets[pair], block.reference_rows, block.shape.n)
 
 
+def scale_in(memory: mmap.mmap, block: Block, pair: int) -> NDArray[np.float64]:
+    """The one number that :func:`scale` gives for the reference rows, of shape (1, 1)."""
+    return _matrix(memory, np.float64, block.scale_offsets[pair], 1, 1)
+
+
+def scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """The size ‖D‖ that A·B would have in the Frobenius norm if nothing cancelled, without a matrix multiplication.
+
+    ‖D‖² = Σᵢⱼ Σₖ a²ᵢₖ b²ₖⱼ = Σₖ (Σᵢ a²ᵢₖ)(Σⱼ b²ₖⱼ).
+    """
+    return math.sqrt(float(np.dot(np.einsum("ik,ik->k", a, a), np.einsum("kj,kj->k", b, b))))
+
+
 def make_operands(memory: mmap.mmap, blocks: Sequence[Block], seed: int) -> None:
-    """Fills every block with operands from the seed, and with the float64 products of its reference rows.
+    """Fills every block: operands from the seed, the float64 products of their reference rows, and the scale of these.
 
     An operand depends on the seed, its shape, its pair and its side, and on nothing else: adding a shape to a run
     leaves the others as they were.
@@ -138,7 +188,9 @@ def make_operands(memory: mmap.mmap, blocks: Sequence[Block], seed: int) -> None
         for pair, (a, b) in enumerate(operands_in(memory, block).pairs):
             for side, matrix in enumerate((a, b)):
                 matrix.ravel()[:] = uniform(matrix.size, (seed, shape.m, shape.n, shape.k, pair, side))
-            reference_in(memory, block, pair)[:] = a[block.rows].astype(np.float64) @ b.astype(np.float64)
+            exact_a, exact_b = a[block.rows].astype(np.float64), b.astype(np.float64)
+            reference_in(memory, block, pair)[:] = exact_a @ exact_b
+            scale_in(memory, block, pair)[:] = scale(exact_a, exact_b)
 
 
 def uniform(count: int, key: Sequence[int]) -> NDArray[np.float32]:
@@ -147,9 +199,15 @@ def uniform(count: int, key: Sequence[int]) -> NDArray[np.float32]:
     NumPy may change how its distributions turn bits into numbers, but not the bits of a bit generator (NEP 19), so
     the step from bits to numbers is made here: 24 random bits, scaled exactly.
     """
-    words = np.random.Philox(np.random.SeedSequence(key)).random_raw((count + 1) // 2)
-    bits = words.astype("<u8").view("<u4")[:count] >> np.uint32(8)
-    return bits.astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
+    words = np.random.Philox(np.random.SeedSequence(key))
+    values = mapped((count,), np.float32)
+    # In pieces, so that malloc is asked for nothing large: see the module on placement.
+    for begin in range(0, count, _PIECE):
+        part = values[begin : begin + _PIECE]
+        bits = words.random_raw((part.size + 1) // 2).astype("<u8").view("<u4")[: part.size] >> np.uint32(8)
+        np.multiply(bits.astype(np.float32), np.float32(2.0**-23), out=part)
+        part -= np.float32(1.0)
+    return values
 
 
 def _matrix(memory: mmap.mmap, kind: type[F], offset: int, rows: int, columns: int) -> NDArray[F]:

@@ -91,7 +91,7 @@ class Block(msgspec.Struct, frozen=True):
     """Where a shape's operands and references lie in the shared memory of a run.
 
     Pairs of float32 operands come first, A before B, each on a page of its own; then, for every pair, the float64
-    products of ``reference_rows`` rows spread evenly over the product.
+    products of ``reference_rows`` rows spread evenly over the product, and their scale, one float64.
     """
 
     shape: Shape
@@ -113,6 +113,11 @@ class Block(msgspec.Struct, frozen=True):
         return [first + pair * self._reference_bytes for pair in range(self.pairs)]
 
     @property
+    def scale_offsets(self) -> list[int]:
+        """For every pair, where the scale of its reference rows lies, in bytes: right behind them."""
+        return [offset + _FLOAT64_BYTES * self.reference_rows * self.shape.n for offset in self.reference_offsets]
+
+    @property
     def rows(self) -> list[int]:
         """The rows of a product that are compared, spread evenly from the first to the last."""
         if self.reference_rows < 2:
@@ -132,7 +137,7 @@ class Block(msgspec.Struct, frozen=True):
 
     @property
     def _reference_bytes(self) -> int:
-        return _on_page(_FLOAT64_BYTES * self.reference_rows * self.shape.n)
+        return _on_page(_FLOAT64_BYTES * (self.reference_rows * self.shape.n + 1))
 
 
 def by_work(shapes: Iterable[Shape]) -> list[Shape]:
