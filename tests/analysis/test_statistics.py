@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from gemmscope.analysis import processes, statistics
 from gemmscope.analysis.runs import drift
@@ -118,19 +120,65 @@ def test_the_p_value_of_a_verdict_is_that_of_students_t():
     # Mean 0.1, standard error 0.01, 4 degrees of freedom, edge ln 1.01: t = (0.1 - 0.00995) / 0.01.
     step = 0.01 * math.sqrt(5) / math.sqrt(2.5)
     logs = [0.1 + step * i for i in (-2, -1, 0, 1, 2)]
-    assert statistics.verdict_probability(logs, 0.01) == pytest.approx(0.000421, rel=0.01)
-    assert statistics.verdict_probability([-value for value in logs], 0.01) == pytest.approx(0.000421, rel=0.01)
-    assert statistics.verdict_probability([0.1], 0.01) == 1.0
-    assert statistics.verdict_probability([0.0, 0.0], 0.01) == 0.0
-    assert statistics.verdict_probability([1.0, 1.0], 0.01) == 0.0
+    assert statistics.over_sets(logs).verdict_probability(0.01) == pytest.approx(0.000421, rel=0.01)
+    assert statistics.over_sets([-value for value in logs]).verdict_probability(0.01) == pytest.approx(
+        0.000421, rel=0.01
+    )
+    assert statistics.over_sets([0.1]).verdict_probability(0.01) == 1.0
+    assert statistics.over_sets([0.0, 0.0]).verdict_probability(0.01) == 0.0
+    assert statistics.over_sets([1.0, 1.0]).verdict_probability(0.01) == 0.0
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0.001, 0.2))
 def test_a_verdict_and_its_p_value_agree(logs, margin):
     ratio = statistics.ratio_interval([math.exp(value) for value in logs])
-    probability = statistics.verdict_probability(logs, margin)
+    probability = statistics.over_sets(logs).verdict_probability(margin)
     if not math.isclose(probability, statistics.VERDICT_LEVEL, rel_tol=1e-6) and statistics.half_width(ratio) > 1e-9:
         assert (statistics.verdict(ratio, margin) != "unclear") == (probability < statistics.VERDICT_LEVEL)
+
+
+# --- One bad set ------------------------------------------------------------------------------------------------------
+
+GOOD = [0.010, 0.012, 0.009, 0.011, 0.008, 0.012]
+
+
+@pytest.mark.parametrize("bad", [1.67, -0.5, 0.1])
+def test_a_set_that_lies_apart_does_not_count(bad):
+    """As seen beside a neighbour that computed now and then: a ratio of 1.28 [0.72, 2.29] because of one set."""
+    values = [*GOOD[:3], bad, *GOOD[3:]]
+    assert statistics.apart(values) == [3]
+    assert statistics.over_sets(values) == statistics.over_sets(GOOD)
+    interval = statistics.ratio_interval([math.exp(value) for value in values])
+    assert statistics.half_width(interval) < 0.01
+
+
+def test_two_of_eight_sets_may_lie_apart():
+    assert statistics.apart([*GOOD, 0.9, -0.3]) == [6, 7]
+
+
+def test_processes_of_another_kind_are_kept():
+    """Two that lie together are no disturbance: a process can settle on another kernel, and then stays with it."""
+    assert statistics.apart([*GOOD, 0.300, 0.302]) == []
+    assert statistics.over_sets([*GOOD, 0.300, 0.302]).mean > 0.08
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.1, 5.0], [0.1, 0.1, 5.0], [0.1, 0.1, 0.1, 0.1]])
+def test_of_few_sets_or_equal_ones_none_lies_apart(values):
+    assert statistics.apart(values) == []
+
+
+@pytest.mark.parametrize("sets", [4, 5, 8, 20])
+def test_intervals_hold_without_disturbances_and_are_shorter_with_them(sets):
+    random = np.random.default_rng(sets)
+    trials = 3000
+    calm = random.normal(size=(trials, sets))
+    spoilt = calm * np.where(random.random((trials, sets)) < 0.1, 10, 1)
+    for values, covered in ((calm, 0.94), (spoilt, 0.94)):
+        intervals = [statistics.t_interval(list(row)) for row in values]
+        assert np.mean([low <= 0 <= high for _, low, high in intervals]) > covered
+    widths = np.median([high - low for _, low, high in intervals])
+    plain = np.median(2 * stdtrit(sets - 1, 0.975) * spoilt.std(axis=1, ddof=1) / math.sqrt(sets))
+    assert widths < plain * (1.001 if sets < 8 else 0.9)
 
 
 def test_holm_by_hand():

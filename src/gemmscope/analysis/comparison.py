@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.analysis import statistics
+from gemmscope.analysis import sequential, statistics
 from gemmscope.records.model import BASELINE, Comparison
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ class PairwiseComparison(NamedTuple):
     """Two backends at one shape.
 
     ``ratio`` is the time of ``one`` relative to that of ``other``: below 1 is faster. ``probability`` is the p-value of
-    the verdict that the sets speak for, by :func:`~gemmscope.analysis.statistics.verdict_probability`; ``sets`` and
-    ``rounds`` say how many of each both were measured in.
+    the verdict that the sets speak for, by :meth:`~gemmscope.analysis.statistics.Estimate.verdict_probability`, for
+    whenever the run stopped; ``sets`` and ``rounds`` say how many of each both were measured in, and ``left_out`` which
+    of these sets do not count, because they lie apart from the others.
     """
 
     one: str
@@ -33,21 +34,30 @@ class PairwiseComparison(NamedTuple):
     probability: float
     sets: int
     rounds: int
+    left_out: tuple[int, ...] = ()
 
 
-def compare_cells(one: Cell, other: Cell, margin: float) -> PairwiseComparison | None:
+def compare_cells(one: Cell, other: Cell, margin: float, sets: int) -> PairwiseComparison | None:
     """One cell against another of the same shape; None where they were never measured in one round.
+
+    The interval and the probability hold whenever the run stopped (:mod:`~gemmscope.analysis.sequential`).
 
     Args:
         one: The cell in question.
         other: What it is compared with.
         margin: The smallest relative difference worth naming.
+        sets: How many sets were asked for, before any were added.
     """
     ratios, rounds = statistics.set_ratios(one.samples, other.samples)
     if not ratios:
         return None
-    ratio = statistics.ratio_interval(list(ratios.values()))
-    probability = statistics.verdict_probability([math.log(value) for value in ratios.values()], margin)
+    logs = [math.log(value) for value in ratios.values()]
+    estimate = statistics.over_sets(logs)
+    looked, first = len(logs), sequential.first_look(sets)
+    ratio = estimate.interval(1 - sequential.nominal_level(1 - statistics.CONFIDENCE, looked, first))
+    # The levels are two-sided, and the probability is of one side.
+    probability = sequential.overall_level(2 * estimate.verdict_probability(margin), looked, first) / 2
+    numbers = list(ratios)
     return PairwiseComparison(
         one.backend,
         other.backend,
@@ -55,8 +65,9 @@ def compare_cells(one: Cell, other: Cell, margin: float) -> PairwiseComparison |
         ratio,
         statistics.verdict(ratio, margin),
         probability,
-        len(ratios),
+        looked,
         rounds,
+        tuple(numbers[i] for i in statistics.apart(logs)),
     )
 
 
@@ -104,7 +115,7 @@ def compare_with_baseline(
         baseline = baseline_of(names)
         for (backend, mode), cell in here.items():
             other = here.get((baseline, mode), here[baseline, "latency"])
-            if backend != baseline and (found := compare_cells(cell, other, settings.margin)):
+            if backend != baseline and (found := compare_cells(cell, other, settings.margin, settings.sets)):
                 pairs.append((cell, found))
     verdicts = [one.verdict for one in corrected([found for _, found in pairs])]
     return [
@@ -122,5 +133,5 @@ def _record(cell: Cell, found: PairwiseComparison, verdict: Verdict, width: floa
     return Comparison(
         **cell.key.fields, baseline=found.other, ratio=found.ratio,
         speedup=1 / found.ratio.estimate, verdict=found.verdict, corrected=verdict, converged=converged,
-        sets=found.sets, rounds=found.rounds,
+        sets=found.sets, rounds=found.rounds, left_out=list(found.left_out),
     )  # fmt: skip

@@ -80,8 +80,11 @@ class Lookup:
         key = (one, other, shape)
         if key not in self._compared:  # rankings and several findings ask for the same
             first, second = self.cell(one, shape), self.cell(other, shape)
+            settings = self.result.settings
             self._compared[key] = (
-                None if first is None or second is None else compare_cells(first, second, self.result.settings.margin)
+                None
+                if first is None or second is None
+                else compare_cells(first, second, settings.margin, settings.sets)
             )
         return self._compared[key]
 

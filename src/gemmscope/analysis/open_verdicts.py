@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis import sequential
 from gemmscope.analysis.comparison import compare_with_baseline
-from gemmscope.measure.schedule import open_cells
 from gemmscope.records.events import BackendsAdded, CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
 from gemmscope.records.model import Cell
 from gemmscope.workload.shapes import Shape
@@ -60,8 +60,17 @@ class OpenVerdicts:
         return compare_with_baseline(self._cells(), self._settings, self._backends)
 
     def open_cells(self) -> OpenCells:
-        """The cells that further sets would still tell something about."""
-        return open_cells(self.comparisons())
+        """The cells that further sets should measure.
+
+        Those whose comparison is unclear, with an interval that is wider than the run aims at; and those that are
+        settled, but not at a look: their verdict does not count before the next.
+        """
+        found: OpenCells = {}
+        first = sequential.first_look(self._settings.sets)
+        for comparison in self.comparisons():
+            if not (comparison.converged and sequential.is_look(comparison.sets, first)):
+                found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
+        return found
 
     def _cells(self) -> list[Cell]:
         """The cells that can be compared, in the order of the results."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gemmscope.measure.pacing import CellPace
     from gemmscope.measure.resume import ResumePoint
-    from gemmscope.records.model import Comparison, Settings
+    from gemmscope.records.model import Settings
 
 # Without an interval an estimate says little: so many sets are run even when the budget is spent.
 _FEWEST_SETS = 2
@@ -57,15 +57,6 @@ def balanced_orders(count: int) -> list[list[int]]:
     first = [-(i // 2) % count if i % 2 == 0 else (i + 1) // 2 for i in range(count)]
     orders = [[(item + shift) % count for item in first] for shift in range(count)]
     return orders if count % 2 == 0 or count == 1 else [*orders, *(order[::-1] for order in orders)]
-
-
-def open_cells(comparisons: Iterable[Comparison]) -> OpenCells:
-    """The cells whose comparison is unclear, and whose interval is wider than the run aims at."""
-    found: OpenCells = {}
-    for comparison in comparisons:
-        if not comparison.converged:
-            found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
-    return found
 
 
 @dataclass(frozen=True)

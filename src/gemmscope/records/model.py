@@ -250,7 +250,8 @@ class Comparison(CellRecord, frozen=True, kw_only=True):
     ``ratio`` below 1 is faster. ``speedup`` is its inverse, as the original comparison drew it.
     ``verdict`` is of this comparison alone. ``corrected`` is what is left of it when all comparisons of the run are
     taken together (Holm's method): what a sentence about many of them rests on. ``converged`` is False where the
-    verdict is unclear and the interval still wider than the run aimed at.
+    verdict is unclear and the interval still wider than the run aimed at. ``left_out`` are the sets that lie apart from
+    the others and so do not count: something disturbed them.
     """
 
     baseline: str
@@ -261,6 +262,7 @@ class Comparison(CellRecord, frozen=True, kw_only=True):
     converged: bool = False
     sets: int = 0
     rounds: int = 0
+    left_out: list[int] = []
 
 
 class Part(CellRecord, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.analysis import statistics
+from gemmscope.analysis import sequential, statistics
 from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.analysis.diagnosis import variables, wording
 from gemmscope.analysis.diagnosis.subject import Subject
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 WORTH = 0.05
 # Of two variables the one that explains all that both do.
 _EXPLAINS_ALL = 0.95
-_FEWEST_SETS = 3
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _compared(view: View, suspect: Suspect, trial: Trial) -> PairwiseComparison 
     one, other = _cells(view, suspect, trial)
     if one is None or other is None or not one.samples or not other.samples:
         return None
-    return compare_cells(one, other, max(WORTH, view.result.settings.margin))
+    return compare_cells(one, other, max(WORTH, view.result.settings.margin), sequential.FEWEST_SETS)
 
 
 def _cells(view: View, suspect: Suspect, trial: Trial) -> tuple[Cell | None, Cell | None]:
@@ -218,9 +217,9 @@ def _gain_of(one: Tried) -> float:
 def is_settled(one: Tried, width: float) -> bool:
     """Whether a trial needs no further set: it is refuted, or confirmed with a gain known to within a share.
 
-    Two sets that happen to agree settle nothing.
+    Only at a look: two sets that happen to agree settle nothing.
     """
     gain = one.gain
-    if gain is None or one.comparison is None or one.comparison.sets < _FEWEST_SETS:
+    if gain is None or one.comparison is None or not sequential.is_look(one.comparison.sets, sequential.FEWEST_SETS):
         return False
     return one.is_refuted or (one.is_confirmed and statistics.half_width(gain) <= width)

@@ -39,6 +39,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     quality.unequal_threads,
     quality.too_many_threads,
     quality.drift,
+    quality.disturbed_sets,
     quality.process_modes,
     quality.noise,
     quality.not_converged,

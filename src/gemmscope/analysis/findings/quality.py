@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import re
+import statistics
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.statistics import set_medians
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
@@ -115,6 +117,34 @@ def drift(view: View) -> list[Finding]:
     )
     return [
         Finding(id="drift", verdict="found" if found else "not found", text=text, evidence={"drift": reference.drift})
+    ]
+
+
+def disturbed_sets(view: View) -> list[Finding]:
+    """Sets that do not count in some comparisons, because they lie apart from the others there."""
+    left_out = collections.Counter(set_ for comparison in view.result.comparisons for set_ in comparison.left_out)
+    if not left_out:
+        return []
+    reference = view.result.reference
+    medians = set_medians(reference.samples) if reference is not None else {}
+    told = []
+    for set_, count in sorted(left_out.items()):
+        others = [value for other, value in medians.items() if other != set_]
+        seen = f"batch {set_ + 1} was left out of {words.count(count, 'comparison')}"
+        if set_ in medians and others:
+            change = medians[set_] / statistics.median(others) - 1
+            seen += f" (the reference workload took {words.percent(change, signed=True)} there)"
+        told.append(seen)
+    return [
+        Finding(
+            id="disturbed-sets",
+            verdict="found",
+            text=f"Something disturbed the run for a while: {words.listed(told)}, where its ratio lies far from those "
+            "of all others.",
+            evidence={f"batch {set_ + 1}, comparisons": count for set_, count in left_out.items()},
+            backends=list(dict.fromkeys(one.backend for one in view.result.comparisons if one.left_out)),
+            shapes=list(dict.fromkeys(str(one.shape) for one in view.result.comparisons if one.left_out)),
+        )
     ]
 
 
