@@ -307,6 +307,30 @@ class TestOperands:
         assert (found.verdict, found.remedy) == ("confirmed", "np.matmul(a, b, out=c)")
         assert diagnoses(run(parts=[make_part("numpy-cpu", "allocation", 1e-6, 1024)]), "allocation") == []
 
+    def allocating(self, faults, backend="numpy-cpu", variants=(), out_faults=0.0):
+        """A run whose call spends a quarter of its time on a new output, with so many page faults."""
+        part = make_part(backend, "allocation", 0.5e-3, 1024, minuend=backend, subtrahend="numpy-cpu:out")
+        out = sampled_cell("numpy-cpu:out", FAST, 1024, page_faults=out_faults)
+        result = run(backend, parts=[part], cell={"page_faults": faults}, variants=variants)
+        return msgspec.structs.replace(result, cells=[*(c for c in result.cells if c.key != out.key), out])
+
+    def test_an_output_that_page_faults_is_tried_in_a_warmed_heap_too(self):
+        variants = {"numpy-cpu:out": FAST, "numpy-cpu:heap=warm": (0.9, 0.91, 0.89)}
+        found = the(self.allocating(1025.3, variants=variants), "allocation")
+        assert [one.variant for one in found.experiments] == ["numpy-cpu:out", "numpy-cpu:heap=warm"]
+        assert "a new output in a fresh heap, which takes 500 µs and 1025 page faults" in found.text
+        assert (found.verdict, found.evidence["page faults"]) == ("confirmed", 1025.3)
+        assert found.remedy.startswith("np.empty(8_000_000, np.float32)")
+
+    @pytest.mark.parametrize(
+        ("backend", "faults", "out_faults"),
+        [("numpy-cpu", 0.2, 0.0), ("numpy-cpu", None, None), ("numpy-cpu", 30.0, 30.0), ("numpy-cpu:heap=warm", 2, 0)],
+    )
+    def test_a_warmed_heap_is_tried_only_where_it_can_change_something(self, backend, faults, out_faults):
+        found = the(self.allocating(faults, backend, {"numpy-cpu:out": FAST}, out_faults), "allocation")
+        assert not any(one.variant == "numpy-cpu:heap=warm" for one in found.experiments)
+        assert len(found.experiments) == 1
+
     def test_a_matrix_vector_product_is_bound_by_memory(self):
         cell = make_cell("numpy-cpu", 1e-3, m=1, n=4096, k=4096)
         result = make_result([cell], ceilings=make_ceilings(), workers=run().workers, machine=run().machine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis import heap
 from gemmscope.records import words
 from gemmscope.records.model import Finding
 
@@ -30,7 +31,8 @@ def share(view: View) -> list[Finding]:
         small, negligible = (_below(measured, limit) for limit in (_SMALL, _NEGLIGIBLE))
         text = (
             f"{words.percent(first.fraction)}{_bounds(first)} of a call of {backend} at {first.shape.title} "
-            f"({words.duration(first.call.estimate)}) is overhead{_parts(first)}. {_fades(measured, small, _SMALL)}"
+            f"({words.duration(first.call.estimate)}) is overhead{_parts(view, first)}. "
+            f"{_fades(measured, small, _SMALL)}"
         )
         if small is not None:
             text += f" {_fades(measured, negligible, _NEGLIGIBLE)}"
@@ -98,18 +100,38 @@ def allocation(view: View) -> list[Finding]:
         ]  # fmt: skip
         if worth:
             costs = [f"{_per_call(seconds, one)} at {one.shape.title}" for one, _, seconds in worth]
+            heaps = {heap.state(view, part) for _, part, _ in worth}
+            where = f" in {next(iter(heaps))}" if len(heaps) == 1 and "" not in heaps else ""
+            faults = {one.shape.title: count for one, part, _ in worth if (count := heap.faults(view, part))}
+            evidence: dict[str, str | float | int | None] = {
+                f"allocation at {one.shape.title}, seconds": seconds for one, _, seconds in worth
+            }
+            evidence |= {f"page faults per call at {title}": count for title, count in faults.items()}
             findings.append(
                 Finding(
                     id="allocation",
                     verdict="found",
-                    text=f"Allocating the output costs {backend} {'; '.join(costs)}. "
-                    f"{worth[0][1].subtrahend} avoids it.",
-                    evidence={f"allocation at {one.shape.title}, seconds": seconds for one, _, seconds in worth},
+                    text=f"Allocating the output{where} costs {backend} {'; '.join(costs)}. "
+                    f"{_avoided(worth[0][1].subtrahend, faults)}",
+                    evidence=evidence,
                     backends=[backend],
                     shapes=[str(one.shape) for one, _, _ in worth],
                 )
             )
     return findings
+
+
+def _avoided(out: str, faults: dict[str, float]) -> str:
+    """What avoids an allocation: the variant with an output; and a warmed heap, where memory is mapped in every call.
+
+    Args:
+        out: The variant.
+        faults: Page faults per call, by size.
+    """
+    if not faults:
+        return f"{out} avoids it."
+    listed = words.listed([f"{count:.0f} times at {title}" for title, count in faults.items()])
+    return f"Each call page-faults {listed}: {out} or a warmed heap avoids it."
 
 
 def _calls(view: View) -> dict[str, list[Overhead]]:
@@ -126,16 +148,22 @@ def _bounds(one: Overhead) -> str:
     return f" {bounds}" if bounds else ""
 
 
-def _parts(one: Overhead) -> str:
-    """``": Python call overhead 1.01 µs [0.43, 1.58], allocation below resolution (< 234 ns)"``."""
+def _parts(view: View, one: Overhead) -> str:
+    """``": Python call overhead 1.01 µs [0.43, 1.58], allocation in a fresh heap below resolution (< 234 ns)"``."""
     if not one.parts:
         return ""
-    listed = ": " + ", ".join(f"{words.part(part.part)} {_size(part)}" for part in one.parts)
+    listed = ": " + ", ".join(f"{_name(view, part)} {_size(part)}" for part in one.parts)
     is_resolved = all(part.status == "ok" for part in one.parts)
     if not is_resolved or abs(one.difference) < _NOTABLE_DIFFERENCE * one.call.estimate:
         return listed
     parts = words.percent(one.fraction - one.difference / one.call.estimate)
     return f"{listed} (measured one by one, the parts add up to {parts})"
+
+
+def _name(view: View, part: Part) -> str:
+    """A part's name; what an allocation costs depends on the heap."""
+    where = heap.state(view, part) if part.part == "allocation" else ""
+    return f"{words.part(part.part)} in {where}" if where else words.part(part.part)
 
 
 def _size(part: Part) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis import heap
 from gemmscope.analysis.diagnosis.suspect import Suspect, Trial
 from gemmscope.records import words
 
@@ -14,10 +15,18 @@ if TYPE_CHECKING:
 
 _WORTH_NAMING = 0.05
 _LIBRARIES = {"numpy": "np.matmul(a, b, out=c)", "torch": "torch.mm(a, b, out=c)"}
+# A freed piece of 32 MB is the largest that makes glibc keep what is freed later (mallopt(3), M_MMAP_THRESHOLD).
+_WARMED = {
+    "numpy": "np.empty(8_000_000, np.float32)  # once, at the start: glibc then keeps freed memory",
+    "torch": "torch.empty(8_000_000)  # once, at the start: glibc then keeps freed memory",
+}
 
 
 def suspects(subject: Subject) -> Iterator[Suspect]:
-    """Where the part of a call that is allocation is large; its variant with an output is in most runs anyway."""
+    """Where the part of a call that is allocation is large; its variant with an output is in most runs anyway.
+
+    Where calls fault, a heap that keeps what is freed is tried too.
+    """
     if subject.library not in _LIBRARIES or "out" in subject.options:
         return
     for shape in subject.shapes:
@@ -26,14 +35,25 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
             continue
         share = part.seconds.estimate / cell.seconds.estimate
         if share >= _WORTH_NAMING:
+            where, faults = heap.state(subject.view, part), heap.faults(subject.view, part)
+            trials = [Trial(subject.with_options({"out": ""}), _LIBRARIES[subject.library])]
+            if faults is not None and "heap" not in subject.options:
+                trials.append(Trial(subject.with_options({"heap": "warm"}), _WARMED[subject.library]))
             yield Suspect(
                 cause="allocation",
                 backend=subject.name,
                 shape=shape,
-                because=f"every call makes a new output, which takes {words.duration(part.seconds.estimate)}",
-                without="Into an output that is there already",
+                because=f"every call makes a new output{where and f' in {where}'}, which takes "
+                f"{words.duration(part.seconds.estimate)}{_faulting(faults)}",
+                without="Into an output that is there already, or one whose memory was kept"
+                if len(trials) > 1
+                else "Into an output that is there already",
                 subject="out",
-                evidence={"seconds": part.seconds.estimate, "share of the call": share},
-                trials=(Trial(subject.with_options({"out": ""}), _LIBRARIES[subject.library]),),
+                evidence={"seconds": part.seconds.estimate, "share of the call": share, "page faults": faults},
+                trials=tuple(trials),
                 likely=2,
             )
+
+
+def _faulting(faults: float | None) -> str:
+    return "" if faults is None else f" and {words.count(round(faults), 'page fault')}"
