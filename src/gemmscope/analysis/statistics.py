@@ -63,10 +63,7 @@ def over_sets(values: Sequence[float]) -> Estimate:
         raise ValueError("an interval needs at least one value")
     left_out = apart(values)
     kept = [value for i, value in enumerate(values) if i not in left_out]
-    mean = math.fsum(kept) / len(kept)
-    if len(kept) < 2:
-        return Estimate(mean, math.inf, 0)
-    return Estimate(mean, statistics.stdev(kept) / math.sqrt(len(kept)), len(kept) - 1)
+    return Estimate.of(kept)
 
 
 def apart(values: Sequence[float]) -> list[int]:
@@ -212,6 +209,18 @@ class Estimate:
     mean: float
     error: float
     degrees: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """The mean of independent logarithms, such as those of sets; of one, nothing is known of the error.
+
+        Raises:
+            ValueError: If there is no value.
+        """
+        if not values:
+            raise ValueError("an estimate needs at least one value")
+        error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        return cls(math.fsum(values) / len(values), error, len(values) - 1)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """The ratio with its interval."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.analysis import ranking
+from gemmscope.analysis import carry_over, ranking
 from gemmscope.analysis.breakdown import overhead
 from gemmscope.analysis.lookup import Lookup
 from gemmscope.records.base import CellKey
 
 if TYPE_CHECKING:
     from gemmscope.analysis.breakdown.overhead import Overhead
+    from gemmscope.analysis.carry_over import CarryOvers
     from gemmscope.analysis.ranking import Ranking
     from gemmscope.records.model import Result
     from gemmscope.workload.shapes import Shape
@@ -30,6 +31,7 @@ class View(Lookup):
 
     def __init__(self, result: Result, *, experiments: bool = False) -> None:
         super().__init__(result if experiments else without_experiments(result))
+        self._all_cells = result.cells
 
     @functools.cached_property
     def rankings(self) -> dict[Shape, Ranking]:
@@ -41,6 +43,15 @@ class View(Lookup):
         """What every call that was taken apart spends outside its kernel."""
         found = (overhead.of(self, name, shape) for name in self.outermost for shape in self.shapes)
         return {CellKey(one.backend, one.shape): one for one in found if one is not None}
+
+    @functools.cached_property
+    def carry_over(self) -> CarryOvers:
+        """Which cells depend on what ran just before them. What does nothing is not tested; it may have run before."""
+        multiplying = [
+            cell.key for cell in self.result.cells
+            if cell.samples and (cell.backend not in self.backends or self.backends[cell.backend].multiplies)
+        ]  # fmt: skip
+        return carry_over.find(self._all_cells, multiplying, self.result.settings.margin)
 
 
 def without_experiments(result: Result) -> Result:

@@ -60,7 +60,8 @@ class Report:
         self.machine: list[str] = trust.machine_facts(result.machine)
         self.cut_off: str = trust.cut_off(result)
         self.missing: list[Missing] = trust.missing(result)
-        self.steadiness: list[str] = [text for text in (trust.reference(result), trust.time_spent(result)) if text]
+        said = (trust.reference(result), trust.carried_over(result), trust.time_spent(result))
+        self.steadiness: list[str] = [text for text in said if text]
 
     @functools.cached_property
     def shapes(self) -> list[ShapeReport]:

@@ -69,6 +69,12 @@ def reference(result: Result) -> str:
     return f"Reference workload {words.dimensions(found.shape)}: {words.interval(found.seconds)}; {drift}."
 
 
+def carried_over(result: Result) -> str:
+    """That no time is shown to depend on what ran just before; empty where one is, or where that was not tested."""
+    found = (one for one in result.findings if one.id == "carry-over" and one.verdict == "not found")
+    return next((one.text for one in found), "")
+
+
 def in_short(result: Result) -> str:
     """One sentence: what the figures rest on, how many verdicts are open, and whether the machine changed."""
     said = [f"measured in {batches(sets_measured(result))}"]

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings import ceilings, claims, gpu, grid, headline, health, kernels, overhead, quality, speed
+from gemmscope.analysis.findings import (
+    carry_over,
+    ceilings,
+    claims,
+    gpu,
+    grid,
+    headline,
+    health,
+    kernels,
+    overhead,
+    quality,
+    speed,
+)
 from gemmscope.analysis.view import View
 
 if TYPE_CHECKING:
@@ -40,6 +52,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     quality.too_many_threads,
     quality.drift,
     quality.disturbed_sets,
+    carry_over.carry_over,
     quality.process_modes,
     quality.noise,
     quality.not_converged,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.findings import carry_over
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
@@ -216,7 +217,15 @@ def _from_which_on(compared: list[PairwiseComparison]) -> PairwiseComparison | N
 
 
 def _where(view: View, compared: PairwiseComparison) -> str:
-    """Whether two differ on the device already, or only in launch and wait."""
+    """Whether two differ on the device already, or only in launch and wait; or because of what ran before one."""
+    for carried in view.carry_over.shown:
+        key = carried.cell
+        if carried.after is not None and key.backend in (compared.one, compared.other) and key.shape == compared.shape:
+            after = "itself" if carried.after == key else carried.after.label
+            return (
+                f"but {key.label} takes {carry_over.size(carried.change)} right after {after} than otherwise, which "
+                "may be the difference"
+            )
     one, other = (view.cell(name, compared.shape, "device") for name in (compared.one, compared.other))
     if one is None or other is None or one.seconds is None or other.seconds is None:
         return "and the device's own time is not known for both"
