@@ -18,6 +18,7 @@ from gemmscope.analysis.findings import (
     health,
     kernels,
     overhead,
+    placement,
     quality,
     speed,
 )
@@ -53,6 +54,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     quality.drift,
     quality.disturbed_sets,
     carry_over.carry_over,
+    placement.layout,
     quality.process_modes,
     quality.noise,
     quality.not_converged,
