@@ -36,6 +36,18 @@ def test_one_value_has_no_interval_and_none_no_mean():
         statistics.t_interval([])
 
 
+def test_an_estimate_of_values_has_their_t_interval():
+    values = [0.01, 0.03, 0.02, 0.05]
+    estimate = statistics.Estimate.of(values)
+    mean, low, high = statistics.t_interval(values)
+    assert estimate.mean == pytest.approx(mean)
+    assert math.log(estimate.interval().low) == pytest.approx(low)
+    assert math.log(estimate.interval().high) == pytest.approx(high)
+    assert statistics.Estimate.of([0.1]) == statistics.Estimate(0.1, 0.0, 0)
+    with pytest.raises(ValueError, match="at least one value"):
+        statistics.Estimate.of([])
+
+
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     """5 sets of log-normal times, 2000 times over: 95 % of the intervals hold the median, give or take the counting."""
     generator = random.Random(1)
