@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmscope.measure.pacing import CellPace, budget_for, divide, too_slow
+from gemmscope.measure.pacing import ROUNDS, CellPace, budget_for, divide, round_count, too_slow
 
 
 @given(
@@ -43,19 +43,19 @@ def test_samples_correct_the_estimate():
 
 
 def test_slots_are_even_where_all_are_fast():
-    assert divide(8.0, [1e-3] * 10) == pytest.approx(8.0 / 80)
+    assert divide(8.0, [1e-3] * 10, 8) == pytest.approx(8.0 / 80)
 
 
 def test_a_slow_cell_has_its_turn_set_aside():
-    assert divide(9.0, [1e-3] * 10 + [1.0]) == pytest.approx(8.0 / 80)
-    assert divide(0.5, [1.0, 1.0]) > 0
-    assert divide(-1.0, [1.0]) == 0
-    assert divide(1.0, []) > 0
+    assert divide(9.0, [1e-3] * 10 + [1.0], 8) == pytest.approx(8.0 / 80)
+    assert divide(0.5, [1.0, 1.0], 8) > 0
+    assert divide(-1.0, [1.0], 8) == 0
+    assert divide(1.0, [], 8) > 0
 
 
 @given(st.floats(0, 1000), st.lists(st.floats(1e-6, 100), max_size=12))
 def test_slots_never_promise_more_than_there_is(seconds, costs):
-    slot = divide(seconds, costs)
+    slot = divide(seconds, costs, ROUNDS)
     assert 0 <= slot * 8 <= seconds
 
 
@@ -63,3 +63,17 @@ def test_what_is_too_slow_fits_in_the_budget_that_is_named():
     assert not too_slow(0.05, sets=5, budget=0.1), "a fast product is never too slow"
     assert too_slow(10.0, sets=5, budget=90)
     assert not too_slow(10.0, sets=5, budget=budget_for(10.0, sets=5))
+
+
+def test_warming_up_takes_its_share_of_a_shapes_time_and_no_more():
+    assert round_count(4.0, [1e-3] * 10) == 8
+    assert round_count(4.0, [20e-3] * 5) == 6
+    assert round_count(4.0, [20e-3] * 20) == 3, "with fewer there would be nothing to pair"
+    assert round_count(0.0, []) == 3
+
+
+def test_slow_calls_are_not_warmed_up():
+    fast, slow = (CellPace(seconds, throughput=False, product_bytes=4, slot=1.0) for seconds in (1e-3, 0.2))
+    assert fast.warm_up == pytest.approx(10e-3)
+    assert slow.warm_up == 0
+    assert slow.least == pytest.approx(0.2)

@@ -79,7 +79,7 @@ def prepared(worker, block=BLOCKS[0]):
 
 
 def turn(backend, *, samples=2, loops=5, mode="latency"):
-    cell = TurnCell(backend=backend, mode=mode, loops=loops, samples=samples, first_pair=0)
+    cell = TurnCell(backend=backend, mode=mode, seconds=1e-4, loops=loops, samples=samples, first_pair=0)
     return TakeTurn(cells=[cell], order=[0] * samples)
 
 

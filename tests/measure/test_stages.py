@@ -85,8 +85,8 @@ def prepared(backend, known=None):
     return stages.prepare_cells("x", backend, COMPARISONS, 4, 0, known or {})[0]
 
 
-def taken(backend, samples=2, mode="latency", loops=3):
-    cells = [TurnCell(backend="x", mode=mode, loops=loops, samples=samples, first_pair=1)]
+def taken(backend, samples=2, mode="latency", loops=3, seconds=1e-4):
+    cells = [TurnCell(backend="x", mode=mode, seconds=seconds, loops=loops, samples=samples, first_pair=1)]
     return stages.take_turn(cells, [0] * samples, {"x": backend}, 3)
 
 
@@ -111,7 +111,7 @@ def test_what_is_known_is_not_calibrated_again():
     backend = made(Plain)
     (cell,) = prepared(backend, known={"latency": 0.25})
     assert cell.seconds == 0.25
-    assert cell.pairs_compared == 3, "but it is compared"
+    assert cell.pairs_compared == 1, "but it is compared"
     assert backend.calls == []
 
 
@@ -289,7 +289,9 @@ def test_on_a_gpu_the_samples_of_a_cell_are_taken_in_a_row_behind_those_of_the_p
         return backend
 
     backends = {"one": logged("one", "gpu"), "other": logged("other", "gpu"), "cpu": logged("cpu", "cpu")}
-    cells = [TurnCell(backend=name, mode="latency", loops=1, samples=2, first_pair=0) for name in backends]
+    cells = [
+        TurnCell(backend=name, mode="latency", seconds=1e-3, loops=1, samples=2, first_pair=0) for name in backends
+    ]
     turned, _, _ = stages.take_turn(cells, [0, 2, 1, 1, 0, 2], backends, 3)
     assert [len(cell.samples) for cell in turned] == [2, 2, 2]
     kinds = [name for name, _ in itertools.groupby(log)]
@@ -363,3 +365,15 @@ def test_a_library_that_flushes_subnormal_numbers_is_told_so():
     (cell,) = prepared(backend)
     assert cell.status == "failed"
     assert cell.reason.endswith("a library that flushes subnormal numbers to zero computes such a product")
+
+
+def test_a_slow_call_is_not_warmed_up():
+    backend = made(Plain, seconds=0.5)
+    taken(backend, samples=1, loops=1, seconds=0.5)
+    assert backend.calls == [(1, 1)]
+
+
+def test_what_earlier_sets_have_measured_is_compared_on_one_pair():
+    backend = made(Plain)
+    assert prepared(backend)[0].pairs_compared == len(PAIRS)
+    assert prepared(backend, {"latency": 1e-4})[0].pairs_compared == 1

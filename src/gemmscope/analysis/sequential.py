@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _FIRST_SHARE = 0.6
 # The share that is left after it falls with this power of the number of sets: few runs come to twice as many.
 _DECAY = 1.5
-# Of the level, divided by the sets at the first look, that is never spent. With few sets, Student's t exceeds a level at
-# some of several looks more often than a normal statistic, and leaving out sets that lie apart adds to that: of 5 %,
+# Of the level, divided by the sets at the first look, that is never spent. With few sets, Student's t exceeds a level
+# at some of several looks more often than a normal statistic, and leaving out sets that lie apart adds to that: of 5 %,
 # 6.4 % from three sets on and 5.4 % from five (simulated).
 _KEPT = 0.8
 # Two sets tell nothing of how sets differ: no look is taken before the third.

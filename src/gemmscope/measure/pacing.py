@@ -11,16 +11,18 @@ from gemmscope.measure.stages import SLOW_CALL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Rounds that a shape aims at in each set. A round's turns are short enough to see the same machine, and long enough for
-# what a turn costs besides (a message, a warm-up, pools going quiet) to be small.
+# Rounds that a shape aims at in each set. A round's turns are short enough to see the same machine; where warming up
+# would take more than its share of them, there are fewer and longer ones.
 ROUNDS = 8
+_FEWEST_ROUNDS = 3
+_WARMING_SHARE = 0.15
 
 # Many short samples, not few long ones: each is paired with its neighbours in time, and a disturbance spoils few pairs.
 _SAMPLES_PER_TURN = 15
 # Above 1000 steps of any clock in use, so that reading it costs and blurs less than 0.1 %.
 _SHORTEST_SAMPLE = 0.5e-3
 _LONGEST_SAMPLE = 25e-3
-_WARM_UP = 20e-3
+_WARM_UP = 10e-3
 _THROUGHPUT_CALLS = 10
 # The results of a throughput sample live until its one wait.
 _THROUGHPUT_BYTES = 256 * 2**20
@@ -65,16 +67,17 @@ class CellPace:
     @property
     def least(self) -> float:
         """The least seconds that a turn can take: a warm-up and one sample of the fewest calls."""
-        return self._warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
+        return self.warm_up + self.seconds * (_THROUGHPUT_CALLS if self.throughput else 1)
 
     @property
     def cost(self) -> float:
         """Seconds that the cell's part of a turn should take, with its warm-up."""
-        return self._warm_up + self.samples * self.loops * self.seconds
+        return self.warm_up + self.samples * self.loops * self.seconds
 
     @property
-    def _warm_up(self) -> float:
-        return max(self.seconds, min(_WARM_UP, 10 * self.seconds))
+    def warm_up(self) -> float:
+        """Seconds that its untimed calls should take at the beginning of a turn."""
+        return 0.0 if self.seconds >= SLOW_CALL else max(self.seconds, min(_WARM_UP, 10 * self.seconds))
 
     def is_due(self, round_: int) -> bool:
         """True if the cell takes part in a round (counted from 0).
@@ -92,18 +95,30 @@ class CellPace:
             self.seconds = sampled / calls
 
 
-def divide(seconds: float, costs: Sequence[float]) -> float:
-    """The slot of each cell: its share of a round, where ``ROUNDS`` rounds and each cell's one turn fit in ``seconds``.
+def round_count(seconds: float, warm_ups: Sequence[float]) -> int:
+    """How many rounds a shape aims at, so that warming up takes no more than its share of its time.
+
+    Args:
+        seconds: What there is for all rounds of a shape.
+        warm_ups: The seconds of each cell's warm-up in a turn.
+    """
+    affordable = int(_WARMING_SHARE * seconds / max(sum(warm_ups), 1e-9))
+    return min(max(affordable, _FEWEST_ROUNDS), ROUNDS)
+
+
+def divide(seconds: float, costs: Sequence[float], rounds: int) -> float:
+    """The slot of each cell: its share of a round, where all rounds and each cell's one turn fit in ``seconds``.
 
     Args:
         seconds: What there is for all rounds of a shape.
         costs: The least that a turn of each cell takes. A cell whose least exceeds an even share takes part when it
             can; its one turn is set aside, and the others share what is left.
+        rounds: How many there should be.
     """
     left, fast = seconds, sorted(costs)
-    while fast and fast[-1] > left / (ROUNDS * len(fast)):
+    while fast and fast[-1] > left / (rounds * len(fast)):
         left -= fast.pop()
-    return max(left, 0.0) / (ROUNDS * len(fast)) if fast else max(seconds, 0.0) / (ROUNDS * max(len(costs), 1))
+    return max(left, 0.0) / (rounds * len(fast)) if fast else max(seconds, 0.0) / (rounds * max(len(costs), 1))
 
 
 def too_slow(seconds: float, sets: int, budget: float) -> bool:

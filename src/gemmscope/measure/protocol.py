@@ -70,10 +70,11 @@ class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
 
 
 class TurnCell(Message, frozen=True, kw_only=True):
-    """What a turn asks of one cell: ``samples`` samples of ``loops`` multiplications."""
+    """What a turn asks of one cell: ``samples`` samples of ``loops`` multiplications, of some ``seconds`` each."""
 
     backend: str
     mode: Mode
+    seconds: float
     loops: int
     samples: int
     first_pair: int

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from gemmscope.measure.pacing import divide
+from gemmscope.measure.pacing import divide, round_count
 from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape
 
@@ -242,7 +242,8 @@ class Schedule:
     def give_slots(self, plan: ShapePlan, paces: Sequence[CellPace]) -> None:
         """Shares what is left of a shape's time among the cells that were prepared for it."""
         now = self.budget.now()
-        slot = divide(plan.end - now, [pace.least for pace in paces])
+        rounds = round_count(plan.end - now, [pace.warm_up for pace in paces])
+        slot = divide(plan.end - now, [pace.least for pace in paces], rounds)
         for pace in paces:
             pace.slot = slot
         self._fixed[plan.shape] = now - plan.begin + sum(pace.least for pace in paces if pace.least > slot)

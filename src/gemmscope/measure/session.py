@@ -242,8 +242,10 @@ class Session:
     def _take_turn(self, set_: int, round_: int, turn: int, member: Member, due: Sequence[ActiveCell]) -> bool:
         """One worker's turn; returns whether it has taken any sample."""
         cells = [
-            protocol.TurnCell(backend=cell.backend, mode=cell.key.mode, loops=cell.pace.loops,
-                              samples=cell.pace.samples, first_pair=cell.next_pair)
+            protocol.TurnCell(
+                backend=cell.backend, mode=cell.key.mode, seconds=cell.pace.seconds, loops=cell.pace.loops,
+                samples=cell.pace.samples, first_pair=cell.next_pair,
+            )
             for cell in due
         ]  # fmt: skip
         request = protocol.TakeTurn(cells=cells, order=self._schedule.sample_order([cell.samples for cell in cells]))

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
     Run = Callable[[int, int], float]
 
-# Verifying goes on to further pairs for this long; one pair is always compared with float64.
+# Verifying goes on to further pairs for this long, once; in later sets one pair is compared, another in each.
 _VERIFY_SECONDS = 0.1
 
 # A turn's first calls can cost 24 times more than later ones: pools wake up, caches and clocks come back. One rotation
-# over the pairs brings small calls to within 10 %; a slow call needs none, because waking costs milliseconds.
+# over the pairs brings small calls to within 10 %; a slow call needs none: waking costs less than a millisecond.
 _WARM_AT_LEAST = 1e-3
-_WARM_AT_MOST = 20e-3
+_WARM_AT_MOST = 10e-3
 
 # A GPU's clocks fall while others have their turn, and come back within some 100 ms of work: it is warm when as many
 # timings in a row agree.
@@ -191,9 +191,9 @@ class Verified(NamedTuple):
     blas_calls: float | None
 
 
-def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int) -> Verified:
-    """Compares results with float64, from ``first_pair`` on."""
-    stop = time.perf_counter() + _VERIFY_SECONDS
+def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int, seconds: float) -> Verified:
+    """Compares results with float64, from ``first_pair`` on, for so many seconds; one result at least."""
+    stop = time.perf_counter() + seconds
     worst = 0.0
     compared = 0
     digests: dict[int, str] = {}
@@ -213,7 +213,7 @@ def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int)
 
 
 def warm_up(run: Run, pairs: int, first: int) -> float:
-    """Calls untimed: a rotation over the pairs and at least 1 ms, but no more than 20 ms. Returns seconds a call."""
+    """Calls untimed: a rotation over the pairs and at least 1 ms, but no more than 10 ms. Returns seconds a call."""
     start = time.perf_counter()
     calls = 0
     while True:
@@ -315,12 +315,12 @@ def prepare_cells(
 ) -> tuple[list[PreparedCell], float]:
     """Verifies and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
 
-    Modes in ``known`` are not calibrated: a slow call has better uses for its time. ``first_call`` is recorded with the
-    first cell, and ``placed`` with each.
+    Modes in ``known`` are not calibrated again: a slow call has better uses for its time. ``first_call`` is recorded
+    with the first cell, and ``placed`` with each.
     """
     facts: dict[str, Any] = {"placed": placed}
     if backend.multiplies:
-        verified = verify(backend, comparisons, first_pair)
+        verified = verify(backend, comparisons, first_pair, 0.0 if known else _VERIFY_SECONDS)
         precision = precision_class(verified.error, k)
         facts |= {
             "precision": precision, "relative_error": verified.error, "pairs_compared": verified.compared,
@@ -374,7 +374,7 @@ def take_turn(
     turn = _Turn(cells, backends, pairs)
     on_gpu = [backends[cell.backend].device == "gpu" for cell in cells]
     interleaved = [i for i in order if not on_gpu[i]]
-    # Not collected here: with a framework loaded that takes 20 ms a turn. See Worker._prepare.
+    # Not collected here: with a framework loaded that takes 20 ms a turn.
     gc.disable()
     try:
         start = time.perf_counter()
@@ -422,6 +422,8 @@ class _Turn:
 
     def warm_up(self, i: int) -> float:
         """Returns the seconds of a call."""
+        if self._cells[i].seconds >= SLOW_CALL:
+            return self._cells[i].seconds
         if self._cells[i].mode == "throughput":
             # One call at a time would warm up another path than the one that is timed.
             loops = min(self._cells[i].loops, self._pairs)

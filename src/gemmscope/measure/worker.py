@@ -102,6 +102,9 @@ class Worker:
             except stages.ANY_ERROR as error:
                 status, reason, remedy = stages.failure(error)
             probed.append(protocol.Probed(backend=variant.name, status=status, reason=reason, remedy=remedy))
+        # A framework has so many objects that a collection takes 20 ms and more. Frozen, they cost later ones nothing.
+        gc.collect()
+        gc.freeze()
         return protocol.Opened(
             backends=probed, provenance=_provenance(), libraries=threads.loaded(), blas_images=images
         )
@@ -146,9 +149,7 @@ class Worker:
             cells += ready
             self._backends[name] = backend
             self._seconds[name] = next((cell.seconds for cell in ready if cell.seconds), 0.0)
-        # What is alive now stays alive until the release: frozen, it costs no later collection anything.
         gc.collect()
-        gc.freeze()
         preparing = time.perf_counter() - start - calibrating
         settling = stages.wait_until_quiet()
         return protocol.Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=settling)
@@ -181,7 +182,6 @@ class Worker:
     def _release(self) -> None:
         self._backends.clear()
         self._seconds.clear()
-        gc.unfreeze()
         gc.collect()
 
 
