@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -109,10 +110,9 @@ def _joules(samples: Sequence[Sample]) -> float | None:
 
 
 def _page_faults(samples: Sequence[Sample]) -> float | None:
-    """The minor page faults of one call, over the samples for which they are known."""
-    known = [sample for sample in samples if sample.page_faults is not None]
-    calls = sum(sample.loops for sample in known)
-    return sum(sample.page_faults or 0.0 for sample in known) / calls if calls > 0 else None
+    """The minor page faults of one call, in the middle of the samples: a process's first calls have them in any case."""
+    known = [sample.page_faults / sample.loops for sample in samples if sample.page_faults is not None]
+    return median(known) if known else None
 
 
 def _frequency(samples: Sequence[Sample]) -> float | None:

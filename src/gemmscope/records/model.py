@@ -216,7 +216,7 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     more where fresh processes fall into groups that differ by more than their own scatter, fastest first; else empty.
     ``digests`` are hashes of results by operand pair: where two cells have the same, their results are the same to the
     last bit. ``blas_calls`` is how many calls the preloaded BLAS counted for each call of a library that has one.
-    ``page_faults`` is the number of minor page faults of one call, by the samples for which it is known. ``placed``
+    ``page_faults`` is the number of minor page faults of one call, the median over samples. ``placed``
     says that each set drew a place within a page for every operand, so that a pair of operands lay elsewhere in each.
     """
 
