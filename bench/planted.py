@@ -1,13 +1,21 @@
 """Backends whose slow-down is known, because it was planted: what ``bench/truth.py`` asks gemmscope to find.
 
-Each multiplies by NumPy and then waits for a share of what that very product took, so that the planted ratio holds
+Each multiplies by NumPy and then waits for a share of what that very call took, so that the planted ratio holds
 whatever the machine does meanwhile. ``planted-base`` and ``planted-0`` are the same work under two names. For two runs
 to compare, the environment variable ``GEMMSCOPE_PLANTED`` makes ``planted-base`` slower by so many per cent.
+
+What was really achieved is noted call by call, by a clock that the waits do not look at: the :class:`Ledger`.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import time
+from array import array
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,29 +32,109 @@ if TYPE_CHECKING:
 
 # Per cent.
 SLOWDOWNS = (0, 1, 2, 5, 10)
+BASE = "planted-base"
+# Seconds that every call waits, the base's as well. A multiplication takes up to 0.6 % longer after a short wait than
+# right after another one, so that a plant that waits beside a base that does not is larger than its wait.
+ALWAYS = 5e-6
+# A wait ends late by half a look at the clock (0.014 % of 150 µs). The next one is shorter by that, but by no more than
+# this, in seconds: where a wait was interrupted, many calls would not wait at all.
+LATEST = 1e-6
+# The environment variable with the folder for ledgers.
+LEDGERS = "GEMMSCOPE_PLANTED_LEDGERS"
+
+# In nanoseconds. Not steered by NTP, and not the clock under test; Windows has no such clock.
+_apart: Callable[[], int] = (
+    time.perf_counter_ns if sys.platform == "win32" else partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
+)
+
+
+def name_of(per_cent: float) -> str:
+    """The backend that is slower by so many per cent."""
+    return f"planted-{per_cent:g}"
+
+
+class Ledger:
+    """By how much longer the calls of a plant really took: a ratio each, of the whole call to the call less its plant.
+
+    Kept in a file by the plant's name, in the folder that ``GEMMSCOPE_PLANTED_LEDGERS`` names; nowhere without it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ratios = array("d")
+        atexit.register(self.keep)
+
+    def keep(self) -> None:
+        """Adds what was noted to the file, and forgets it."""
+        folder = os.environ.get(LEDGERS)
+        if folder and self.ratios:
+            with (Path(folder) / self.name).open("ab") as file:
+                self.ratios.tofile(file)
+        del self.ratios[:]
+
+
+def achieved(folder: Path, name: str) -> float | None:
+    """How much slower the calls of this name really were than the base's, in per cent; None if none were noted."""
+    if not ((folder / name).exists() and (folder / BASE).exists()):
+        return None
+    whole, base = (float(np.median(np.fromfile(folder / each))) for each in (name, BASE))
+    return 100 * (whole / base - 1)
 
 
 def slowed(
-    a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32], per_cent: float
+    multiply: Callable[[], object],
+    per_cent: float,
+    ratios: array[float],
+    clock: Callable[[], float] = perf_counter,
+    apart: Callable[[], int] = _apart,
 ) -> Callable[[], None]:
-    """One product, slower by so many per cent of itself. Even without a slow-down the clock is read, as with one."""
-    matmul, share = np.matmul, per_cent / 100
+    """One multiplication, slower by so many per cent of itself. Without a slow-down every statement is the same.
+
+    Args:
+        multiply: The call.
+        per_cent: How much slower.
+        ratios: Where to note the whole call's time over its time without the plant.
+        clock: In seconds: what the wait goes by.
+        apart: In nanoseconds: what is noted goes by this one.
+    """
+    share, note, late = per_cent / 100, ratios.append, 0.0
 
     def call() -> None:
-        start = perf_counter()
-        matmul(a, b, out)
-        now = perf_counter()
-        end = now + share * (now - start)
+        nonlocal late
+        begin = apart()
+        start = clock()
+        multiply()
+        now = clock()
+        end = now + ALWAYS
         while now < end:
-            now = perf_counter()
+            now = clock()
+        middle = apart()
+        now = clock()
+        end = now + share * (now - start) - late
+        while now < end:
+            now = clock()
+        late = min(now - end, LATEST)
+        note((apart() - begin) / (middle - begin))
 
     return call
+
+
+def operands_of(size: int, seed: int) -> Callable[[], object]:
+    """A multiplication of two matrices of that size into a third, made from the seed."""
+    generator = np.random.default_rng(seed)
+    a, b = (generator.uniform(-1, 1, (size, size)).astype(np.float32) for _ in range(2))
+    return partial(np.matmul, a, b, np.empty((size, size), np.float32))
+
+
+def planted_call(size: int, seed: int, per_cent: float, name: str) -> Callable[[], None]:
+    """The same call that gemmscope times, on operands of its own, with a ledger of that name."""
+    return slowed(operands_of(size, seed), per_cent, Ledger(name).ratios)
 
 
 class Planted(Backend):
     """NumPy's product, and a wait in proportion to it."""
 
-    name: ClassVar[str] = "planted-base"
+    name: ClassVar[str] = BASE
     library = "planted"
     device = "cpu"
     entry = "python"
@@ -59,16 +147,21 @@ class Planted(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into arrays of NumPy's own."""
         self._out = np.empty((operands.m, operands.n), np.float32)
+        self._ledger = Ledger(self.name)
         pairs = operands.converted("host", np.array)
-        self._calls = [slowed(a, b, self._out, self.per_cent) for a, b in pairs]
+        self._calls = [
+            slowed(partial(np.matmul, a, b, self._out), self.per_cent, self._ledger.ratios) for a, b in pairs
+        ]
 
     def run(self, loops: int, first: int) -> float:
-        """Calls in a Python loop."""
+        """Calls in a Python loop; the ledger is kept when the time was taken."""
         calls = rotation(self._calls, loops, first)
         start = perf_counter()
         for call in calls:
             call()
-        return perf_counter() - start
+        seconds = perf_counter() - start
+        self._ledger.keep()
+        return seconds
 
     def product(self, pair: int) -> NDArray[np.float32]:
         """The same call once."""

@@ -61,43 +61,37 @@ def test_python_vs_native():
         assert row["saved_seconds"] == pytest.approx(row["python_seconds"] * (1 - row["ratio"]))
 
 
-def test_truth_counts_what_its_trials_say(tmp_path):
+def test_a_trial_of_every_peer_is_made_once(tmp_path):
     path = tmp_path / "truth.jsonl"
-    outcome = '{"per_cent":%d,"ratio":1.0,"verdict":"%s"}'
-    lines = []
-    for number in range(10):
-        verdicts = ["unclear" if number else "faster", "same", "slower", "slower", "slower"]
-        outcomes = ",".join(outcome % pair for pair in zip((0, 1, 2, 5, 10), verdicts, strict=True))
-        lines.append(f'{{"method":"gemmscope","condition":"idle","number":{number},"size":64,"seconds":3.0,'
-                     f'"outcomes":[{outcomes}]}}')  # fmt: skip
-    path.write_text("\n".join(lines) + "\n")
-    row = bench("truth.py", "table", str(path)).splitlines()[2]
-    # Clopper and Pearson's exact interval of 1 in 10 is [0.0025, 0.445], of 0 in 10 [0, 0.308], of 10 in 10 [0.692, 1].
-    assert row == (
-        "| gemmscope | idle | 10 | 3 s | 1 of 10 [0%, 45%] | 0 of 10 [0%, 31%] | 10 of 10 [69%, 100%] | "
-        "10 of 10 [69%, 100%] | 10 of 10 [69%, 100%] |"
-    )
-
-
-def test_truth_makes_no_trial_twice(tmp_path):
-    path = tmp_path / "truth.jsonl"
-    arguments = ("run", "--trials", "1", "--size", "32", "--methods", "plain loop", "--out", str(path))
-    bench("truth.py", *arguments)
+    methods = "plain loop,alternating loop,torch.utils.benchmark,pyperf"
+    arguments = (
+        "truth.py", "run", "--trials", "1", "--size", "32", "--seconds", "1", "--margin", "0.005",
+        "--methods", methods, "--conditions", "idle", "--out", str(path),
+    )  # fmt: skip
+    bench(*arguments)
+    trials = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {trial["method"] for trial in trials} == set(methods.split(","))
+    for trial in trials:
+        assert (trial["margin"], trial["budget"]) == (0.005, 1.0)
+        for outcome in trial["outcomes"]:
+            assert isinstance(outcome["achieved"], float)
+            assert (outcome["low"] is None) == (trial["method"] != "alternating loop")
     before = path.read_text()
-    assert before.count("\n") == 2
-    bench("truth.py", *arguments)
+    bench(*arguments)
     assert path.read_text() == before
+    other = [sys.executable, BENCH / "truth.py", "run", "--size", "33", "--out", path]
+    done = subprocess.run(other, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "Error: truth.jsonl has trials of size 32 with margin 0.005; name another file with --out\n"
 
 
-def test_planted_slow_downs_are_what_they_say():
-    sys.path.insert(0, str(BENCH))
-    try:
-        import planted
-    finally:
-        sys.path.remove(str(BENCH))
-    classes = [member for name, member in vars(planted).items() if name.startswith("Planted")]
-    assert sorted(member.per_cent for member in classes) == [0, 0, 1, 2, 5, 10]
-    assert {member.name for member in classes} == {"planted-base", *(f"planted-{x}" for x in planted.SLOWDOWNS)}
+def test_gemmscopes_trial_says_what_was_achieved_in_its_workers():
+    arguments = ("truth.py", "one", "gemmscope", "noisy", "32", "3", "0.01", "0")
+    trial = json.loads(bench(*arguments))
+    assert [outcome["per_cent"] for outcome in trial["outcomes"]] == [0, 1, 2, 5, 10]
+    for outcome in trial["outcomes"]:
+        assert isinstance(outcome["achieved"], float)
+        assert outcome["low"] <= outcome["ratio"] <= outcome["high"]
 
 
 PROBED = """
