@@ -2,6 +2,7 @@
 
     python bench/peers.py --threads 1
     python bench/peers.py --sizes 64,256 --rounds 5 --threads 1
+    python bench/peers.py --fresh --shapes 384,96x640x1280 --processes 10
 
 Every tool times np.matmul and torch.mm (under inference_mode) on ten pairs of operands in rotation, as gemmscope does:
 one pair alone would stay in a cache that ten do not fit. Each works in processes of its own. Going round the pairs
@@ -13,159 +14,53 @@ pieces, and a fixed product is timed just before and after each: a piece was qui
 speed at both ends, which is what its fastest tenth took. Within a round (a measurement by each tool, in random order)
 the medians over quiet pieces are compared. With one thread, all work on the same processor where the system lets them,
 so that the fixed product speaks for it.
+
+With --fresh timeit and torch.utils.benchmark run as in an ordinary program, in a fresh process for each measurement,
+and page faults are counted: where a call allocates, its time depends on what its process did before.
 """
 
 from __future__ import annotations
 
 import bisect
 import importlib.util
-import itertools
 import json
 import math
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import timeit
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
+import msgspec
 
 import gemmscope
 from gemmscope.backends.base import thread_environment
 from gemmscope.errors import GemmscopeError
 
+sys.path.insert(0, str(Path(__file__).parent))  # what peers do stands beside this script, wherever that is
+from common.commands import output_of
+from peering.fresh import BACKENDS, compare, markdown, shapes_from
+from peering.pieces import MEASURE, Piece, Pieces, pieces_of
+from peering.program import PAIRS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gemmscope.records.model import Result, Sample
+    from gemmscope.workload.shapes import Shape
 
-BACKENDS = ("numpy-cpu", "torch-cpu")
-PAIRS = 10
 PEERS = ("timeit", "torch.utils.benchmark", "pyperf")
 # A piece is quiet if the fixed product was within this share of its full speed.
 QUIET = 0.05
 # How near to gemmscope a peer's median should be on quiet rounds.
 NEAR = 0.05
-# Seconds and number of a peer's pieces, for each product in a round. pyperf's are processes.
-PIECE, PIECES, PROCESSES = 0.2, 21, 4
 # One piece may be slow between two looks at full speed; a round counts where a tool has so many quiet ones.
 FEWEST = 2
-
-
-class Piece(NamedTuple):
-    """Seconds of one product, and of the fixed product beside it: just before or after, whichever was slower."""
-
-    seconds: float
-    fixed: float
-
-
-# The pieces of a tool in a round, by product ("numpy-cpu 64").
-Pieces = dict[str, list[Piece]]
-
-# --- The peers, each in a process of its own -------------------------------------------------------------------------
-
-# What every peer is given to time, with the names that `namespace` makes.
-STATEMENT = "multiply(*following())"
-
-
-def namespace(backend: str, size: int) -> dict[str, Any]:
-    """The call and the operands, going round ten pairs."""
-    generator = np.random.default_rng(size)
-    pairs: list[tuple[Any, Any]] = [
-        (
-            generator.uniform(-1, 1, (size, size)).astype(np.float32),
-            generator.uniform(-1, 1, (size, size)).astype(np.float32),
-        )
-        for _ in range(PAIRS)
-    ]
-    if backend == "numpy-cpu":
-        return {"multiply": np.matmul, "following": itertools.cycle(pairs).__next__}
-    import torch
-
-    # For the rest of the process: the mode ends when its object does, so the namespace keeps it.
-    mode = torch.inference_mode()
-    mode.__enter__()
-    pairs = [(torch.from_numpy(a).clone(), torch.from_numpy(b).clone()) for a, b in pairs]
-    return {"multiply": torch.mm, "following": itertools.cycle(pairs).__next__, "mode": mode}
-
-
-def timeit_pieces(backend: str, size: int) -> Iterator[float]:
-    """``timeit``'s own protocol: as many calls as take 0.2 s, again and again."""
-    timer = timeit.Timer(STATEMENT, globals=namespace(backend, size))
-    number, _ = timer.autorange()
-    for _ in range(PIECES):
-        yield timer.timeit(number) / number
-
-
-def torch_pieces(backend: str, size: int) -> Iterator[float]:
-    """Medians of ``blocked_autorange``, with the threads of the process: by itself it would take one."""
-    import torch
-    from torch.utils.benchmark import Timer
-
-    timer = Timer(STATEMENT, globals=namespace(backend, size), num_threads=torch.get_num_threads())
-    for _ in range(PIECES):
-        yield float(timer.blocked_autorange(min_run_time=PIECE).median)
-
-
-def pyperf_pieces(backend: str, size: int) -> Iterator[float]:
-    """Medians over the values of ``pyperf timeit --fast``, a process each."""
-    here = str(Path(__file__).parent)
-    setup = f"import sys; sys.path.insert(0, {here!r}); import peers; "
-    setup += f"globals().update(peers.namespace({backend!r}, {size}))"
-    for _ in range(PROCESSES):
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "out.json"
-            # pyperf starts its processes with an environment of its own; the thread counts must get through.
-            command = [sys.executable, "-m", "pyperf", "timeit", "--fast", "--processes", "1", "-q", "-o", str(out),
-                       "--inherit-environ", ",".join(thread_environment("1")), "-s", setup, STATEMENT]  # fmt: skip
-            output_of(command)
-            runs = json.loads(out.read_text())["benchmarks"][0]["runs"]
-        yield float(statistics.median(value for run in runs for value in run.get("values", ())))
-
-
-MEASURE: dict[str, Callable[[str, int], Iterator[float]]] = {
-    "timeit": timeit_pieces,
-    "torch.utils.benchmark": torch_pieces,
-    "pyperf": pyperf_pieces,
-}
-
-
-def fixed_product() -> float:
-    """Seconds of a product of the size of gemmscope's canary, with the library's own threads; the median of 30 ms."""
-    a = np.ones((192, 192), np.float32)
-    blocks: list[float] = []
-    begin = perf_counter()
-    while not blocks or perf_counter() - begin < 50e-3:
-        start = perf_counter()
-        for _ in range(10):
-            np.matmul(a, a)
-        # The first calls after a pause are slower.
-        if start - begin > 20e-3:
-            blocks.append((perf_counter() - start) / 10)
-    return statistics.median(blocks)
-
-
-def pieces_of(measured: Iterator[float], look: Callable[[], float] = fixed_product) -> list[Piece]:
-    """A peer's pieces, each with the fixed product before and after it.
-
-    The first one is left out: before it the peer imports, makes operands and finds how many calls to time.
-    """
-    next(measured)
-    before = look()
-    pieces = []
-    for seconds in measured:
-        after = look()
-        pieces.append(Piece(seconds, max(before, after)))
-        before = after
-    return pieces
 
 
 def absent(peer: str) -> str:
@@ -173,19 +68,6 @@ def absent(peer: str) -> str:
     if peer == "pyperf" and importlib.util.find_spec("pyperf") is None:
         return "not installed: pip install pyperf"
     return ""
-
-
-def output_of(command: list[str], environment: dict[str, str] | None = None) -> str:
-    """What a command prints.
-
-    Raises:
-        ClickException: If it fails, with the end of what it says about that.
-    """
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-3:]
-        raise click.ClickException(f"{' '.join(command[1:4])}… ended with {done.returncode}: {' / '.join(last)}")
-    return done.stdout
 
 
 # --- Rounds ----------------------------------------------------------------------------------------------------------
@@ -360,6 +242,11 @@ def peers_from(_context: click.Context, _parameter: click.Parameter, text: str) 
 @click.option("--threads", type=click.IntRange(min=1), help="For every tool; by default what each library takes.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="gemmscope's budget in each round.")  # fmt: skip  # noqa: E501
 @click.option("--peers", callback=peers_from, default=",".join(PEERS), show_default=True, help="Which tools.")
+@click.option(
+    "--fresh", is_flag=True, help="Fresh processes, as ordinary programs are; timeit and torch.utils.benchmark."
+)
+@click.option("--shapes", callback=shapes_from, default="384,640,1448,96x640x1280", show_default=True, help="With --fresh: M=N=K or MxNxK.")  # fmt: skip  # noqa: E501
+@click.option("--processes", type=click.IntRange(min=1), default=10, show_default=True, help="With --fresh: of each tool on each shape, and gemmscope's sets.")  # fmt: skip  # noqa: E501
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option("--peer", type=click.Choice(PEERS), hidden=True)
 @click.option("--backend", type=click.Choice(BACKENDS), hidden=True)
@@ -369,6 +256,9 @@ def main(
     threads: int | None,
     seconds: float,
     peers: list[str],
+    fresh: bool,
+    shapes: list[Shape],
+    processes: int,
     as_json: bool,
     peer: str | None,
     backend: str | None,
@@ -379,6 +269,13 @@ def main(
     if peer and backend:
         taken = {f"{backend} {size}": pieces_of(MEASURE[peer](backend, size)) for size in sizes}
         click.echo(json.dumps(taken))
+        return
+    if fresh:
+        try:
+            compared = compare(shapes, peers, processes, threads, seconds)
+        except GemmscopeError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(msgspec.json.encode(compared) if as_json else markdown(compared))
         return
     reasons = {name: absent(name) for name in peers if absent(name)}
     asked = [name for name in peers if name not in reasons]

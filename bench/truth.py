@@ -32,9 +32,9 @@ import click
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent))  # what is planted stands beside this script, wherever that is
+from common.intervals import median_interval
 from planted import BASE, LEDGERS, SLOWDOWNS, Ledger, achieved, name_of, operands_of, slowed
 from trials.conditions import CONDITIONS, condition_of
-from trials.intervals import median_interval
 from trials.methods import METHODS, PEERS, Task, block_ratios, outcomes_of
 from trials.records import Trial, check_goes_on, read
 from trials.table import lines, table

@@ -47,7 +47,7 @@ from gemmscope.machine.limits import processors
 from gemmscope.records.diagnosis import Diagnosis
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trials.intervals import clopper_pearson
+from common.intervals import clopper_pearson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

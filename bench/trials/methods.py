@@ -15,15 +15,15 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
 import msgspec
+from common.commands import output_of
+from common.intervals import median_interval
 from planted import BASE, LEDGERS, SLOWDOWNS, Ledger, achieved, name_of, operands_of, planted_call, slowed
 
 import gemmscope
@@ -31,7 +31,6 @@ from gemmscope.analysis.statistics import verdict
 from gemmscope.backends.base import thread_environment
 from gemmscope.records.base import Interval
 
-from .intervals import median_interval
 from .records import Outcome
 
 if TYPE_CHECKING:
@@ -202,19 +201,6 @@ def pyperf_mean(file: Path) -> float:
     """The mean over all values, in seconds."""
     runs = json.loads(file.read_text())["benchmarks"][0]["runs"]
     return statistics.fmean(value for run in runs for value in run.get("values", ()))
-
-
-def output_of(command: list[str], environment: dict[str, str] | None = None) -> str:
-    """What a command prints.
-
-    Raises:
-        ClickException: If it fails, with the end of what it says about that.
-    """
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-3:]
-        raise click.ClickException(f"{' '.join(command[1:4])}… ended with {done.returncode}: {' / '.join(last)}")
-    return done.stdout
 
 
 PEERS: dict[str, Callable[[Task], list[Outcome]]] = {

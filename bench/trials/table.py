@@ -6,13 +6,13 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
+from common.intervals import clopper_pearson
 from planted import SLOWDOWNS
 
 from gemmscope.analysis.statistics import half_width
 from gemmscope.records.base import Interval
 
 from .conditions import CONDITIONS
-from .intervals import clopper_pearson
 from .methods import METHODS
 
 if TYPE_CHECKING:

@@ -155,6 +155,32 @@ def test_peers():
         assert all(seconds > 0 and fixed > 0 for taken in pieces.values() for seconds, fixed in taken)
 
 
+def test_peers_in_fresh_processes():
+    arguments = (
+        "peers.py",
+        "--fresh",
+        "--shapes",
+        "16,8x24x32",
+        "--processes",
+        "1",
+        "--seconds",
+        "3",
+        "--threads",
+        "1",
+    )
+    rows = json.loads(bench(*arguments, "--json"))
+    assert [(row["backend"], row["shape"], row["tool"]) for row in rows] == [
+        (backend, shape, tool)
+        for backend, tools in (("numpy-cpu", ["timeit"]), ("torch-cpu", ["timeit", "torch.utils.benchmark"]))
+        for shape in ("16x16x16", "8x24x32")
+        for tool in tools
+    ]
+    for row in rows:
+        assert row["gemmscope"]["seconds"]["median"] > 0
+        assert row["other"]["seconds"]["median"] > 0
+        assert row["other"]["faults"] >= 0
+
+
 @pytest.mark.parametrize("peer", ["timeit", "torch.utils.benchmark", "pyperf"])
 def test_every_peer_times_the_same_call(peer):
     pieces = json.loads(bench("peers.py", "--peer", peer, "--backend", "numpy-cpu", "--sizes", "16"))

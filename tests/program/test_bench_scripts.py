@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,7 +186,7 @@ def rows_of(peers, rounds):
 
 
 def test_peers_go_round_ten_pairs(script):
-    peers = script("peers")
+    peers = script("peering.pieces")
     made = peers.namespace("numpy-cpu", 7)
     pairs = [made["following"]() for _ in range(peers.PAIRS + 1)]
     assert pairs[-1] is pairs[0]
@@ -235,7 +236,7 @@ def test_a_product_that_gemmscope_has_not_measured_is_left_out(script):
 
 def test_a_piece_has_the_slower_of_the_fixed_products_beside_it(script):
     looks = iter([1.0, 1.2, 1.1, 1.3])
-    taken = script("peers").pieces_of(iter([9.0, 5.0, 6.0, 7.0]), lambda: next(looks))
+    taken = script("peering.pieces").pieces_of(iter([9.0, 5.0, 6.0, 7.0]), lambda: next(looks))
     assert taken == [(5.0, 1.2), (6.0, 1.2), (7.0, 1.3)]
 
 
@@ -255,7 +256,7 @@ def test_a_turn_has_the_slower_of_the_references_turns_beside_it(script):
 
 
 def test_the_fixed_product_is_timed(script):
-    assert 0 < script("peers").fixed_product() < 1
+    assert 0 < script("peering.pieces").fixed_product() < 1
 
 
 def test_a_peer_that_is_not_installed_says_so_in_its_column(script, monkeypatch, capsys):
@@ -270,16 +271,113 @@ def test_a_peer_that_is_not_installed_says_so_in_its_column(script, monkeypatch,
 
 
 def test_a_peer_that_fails_says_why(script):
-    peers = script("peers")
     with pytest.raises(click.ClickException, match=r"ended with 1.*planted"):
-        peers.output_of([sys.executable, "-c", "raise SystemExit('planted')"])
+        script("common.commands").output_of([sys.executable, "-c", "raise SystemExit('planted')"])
     done = subprocess.run([sys.executable, BENCH / "peers.py", "--peers", "other"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "'other' is none of timeit" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--shapes", "64,many"), ("--shapes", ""), ("--shapes", "8x8")])
+def test_shapes_that_are_none_are_bad_usage(arguments):
+    done = subprocess.run([sys.executable, BENCH / "peers.py", "--fresh", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_pyperf_has_no_ordinary_program():
+    command = [sys.executable, BENCH / "peers.py", "--fresh", "--peers", "pyperf"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Error: in fresh processes there are timeit and torch.utils.benchmark" in done.stderr
+
+
+@pytest.mark.parametrize("backend", ["numpy-cpu", "torch-cpu"])
+def test_an_ordinary_program_makes_float32_directly(script, backend):
+    made = script("peering.program").namespace(backend, 3, 4, 5)
+    pairs = [made["following"]() for _ in range(11)]
+    assert pairs[10] is pairs[0]
+    assert len({id(matrix) for pair in pairs for matrix in pair}) == 20
+    assert {(str(a.dtype).removeprefix("torch."), *a.shape, *b.shape) for a, b in pairs} == {("float32", 3, 5, 5, 4)}
+    assert tuple(made["multiply"](*pairs[0]).shape) == (3, 4)
+
+
+ORDINARY = """
+import json, sys, runpy
+sys.argv[1:] = ["timeit", "numpy-cpu", "3", "4", "5"]
+runpy.run_path("peering/program.py", run_name="__main__")
+assert not {"gemmscope", "torch", "click", "scipy"} & set(sys.modules)
+"""
+
+
+def test_an_ordinary_program_knows_nothing_of_gemmscope():
+    done = subprocess.run([sys.executable, "-c", ORDINARY], capture_output=True, text=True, cwd=BENCH)
+    assert done.returncode == 0, done.stderr
+    seconds, faults = json.loads(done.stdout)
+    assert seconds > 0
+    assert faults >= 0
+
+
+def test_page_faults_are_those_of_one_call(script, monkeypatch):
+    program = script("peering.program")
+    calls = []
+    monkeypatch.setattr(program.resource, "getrusage", lambda who: SimpleNamespace(ru_minflt=7 * len(calls)))
+    for measure in (program.by_timeit, program.by_torch):
+        names = {"multiply": lambda: calls.append(time.sleep(0.02)), "following": tuple}
+        assert measure(names)[1] == 7
+
+
+def fresh_rows(fresh, theirs, faults=210.0, seconds=1e-3):
+    cell = make_cell("numpy-cpu", seconds, 384, samples=samples(*[1e-3] * 10))
+    shape = fresh.Shape(384, 384, 384)
+    return fresh.rows_of(make_result([cell]), {("numpy-cpu", shape, "timeit"): [(each, faults) for each in theirs]})
+
+
+def test_fresh_processes_stand_beside_gemmscope(script):
+    fresh = script("peering.fresh")
+    (row,) = fresh_rows(fresh, [1e-3 + 2e-6 * i for i in range(1, 11)])
+    assert (row.shape, row.tool, row.gemmscope.processes, row.other.processes) == ("384x384x384", "timeit", 10, 10)
+    assert (row.other.seconds.low, row.other.seconds.high) == (pytest.approx(1.004e-3), pytest.approx(1.018e-3))
+    line, _, words = fresh.markdown([row]).splitlines()[2:]
+    ours = "| numpy-cpu, 384x384x384 | 1000.0 [980.0, 1020.0] | 10 | not recorded |"
+    assert line == f"{ours} timeit | 1011.0 [1004.0, 1018.0] | 10 | 210.0 | 1.011 | yes | overlap |"
+    assert words == "All lie within 5 % of gemmscope's."
+
+
+def test_gemmscopes_page_faults_are_those_of_one_call(script):
+    seen = [SimpleNamespace(set=i, loops=10, page_faults=faults) for i, faults in enumerate((2000.0, None, 2100.0))]
+    told = script("peering.fresh").seen_by_gemmscope(SimpleNamespace(samples=seen), Interval(estimate=1e-3))
+    assert (told.faults, told.processes) == (205.0, 3)
+
+
+def test_what_lies_further_apart_is_named(script):
+    fresh = script("peering.fresh")
+    text = fresh.markdown(fresh_rows(fresh, [1.06e-3] * 10))
+    assert "| 1.060 | no | apart |" in text
+    assert text.endswith("Further than 5 % from gemmscope: numpy-cpu, 384x384x384 by timeit.")
+
+
+def test_a_cell_without_a_figure_has_no_row(script):
+    assert fresh_rows(script("peering.fresh"), [1e-3], seconds=None) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ((1.0, 0.9, 1.1), (1.05, 0.99, 1.2), "each holds the other's median"),
+        ((1.0, 0.9, 1.1), (1.2, 1.05, 1.3), "overlap"),
+        ((1.0, 0.9, 1.1), (1.2, 1.15, 1.3), "apart"),
+        ((1.0, None, None), (1.0, 0.9, 1.1), "no interval"),
+    ],
+)
+def test_how_intervals_lie(script, one, other, words):
+    one, other = (Interval(estimate=estimate, low=low, high=high) for estimate, low, high in (one, other))
+    cover = script("peering.fresh").cover
+    assert cover(one, other) == cover(other, one) == words
 
 
 def test_peers_work_on_the_threads_that_are_asked_for(script):
     peers = script("peers")
     environment = {"OMP_NUM_THREADS": "3"} | peers.thread_environment("1")
     code = "import json, torch; print(json.dumps(torch.get_num_threads()))"
-    assert json.loads(peers.output_of([sys.executable, "-c", code], environment)) == 1
+    assert json.loads(script("common.commands").output_of([sys.executable, "-c", code], environment)) == 1

@@ -160,11 +160,6 @@ def test_a_ratio_is_held_against_the_margin(module):
     assert [outcome.verdict for outcome in outcomes] == ["faster", "same", "slower", "slower", "slower"]
 
 
-def test_a_peer_that_fails_says_why(module):
-    with pytest.raises(click.ClickException, match=r"ended with 1.*of its own"):
-        module("trials.methods").output_of([sys.executable, "-c", "raise SystemExit('of its own')"])
-
-
 # --- Conditions ------------------------------------------------------------------------------------------------------
 
 
@@ -273,5 +268,5 @@ def test_names_that_are_none_are_bad_usage():
     ("count", "low", "high"), [(5, None, None), (6, 1, 6), (10, 2, 9), (100, 40, 61), (101, 41, 61)]
 )
 def test_the_interval_of_a_median_is_the_sign_tests(module, count, low, high):
-    interval = module("trials.intervals").median_interval(range(1, count + 1))
+    interval = module("common.intervals").median_interval(range(1, count + 1))
     assert (interval.estimate, interval.low, interval.high) == ((count + 1) / 2, low, high)

@@ -1,0 +1,1 @@
+"""How ``bench/peers.py`` has other tools measure."""
