@@ -1,5 +1,7 @@
 """The methods that are tried, each with its own way to a verdict on five copies of one call against that call.
 
+Within a process all copies multiply the same arrays, by every method.
+
 - gemmscope: a run with the planted backends; its verdicts.
 - plain loop: 200 calls of one after 200 of the other; the ratio of medians against the margin.
 - alternating loop: blocks of both in turn, in random order, on the same operands; the median of the ratios with the
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from common.commands import output_of
 from common.intervals import median_interval
-from planted import BASE, LEDGERS, SLOWDOWNS, Ledger, achieved, name_of, operands_of, planted_call, slowed
+from planted import BASE, LEDGERS, SLOWDOWNS, achieved, name_of, operands_of, planted_call
 
 import gemmscope
 from gemmscope.analysis.statistics import verdict
@@ -95,9 +97,10 @@ def by_peer(method: str, task: Task) -> list[Outcome]:
 
 def plain_loop(task: Task) -> list[Outcome]:
     """Medians of 200 calls in sequence, one callable after the other."""
+    multiply = operands_of(task.size, task.seed)
 
     def median(per_cent: float, name: str) -> float:
-        call = planted_call(task.size, task.seed, per_cent, name)
+        call = planted_call(multiply, per_cent, name)
         seconds = []
         for _ in range(200):
             start = perf_counter()
@@ -112,8 +115,10 @@ def torch_benchmark(task: Task) -> list[Outcome]:
     """Medians of ``blocked_autorange``, as its documentation recommends."""
     from torch.utils.benchmark import Timer  # 1.7 s
 
+    multiply = operands_of(task.size, task.seed)
+
     def median(per_cent: float, name: str) -> float:
-        call = planted_call(task.size, task.seed, per_cent, name)
+        call = planted_call(multiply, per_cent, name)
         return float(Timer("call()", globals={"call": call}).blocked_autorange(min_run_time=0.2).median)
 
     return by_ratio(median, task.margin)
@@ -132,10 +137,10 @@ def by_ratio(measure: Callable[[float, str], float], margin: float) -> list[Outc
 def alternating_loop(task: Task) -> list[Outcome]:
     """Blocks of the base and of a planted call in alternation, each slow-down for its share of the seconds."""
     multiply = operands_of(task.size, task.seed)
-    base = slowed(multiply, 0, Ledger(BASE).ratios)
+    base = planted_call(multiply, 0, BASE)
     outcomes = []
     for per_cent in SLOWDOWNS:
-        planted = slowed(multiply, per_cent, Ledger(name_of(per_cent)).ratios)
+        planted = planted_call(multiply, per_cent, name_of(per_cent))
         ratios = block_ratios(base, planted, task.seconds / len(SLOWDOWNS), random.Random(task.seed))
         ratio = median_interval(ratios)
         outcomes.append(Outcome(per_cent, ratio.estimate, verdict(ratio, task.margin), ratio.low, ratio.high))
@@ -175,7 +180,7 @@ def pyperf(task: Task) -> list[Outcome]:
 def pyperf_timeit(folder: Path, task: Task, per_cent: float, name: str) -> Path:
     """The file that pyperf's own command writes, with its fewest processes."""
     out = folder / f"{name}.json"
-    call = f"planted.planted_call({task.size}, {task.seed}, {per_cent}, {name!r})"
+    call = f"planted.planted_call(planted.operands_of({task.size}, {task.seed}), {per_cent}, {name!r})"
     setup = f"import sys; sys.path.insert(0, {str(HERE)!r}); import planted; call = {call}"
     # pyperf passes no environment on unless told: without this its workers would use all threads.
     inherited = ",".join((LEDGERS, *thread_environment("1")))

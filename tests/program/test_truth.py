@@ -11,8 +11,10 @@ import subprocess
 import sys
 from array import array
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,19 @@ def test_a_wait_that_was_interrupted_does_not_cost_the_next_ones_theirs(module):
     draw = random.Random(0)
     _, noted = clock.calls(planted, 5, product=lambda: draw.uniform(140e-6, 160e-6))
     assert 100 * (noted - 1) == pytest.approx(5, abs=0.2)
+
+
+def test_all_plants_of_a_process_multiply_the_same_arrays(module):
+    planted = module("planted")
+    pairs = [(np.eye(4, dtype=np.float32), np.full((4, 4), i, np.float32)) for i in range(3)]
+    operands = SimpleNamespace(m=4, n=4, k=4, converted=lambda place, convert: pairs)
+    backends = [planted.Planted(), planted.Planted10()]
+    for backend in backends:
+        backend.prepare(operands)
+    products = [backend.product(2) for backend in backends]
+    assert products[0] is products[1]
+    assert np.array_equal(products[0], pairs[2][1])
+    assert all(backend.run(5, 0) > 0 for backend in backends)
 
 
 def test_ledgers_of_several_processes_come_together(module, tmp_path, monkeypatch):
