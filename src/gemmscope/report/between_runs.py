@@ -107,6 +107,8 @@ def _sentences(comparison: RunsComparison) -> list[str]:
 
 
 def _rested_on(change: Change) -> str:
+    if change.beside_others is not None:
+        return f"{words.ratio(change.beside_others)}, relative to the other libraries"
     if change.rests_on_reference and change.relative is not None:
         return f"{words.ratio(change.relative)}, relative to the reference workload"
     return words.ratio(change.ratio)

@@ -19,18 +19,31 @@ _GUESS_WEIGHT = 3
 # are expected: the mean of min(z², 1.5²) over a standard normal z.
 _MOST_DEVIATIONS = 1.5
 _EXPECTED_SQUARE = 0.7785
+# The median absolute deviation of normal values times this is their standard deviation.
+MAD_TO_SD = 1.4826
+# A set that lies further than this from its run's median, in standard deviations, was disturbed. If more than a quarter
+# do, these are no disturbances: processes differ in groups, and none is to be left out.
+_DISTURBED = 5.0
+_MOST_DISTURBED = 1 / 4
 
 
-def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
+def welch(before: Sequence[float], after: Sequence[float], scale: float = 0.0) -> Estimate:
     """By how much the mean has changed between two runs, from the logarithms of their sets' medians.
 
     The sets of two runs are no pairs, and one run may scatter more than the other: Welch's t (Biometrika 34, 1947).
+    Sets that were disturbed are left out.
+
+    Args:
+        before: A value for each set.
+        after: Likewise.
+        scale: As for :func:`undisturbed`.
 
     Raises:
         ValueError: If a run has no set.
     """
     if not before or not after:
         raise ValueError("a change needs at least one set in each run")
+    before, after = undisturbed(before, scale), undisturbed(after, scale)
     mean = statistics.fmean(after) - statistics.fmean(before)
     if min(len(before), len(after)) < 2:
         return Estimate(mean, math.inf, 0)
@@ -41,7 +54,33 @@ def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
     return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
 
 
-def drift_variance(unchanged: Sequence[Estimate], moving: int = 1) -> float:
+def undisturbed(values: Sequence[float], scale: float = 0.0) -> list[float]:
+    """The sets of a run without those that lie so far from the others that something else was at work.
+
+    Args:
+        values: A value for each set.
+        scale: By how much sets are known to scatter, from other cells: a few values can lie close together by chance.
+    """
+    if len(values) < 4:
+        return list(values)
+    middle = statistics.median(values)
+    # Of few values the median absolute deviation is mostly too small.
+    reach = _DISTURBED * max(deviation(values) * (1 + 1 / len(values)), scale)
+    kept = [value for value in values if abs(value - middle) <= reach]
+    return kept if len(values) - len(kept) <= _MOST_DISTURBED * len(values) else list(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation that the median absolute deviation speaks of, which a few strays do not change.
+
+    Raises:
+        ValueError: If there is no value.
+    """
+    middle = statistics.median(values)
+    return MAD_TO_SD * statistics.median(abs(value - middle) for value in values)
+
+
+def drift_variance(unchanged: Sequence[Estimate], moving: float = 1) -> float:
     """How much runs differ from each other beyond what their sets tell: a variance of logarithms.
 
     What did not change between two runs moved nevertheless: sets of one run follow each other within minutes, and
@@ -72,7 +111,7 @@ def drift_variance(unchanged: Sequence[Estimate], moving: int = 1) -> float:
     return (_GUESS_WEIGHT * moving * _GUESSED_DRIFT**2 + len(moves) * measured) / weight
 
 
-def between_runs(change: Estimate, unchanged: Sequence[Estimate], moving: int = 1) -> Estimate:
+def between_runs(change: Estimate, unchanged: Sequence[Estimate], moving: float = 1) -> Estimate:
     """A change between two runs with the error that it has once runs, and not only sets, are taken as random.
 
     Args:

@@ -50,9 +50,11 @@ class Change(CellRecord, frozen=True, kw_only=True, rename={"rests_on_reference"
     """The time of one cell in the later run relative to the earlier one: a ``ratio`` above 1 is slower.
 
     The interval is over sets and holds what runs of one machine differ by. ``relative`` is the ratio once each time is
-    divided by that of the reference workload beside it. ``verdict`` holds when all cells are taken together (Holm's
-    method): where the machine changed, both ratios must agree; else it is that of the sharper one, of ``relative`` if
-    ``rests_on_reference`` (``rests_on_canary`` in JSON). ``library_changed`` is True where what is recorded of the
+    divided by that of the reference workload beside it, ``beside_others`` once it is divided by what the other
+    libraries that did not change took in the same sets. ``verdict`` holds when all cells are taken together (Holm's
+    method). It is that of ``beside_others``; where there are too few others for it: where the machine changed, both
+    other ratios must agree; else it is that of the sharper one, of ``relative`` if ``rests_on_reference``
+    (``rests_on_canary`` in JSON). ``library_changed`` is True where what is recorded of the
     library of ``worker`` differs. ``before`` and ``after`` are seconds of one call.
     """
 
@@ -63,6 +65,7 @@ class Change(CellRecord, frozen=True, kw_only=True, rename={"rests_on_reference"
     after: float
     ratio: Interval
     relative: Interval | None = None
+    beside_others: Interval | None = None
     rests_on_reference: bool = False
     verdict: Outcome = "unclear"
     sets: tuple[int, int]

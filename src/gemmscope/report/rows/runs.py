@@ -29,7 +29,6 @@ _TONES: dict[Outcome, Tone] = {"slower": "bad", "faster": "good", "same": "quiet
 
 def changes_table(comparison: RunsComparison) -> Table[Change]:
     """Every cell that both runs have: its times, and their ratio."""
-    machine_moved = comparison.machine.status in ("changed", "doubtful")
     columns: list[Column[Change]] = [
         Column("backend", "backend", lambda change: change.key.label),
         Column("shape", "shape", lambda change: change.shape.full_title, right=True),
@@ -39,7 +38,14 @@ def changes_table(comparison: RunsComparison) -> Table[Change]:
         Column("ratio-interval", INTERVAL, lambda change: change.ratio, words.ratio_bounds, drop=3,
                name="intervals of ratios"),
     ]  # fmt: skip
-    if machine_moved or any(change.rests_on_reference for change in comparison.changes):
+    if any(change.beside_others is not None for change in comparison.changes):
+        columns += [
+            Column("beside-others", "relative to the\nother libraries", lambda change: change.beside_others,
+                   words.ratio_median, right=True),
+            Column("beside-others-interval", INTERVAL, lambda change: change.beside_others, words.ratio_bounds,
+                   name="intervals relative to the other libraries"),
+        ]  # fmt: skip
+    if _reference_counts(comparison):
         columns += [
             Column("relative", "relative to the\nreference workload", lambda change: change.relative,
                    words.ratio_median, right=True, drop=2),
@@ -52,6 +58,15 @@ def changes_table(comparison: RunsComparison) -> Table[Change]:
     )  # fmt: skip
     caption = f"{comparison.after.label} against {comparison.before.label}, cell by cell"
     return Table("changes", caption, columns, [Group("", comparison.changes)])
+
+
+def _reference_counts(comparison: RunsComparison) -> bool:
+    """Whether any verdict has to do with the times relative to the reference workload."""
+    moved = comparison.machine.status in ("changed", "doubtful")
+    return any(
+        change.rests_on_reference or (moved and change.beside_others is None and change.relative is not None)
+        for change in comparison.changes
+    )
 
 
 def differences_table(differences: Sequence[Difference]) -> Table[Difference]:

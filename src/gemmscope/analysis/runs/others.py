@@ -1,0 +1,200 @@
+"""A cell's time relative to what the other libraries took beside it, and by how much that changed between two runs.
+
+What a machine does to all libraries alike, from set to set and from run to run, is in the cell's time and in the
+others' too. Divided by theirs it is gone, and no one workload stands for the machine: each library that did not change
+has a voice, and so has the reference workload. A voice that strays from the others is limited (Huber, Ann. Math. Stat.
+35, 1964), so that a library that changed without any version that says so does not drag the rest along.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmscope.analysis.runs import drift
+from gemmscope.analysis.statistics import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Logarithms of seconds by set.
+BySet = dict[int, float]
+# With one voice a difference from it may be its own doing.
+FEWEST_VOICES = 2
+_FEWEST_SETS = 2
+# A value counts as no further from the middle than so many scales.
+_MOST_SCALES = 1.5
+# Fits end after so many passes, or where one changes nothing by more than this share of the scale.
+_PASSES = 10
+_CLOSE = 1e-3
+
+
+class InBoth(NamedTuple):
+    """What a cell or a voice took in each of two runs."""
+
+    before: BySet
+    after: BySet
+
+
+class Beside(NamedTuple):
+    """A cell's change relative to its voices, and how much those moved against each other.
+
+    ``moves`` hold what each voice did relative to the other voices, in units of one that moves on its own: two voices
+    that drift apart do so by both their drifts. ``voices`` is how many there are.
+    """
+
+    change: Estimate
+    moves: list[Estimate]
+    voices: int
+
+    @property
+    def moving(self) -> float:
+        """How many times that move on their own the change is made of: the cell's, and its part of each voice."""
+        return 1 + 1 / self.voices
+
+    def between_runs(self, moves: Sequence[Estimate]) -> Estimate:
+        """The change with the error that it has once runs are taken as random.
+
+        Args:
+            moves: Those of voices of the cell's library, at this shape and at others.
+        """
+        scale = math.sqrt(self.moving)
+        moved = [Estimate(move.mean * scale, move.error * scale, move.degrees) for move in moves]
+        return drift.between_runs(self.change, moved, moving=self.moving)
+
+
+class Apart(NamedTuple):
+    """A cell and its voices without what the sets of each run had in common."""
+
+    cell: InBoth
+    voices: list[InBoth]
+
+    def change(self, scale: float) -> Beside:
+        """By how much the cell changed between the runs, less what the voices changed by.
+
+        Args:
+            scale: By how much sets scatter, as for :func:`drift.undisturbed`.
+        """
+        change = _welch(self.cell, scale)
+        moves = [_welch(voice, scale) for voice in self.voices]
+        shift = _mean_move(moves)
+        # A voice is part of what it is held against: against the others alone it moved further, and not all by itself.
+        count = len(moves)
+        share = count / (count - 1) / math.sqrt(1 + 1 / (count - 1))
+        return Beside(
+            change=Estimate(change.mean - shift, change.error, change.degrees),
+            moves=[Estimate((move.mean - shift) * share, move.error * share, move.degrees) for move in moves],
+            voices=count,
+        )
+
+
+def voice(cells: Sequence[InBoth]) -> InBoth:
+    """What a library says of each set: the mean of its cells, since they share a worker and its luck.
+
+    Each cell is taken about its own middle, one for both runs, so that the mean does not depend on which of the cells a
+    set has.
+
+    Args:
+        cells: Those of one shape and mode; each with samples in both runs.
+    """
+    middles = [statistics.fmean(map(_middle, cell)) for cell in cells]
+
+    def mean(run: int) -> BySet:
+        sets = sorted(set().union(*(cell[run] for cell in cells)))
+        return {
+            set_: statistics.fmean(
+                cell[run][set_] - middle for cell, middle in zip(cells, middles, strict=True) if set_ in cell[run]
+            )
+            for set_ in sets
+        }
+
+    return InBoth(mean(0), mean(1))
+
+
+def separate(cell: InBoth, voices: Sequence[InBoth]) -> Apart | None:
+    """Takes out of a cell's sets what its voices say that they had in common; None where there are too few of them.
+
+    Args:
+        cell: The logarithms of its seconds by set.
+        voices: Of other libraries that did not change, and of the reference workload.
+    """
+    voices = [one for one in voices if min(map(len, one)) >= _FEWEST_SETS]
+    if len(voices) < FEWEST_VOICES:
+        return None
+    common = InBoth(*(common_mode([one[run] for one in voices]) for run in (0, 1)))
+    apart = _apart(cell, common)
+    return Apart(apart, [_apart(one, common) for one in voices]) if all(apart) else None
+
+
+def scatter(cells: Sequence[InBoth]) -> float:
+    """By how much the sets of a run scatter in most cells, as a standard deviation; 0 where there are too few sets."""
+    known = [drift.deviation(list(run.values())) for cell in cells for run in cell if len(run) > _FEWEST_SETS]
+    return statistics.median(known) if known else 0.0
+
+
+def common_mode(voices: Sequence[Mapping[int, float]]) -> BySet:
+    """What the sets of a run had in common, up to a constant: a level for each voice and one for each set, fitted.
+
+    Both are robust means of what the other leaves, in turns (as Tukey's median polish, with Huber's mean), so that a
+    voice may lack sets.
+    """
+    levels = [statistics.median(one.values()) for one in voices]
+    sets = sorted(set().union(*voices))
+    common: BySet = {}
+    scale = 0.0
+    for _ in range(_PASSES):
+        common = {
+            set_: robust_mean([one[set_] - level for one, level in zip(voices, levels, strict=True) if set_ in one],
+                              scale)
+            for set_ in sets
+        }  # fmt: skip
+        rest = [list(_without(one, common).values()) for one in voices]
+        last, levels = levels, [robust_mean(values, scale) for values in rest]
+        if scale and max(abs(level - other) for level, other in zip(levels, last, strict=True)) <= _CLOSE * scale:
+            break
+        scale = drift.MAD_TO_SD * statistics.median(
+            abs(value - level) for values, level in zip(rest, levels, strict=True) for value in values
+        )
+    return common
+
+
+def robust_mean(values: Sequence[float], scale: float) -> float:
+    """Huber's mean: values count as no further from it than a multiple of the scale. Without a scale the median.
+
+    Raises:
+        ValueError: If there is no value.
+    """
+    mean = statistics.median(values)
+    if scale <= 0:
+        return mean
+    reach = _MOST_SCALES * scale
+    for _ in range(_PASSES):
+        low, high = mean - reach, mean + reach
+        last, mean = mean, sum([min(max(value, low), high) for value in values]) / len(values)
+        if abs(mean - last) <= _CLOSE * scale:
+            break
+    return mean
+
+
+def _mean_move(moves: Sequence[Estimate]) -> float:
+    """Robust over voices: one that moved by far more than its sets tell, or than the others differ by, is limited."""
+    means = [move.mean for move in moves]
+    errors = statistics.median(move.error for move in moves)
+    return robust_mean(means, max(drift.deviation(means), errors))
+
+
+def _welch(one: InBoth, scale: float) -> Estimate:
+    return drift.welch(list(one.before.values()), list(one.after.values()), scale)
+
+
+def _apart(one: InBoth, common: InBoth) -> InBoth:
+    return InBoth(_without(one.before, common.before), _without(one.after, common.after))
+
+
+def _without(values: Mapping[int, float], common: Mapping[int, float]) -> BySet:
+    return {set_: value - common[set_] for set_, value in values.items() if set_ in common}
+
+
+def _middle(by_set: BySet) -> float:
+    return statistics.median(by_set.values())
