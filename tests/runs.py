@@ -38,6 +38,7 @@ class World:
         slower: By what factor a backend is slower.
         versions: Of the libraries.
         changes: Of the settings.
+        disturbed: By what factor a backend's time in the third set is longer.
     """
 
     backends: dict[str, float] = field(
@@ -54,6 +55,7 @@ class World:
     changes: dict[str, object] = field(default_factory=dict)
     hardware: dict[str, object] = field(default_factory=dict)
     reference: bool = True
+    disturbed: dict[str, float] = field(default_factory=dict)
 
     def run(self, seed=0, status="complete"):
         """A run's results, as they would be assembled from its journal."""
@@ -84,6 +86,8 @@ class World:
                         events.append(CellPrepared(set=set_, backend=name, status="ok", precision="float32",
                                                    relative_error=3e-7, pairs_compared=10, **where))  # fmt: skip
                     typical = seconds * (size / 64) ** 3 * machine * self.slower.get(name, 1.0)
+                    if set_ == 2:
+                        typical *= self.disturbed.get(name, 1.0)
                     process = chance.gauss(lasting[name, size], self.scatter)
                     samples = self.samples(chance, set_, at, typical * math.exp(process))
                     events.append(SamplesTaken(backend=name, samples=samples, **where))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import collections
 import io
 import json
+import math
+import random
 
 import pytest
 from rich.console import Console
 
+from gemmscope.analysis.runs import drift, others
 from gemmscope.analysis.runs.changes import compare_runs
 from gemmscope.analysis.runs.model import Fleet
 from gemmscope.api import compare
@@ -102,6 +105,97 @@ def test_a_reference_that_drifts_by_itself_makes_no_library_slower():
         counts += verdicts(comparison)
         assert not comparison.gate.slower
     assert counts["slower"] + counts["faster"] <= 0.05 * counts.total()
+
+
+# Five libraries on a shared machine, as real runs of it are: what all see changes by 3.5 % from set to set and by more
+# from run to run, what a process sees by 1 %, and a cell drifts between runs by a little of its own.
+SHARED = {"numpy-cpu": 1e-6, "scipy-blas": 1e-6, "torch-cpu": 2e-6, "cblas": 1e-6, "mlx-cpu": 1e-6}
+
+
+def shared(seed, **given):
+    speed = math.exp(random.Random(seed).gauss(0, 0.04))
+    return World(SHARED, sizes=(256, 512), sets=12, weather=0.035, drift=0.002, machine=speed, **given).run(seed)
+
+
+@pytest.mark.parametrize(
+    ("versions", "disturbed"),
+    [({}, {}), ({"mlx": "0.33.0"}, {}), ({}, {"mlx-cpu": 1.8}), ({}, {"torch-cpu": 1.8}),
+     ({}, dict.fromkeys(SHARED, 1.8))],
+    ids=["nothing recorded", "another version", "it disturbed", "another disturbed", "all disturbed"],
+)  # fmt: skip
+def test_one_of_five_backends_that_is_5_percent_slower_is_found(versions, disturbed):
+    """Also where no version tells that it changed, and it has a voice in what the machine did; and with a bad set."""
+    found = wrong = false = 0
+    for i in range(20):
+        before = shared(i, disturbed=disturbed)
+        slow = against(before, shared(i + 1000, slower={"mlx-cpu": 1.05}, versions=versions))
+        found += verdicts(slow, "mlx-cpu")["slower"] > 0
+        others = verdicts(slow) - verdicts(slow, "mlx-cpu")
+        wrong += others["slower"] + others["faster"] > 0
+        same = verdicts(against(before, shared(i + 2000, versions=versions)))
+        false += same["slower"] + same["faster"] > 0
+    assert found >= 18
+    assert wrong <= 1
+    assert false <= 2
+
+
+def test_a_library_does_not_excuse_itself():
+    """Three variants of the library that changed, and two other libraries: the variants have no voice."""
+    backends = {"mlx-cpu": 1e-6, "mlx-cpu:out": 1e-6, "mlx-cpp-cpu": 1e-6, "numpy-cpu": 1e-6, "torch-cpu": 2e-6}
+    slower = {name: 1.1 for name in backends if name.startswith("mlx")}
+    comparison = against(World(backends, sets=10).run(1), World(backends, sets=10, slower=slower).run(2))
+    for name in backends:
+        assert ("slower" in verdicts(comparison, name)) == (name in slower), name
+        assert not verdicts(comparison, name)["faster"]
+
+
+def test_variants_of_one_library_have_one_voice_together():
+    """Else a library with many of them would be what all others are measured by."""
+    backends = {"numpy-cpu": 1e-6, **{f"numpy-cpu:threads={n}": 1e-6 for n in range(6)}, "torch-cpu": 2e-6,
+                "cblas": 1e-6, "scipy-blas": 1e-6}  # fmt: skip
+    slower = {name: 1.1 for name in backends if name.startswith("numpy")}
+    comparison = against(World(backends, sets=10).run(1), World(backends, sets=10, slower=slower).run(2))
+    for name in ("torch-cpu", "cblas", "scipy-blas"):
+        assert not {"slower", "faster"} & set(verdicts(comparison, name))
+    assert verdicts(comparison, "numpy-cpu")["slower"] == 3
+
+
+def test_a_cell_that_has_other_sets_than_the_others_is_not_judged_by_the_sets_it_lacks():
+    """Later sets are for open verdicts alone, and the machine may have become slower by then."""
+    import msgspec
+
+    def first_sets_only(result, backend, sets):
+        return msgspec.structs.replace(result, cells=[
+            msgspec.structs.replace(cell, samples=[sample for sample in cell.samples if sample.set < sets])
+            if cell.backend == backend else cell
+            for cell in result.cells
+        ])  # fmt: skip
+
+    for i in range(5):
+        world = World(SHARED, sizes=(256,), sets=12, weather=0.1)
+        for backend in ("torch-cpu", "mlx-cpu"):
+            comparison = against(first_sets_only(world.run(i), backend, 6), world.run(i + 100))
+            assert not {"slower", "faster"} & set(verdicts(comparison))
+            (change,) = [change for change in comparison.changes if change.backend == backend]
+            assert change.beside_others.estimate == pytest.approx(1.0, abs=0.025)
+
+
+def test_groups_of_processes_are_no_disturbed_sets():
+    values = [0.0, 0.01, 0.005, 0.5, 0.51]
+    assert drift.undisturbed(values) == values
+    assert drift.undisturbed([*values[:3], 0.002, 0.5]) == [*values[:3], 0.002]
+    assert drift.undisturbed([0.0, 1e-6, 2e-6, 0.01], scale=0.01) == [0.0, 1e-6, 2e-6, 0.01]
+    assert drift.undisturbed([0.0, 0.001, 0.5]) == [0.0, 0.001, 0.5]
+
+
+def test_what_sets_have_in_common_is_found_whatever_voices_have_which_sets():
+    common = {0: 0.0, 1: 0.3, 2: -0.2, 3: 0.1, 4: 0.6}
+    levels = (-10.0, -12.0, -9.0)
+    voices = [{set_: level + value for set_, value in common.items() if set_ != lacking}
+              for level, lacking in zip(levels, (4, 0, None), strict=True)]  # fmt: skip
+    voices[0][2] += 0.8
+    found = others.common_mode(voices)
+    assert {set_: value - found[0] for set_, value in found.items()} == pytest.approx(common, abs=0.02)
 
 
 def test_what_a_verdict_rests_on_is_said():
