@@ -221,13 +221,13 @@ def _pairs(cells: Sequence[tuple[Cell, Cell]], before: Result, after: Result, ch
 def _moves(pairs: Sequence[_Pair]) -> list[_Move]:
     scatter = others.scatter([pair.logs for pair in pairs])
     apart = [others.separate(pair.logs, _voices(pair, pairs)) for pair in pairs]
-    scatter_apart = others.scatter([one.cell for one in apart if one is not None])
+    scatter_apart = others.scatter([one.cell[0] for one in apart if one is not None])
     return [
         _Move(
             pair=pair,
             scatter=scatter,
-            plain=_welch(pair.logs, scatter),
-            relative=None if pair.relative is None else _welch(pair.relative, scatter),
+            plain=others.change_of(pair.logs, pair.logs, scatter),
+            relative=None if pair.relative is None else others.change_of(pair.relative, pair.logs, scatter),
             beside=None if one is None else one.change(scatter_apart),
         )
         for pair, one in zip(pairs, apart, strict=True)
@@ -280,7 +280,7 @@ def _moves_of_voices(move: _Move, moves: Sequence[_Move]) -> list[Estimate]:
 def _change(move: _Move, judged: _Judged, verdict: Outcome) -> Change:
     pair = move.pair
     # Of the sets that the ratio rests on, so that it is that of these two.
-    times = [math.exp(fmean(drift.undisturbed(list(logs.values()), move.scatter))) for logs in pair.logs]
+    times = [math.exp(fmean(drift.undisturbed(logs, logs, move.scatter))) for logs in pair.logs]
     return Change(
         **pair.after.key.fields, library=pair.library, worker=pair.worker,
         library_changed=pair.library_changed, before=times[0], after=times[1], ratio=judged.ratio.interval(),
@@ -314,14 +314,11 @@ def _reference_move(before: Result, after: Result) -> Estimate | None:
         return None
     if not before.reference.samples or not after.reference.samples:
         return None
-    return drift.between_runs(_welch(InBoth(_logs(before.reference.samples), _logs(after.reference.samples))), [])
+    logs = InBoth(_logs(before.reference.samples), _logs(after.reference.samples))
+    return drift.between_runs(others.change_of(logs, logs, 0.0), [])
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------
-
-
-def _welch(logs: InBoth, scatter: float = 0.0) -> Estimate:
-    return drift.welch(list(logs.before.values()), list(logs.after.values()), scatter)
 
 
 def _logs(samples: Sequence[Sample]) -> BySet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gemmscope.analysis.statistics import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # What two runs of the same machine differ by, beyond what their sets tell, before anything was measured: a relative
 # standard deviation, and how many measured changes this guess weighs as much as.
@@ -21,29 +21,23 @@ _MOST_DEVIATIONS = 1.5
 _EXPECTED_SQUARE = 0.7785
 # The median absolute deviation of normal values times this is their standard deviation.
 MAD_TO_SD = 1.4826
-# A set that lies further than this from its run's median, in standard deviations, was disturbed. If more than a quarter
+# A set that lies further from its run's median than this, in standard deviations, was disturbed. If more than a quarter
 # do, these are no disturbances: processes differ in groups, and none is to be left out.
 _DISTURBED = 5.0
 _MOST_DISTURBED = 1 / 4
+_FEWEST_TO_TELL = 4
 
 
-def welch(before: Sequence[float], after: Sequence[float], scale: float = 0.0) -> Estimate:
+def welch(before: Sequence[float], after: Sequence[float]) -> Estimate:
     """By how much the mean has changed between two runs, from the logarithms of their sets' medians.
 
     The sets of two runs are no pairs, and one run may scatter more than the other: Welch's t (Biometrika 34, 1947).
-    Sets that were disturbed are left out.
-
-    Args:
-        before: A value for each set.
-        after: Likewise.
-        scale: As for :func:`undisturbed`.
 
     Raises:
         ValueError: If a run has no set.
     """
     if not before or not after:
         raise ValueError("a change needs at least one set in each run")
-    before, after = undisturbed(before, scale), undisturbed(after, scale)
     mean = statistics.fmean(after) - statistics.fmean(before)
     if min(len(before), len(after)) < 2:
         return Estimate(mean, math.inf, 0)
@@ -54,20 +48,24 @@ def welch(before: Sequence[float], after: Sequence[float], scale: float = 0.0) -
     return Estimate(mean, math.sqrt(squared), squared**2 / math.fsum(part**2 / degrees for part, degrees in parts))
 
 
-def undisturbed(values: Sequence[float], scale: float = 0.0) -> list[float]:
-    """The sets of a run without those that lie so far from the others that something else was at work.
+def undisturbed(values: Mapping[int, float], times: Mapping[int, float], scale: float = 0.0) -> list[float]:
+    """The values of a run's sets without those so far from the others that something else was at work.
+
+    One is kept however far it lies: where the time itself is as far below the others. Nothing makes a set faster than
+    its library is, so it is these that are in doubt.
 
     Args:
-        values: A value for each set.
+        values: A logarithm for each set: of the time, or of the time relative to another.
+        times: The logarithms of the times themselves.
         scale: By how much sets are known to scatter, from other cells: a few values can lie close together by chance.
     """
-    if len(values) < 4:
-        return list(values)
-    middle = statistics.median(values)
+    if len(values) < _FEWEST_TO_TELL:
+        return list(values.values())
     # Of few values the median absolute deviation is mostly too small.
-    reach = _DISTURBED * max(deviation(values) * (1 + 1 / len(values)), scale)
-    kept = [value for value in values if abs(value - middle) <= reach]
-    return kept if len(values) - len(kept) <= _MOST_DISTURBED * len(values) else list(values)
+    reach = _DISTURBED * max(deviation(list(values.values())) * (1 + 1 / len(values)), scale)
+    middle, time = statistics.median(values.values()), statistics.median(times.values())
+    kept = [value for set_, value in values.items() if abs(value - middle) <= reach or times[set_] < time - reach]
+    return kept if len(values) - len(kept) <= _MOST_DISTURBED * len(values) else list(values.values())
 
 
 def deviation(values: Sequence[float]) -> float:

@@ -65,10 +65,10 @@ class Beside(NamedTuple):
 
 
 class Apart(NamedTuple):
-    """A cell and its voices without what the sets of each run had in common."""
+    """A cell and its voices without what the sets of each run had in common, each beside its own times."""
 
-    cell: InBoth
-    voices: list[InBoth]
+    cell: tuple[InBoth, InBoth]
+    voices: list[tuple[InBoth, InBoth]]
 
     def change(self, scale: float) -> Beside:
         """By how much the cell changed between the runs, less what the voices changed by.
@@ -76,8 +76,8 @@ class Apart(NamedTuple):
         Args:
             scale: By how much sets scatter, as for :func:`drift.undisturbed`.
         """
-        change = _welch(self.cell, scale)
-        moves = [_welch(voice, scale) for voice in self.voices]
+        change = change_of(*self.cell, scale)
+        moves = [change_of(*one, scale) for one in self.voices]
         shift = _mean_move(moves)
         # A voice is part of what it is held against: against the others alone it moved further, and not all by itself.
         count = len(moves)
@@ -124,13 +124,24 @@ def separate(cell: InBoth, voices: Sequence[InBoth]) -> Apart | None:
         return None
     common = InBoth(*(common_mode([one[run] for one in voices]) for run in (0, 1)))
     apart = _apart(cell, common)
-    return Apart(apart, [_apart(one, common) for one in voices]) if all(apart) else None
+    return Apart((apart, cell), [(_apart(one, common), one) for one in voices]) if all(apart) else None
 
 
 def scatter(cells: Sequence[InBoth]) -> float:
     """By how much the sets of a run scatter in most cells, as a standard deviation; 0 where there are too few sets."""
     known = [drift.deviation(list(run.values())) for cell in cells for run in cell if len(run) > _FEWEST_SETS]
     return statistics.median(known) if known else 0.0
+
+
+def change_of(values: InBoth, times: InBoth, scale: float) -> Estimate:
+    """By how much the mean of the sets that were not disturbed changed; arguments as for :func:`drift.undisturbed`.
+
+    The one place where sets are weighed against each other: another estimator over sets would stand here.
+
+    Raises:
+        ValueError: If a run has no set.
+    """
+    return drift.welch(*(drift.undisturbed(*run, scale) for run in zip(values, times, strict=True)))
 
 
 def common_mode(voices: Sequence[Mapping[int, float]]) -> BySet:
@@ -182,10 +193,6 @@ def _mean_move(moves: Sequence[Estimate]) -> float:
     means = [move.mean for move in moves]
     errors = statistics.median(move.error for move in moves)
     return robust_mean(means, max(drift.deviation(means), errors))
-
-
-def _welch(one: InBoth, scale: float) -> Estimate:
-    return drift.welch(list(one.before.values()), list(one.after.values()), scale)
 
 
 def _apart(one: InBoth, common: InBoth) -> InBoth:
