@@ -315,6 +315,22 @@ class TestBetweenRuns:
             moves = [statistics.Estimate(chance.gauss(0, math.hypot(true, 0.01)), 0.01, 8) for _ in range(400)]
             assert math.sqrt(drift.drift_variance(moves)) == pytest.approx(true, abs=0.004)
 
+    def test_errors_that_are_too_small_are_known_by_the_moves_of_others(self):
+        chance = random.Random(2)
+        for factor in (1.0, 1.5, 3.0):
+            errors = [0.004 * math.exp(chance.gauss(0, 0.5)) for _ in range(400)]
+            moves = [statistics.Estimate(chance.gauss(0, factor * error), error, 8) for error in errors]
+            assert math.sqrt(drift.inflation(moves)) == pytest.approx(factor, rel=0.08)
+            strays = [statistics.Estimate(1.5, 0.01, 8)] * 20
+            assert math.sqrt(drift.inflation([*moves, *strays])) < 1.2 * factor
+            change = statistics.Estimate(0.05, 0.006, 10)
+            assert drift.inflated(change, moves, 1.25).error == pytest.approx(factor * 0.006, rel=0.1)
+        guess = drift.inflated(change, [], 1.25)
+        assert guess.error == pytest.approx(math.hypot(0.006, math.sqrt(1.25) * 0.01))
+        assert drift.inflation([]) == 1.0
+        nothing = statistics.Estimate(0.05, math.inf, 0)
+        assert drift.inflated(nothing, moves, 1.25) == nothing
+
     def test_a_few_that_did_change_hardly_count(self):
         chance = random.Random(1)
         moves = [statistics.Estimate(chance.gauss(0, 0.014), 0.01, 8) for _ in range(40)]

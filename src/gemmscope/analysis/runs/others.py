@@ -38,20 +38,11 @@ class InBoth(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """A cell's change relative to its voices, and how much those moved against each other.
-
-    ``moves`` hold what each voice did relative to the other voices, in units of one that moves on its own: two voices
-    that drift apart do so by both their drifts. ``voices`` is how many there are.
-    """
+    """A cell's change relative to its voices, what each of these did relative to all of them, and how many they are."""
 
     change: Estimate
     moves: list[Estimate]
     voices: int
-
-    @property
-    def moving(self) -> float:
-        """How many times that move on their own the change is made of: the cell's, and its part of each voice."""
-        return 1 + 1 / self.voices
 
     def between_runs(self, moves: Sequence[Estimate]) -> Estimate:
         """The change with the error that it has once runs are taken as random.
@@ -59,9 +50,8 @@ class Beside(NamedTuple):
         Args:
             moves: Those of voices of the cell's library, at this shape and at others.
         """
-        scale = math.sqrt(self.moving)
-        moved = [Estimate(move.mean * scale, move.error * scale, move.degrees) for move in moves]
-        return drift.between_runs(self.change, moved, moving=self.moving)
+        # What moves on its own is the cell, and its part of each voice.
+        return drift.inflated(self.change, moves, moving=1 + 1 / self.voices)
 
 
 class Apart(NamedTuple):
@@ -79,13 +69,10 @@ class Apart(NamedTuple):
         change = change_of(*self.cell, scale)
         moves = [change_of(*one, scale) for one in self.voices]
         shift = _mean_move(moves)
-        # A voice is part of what it is held against: against the others alone it moved further, and not all by itself.
-        count = len(moves)
-        share = count / (count - 1) / math.sqrt(1 + 1 / (count - 1))
         return Beside(
             change=Estimate(change.mean - shift, change.error, change.degrees),
-            moves=[Estimate((move.mean - shift) * share, move.error * share, move.degrees) for move in moves],
-            voices=count,
+            moves=[Estimate(move.mean - shift, move.error, move.degrees) for move in moves],
+            voices=len(moves),
         )
 
 
@@ -124,7 +111,9 @@ def separate(cell: InBoth, voices: Sequence[InBoth]) -> Apart | None:
         return None
     common = InBoth(*(common_mode([one[run] for one in voices]) for run in (0, 1)))
     apart = _apart(cell, common)
-    return Apart((apart, cell), [(_apart(one, common), one) for one in voices]) if all(apart) else None
+    if min(map(len, apart)) < _FEWEST_SETS:
+        return None
+    return Apart((apart, cell), [(_apart(one, common), one) for one in voices])
 
 
 def scatter(cells: Sequence[InBoth]) -> float:
@@ -189,10 +178,16 @@ def robust_mean(values: Sequence[float], scale: float) -> float:
 
 
 def _mean_move(moves: Sequence[Estimate]) -> float:
-    """Robust over voices: one that moved by far more than its sets tell, or than the others differ by, is limited."""
-    means = [move.mean for move in moves]
-    errors = statistics.median(move.error for move in moves)
-    return robust_mean(means, max(drift.deviation(means), errors))
+    """What voices did together between two runs: those count more whose sets agree, and a stray one is limited."""
+    spreads = [math.hypot(move.error, drift.GUESSED_DRIFT) for move in moves]
+    mean = statistics.median(move.mean for move in moves)
+    for _ in range(_PASSES):
+        weights = [
+            min(1.0, _MOST_SCALES * spread / max(abs(move.mean - mean), 1e-300)) / spread**2
+            for move, spread in zip(moves, spreads, strict=True)
+        ]
+        mean = statistics.fmean((move.mean for move in moves), weights)
+    return mean
 
 
 def _apart(one: InBoth, common: InBoth) -> InBoth:
