@@ -30,7 +30,8 @@ import gemmscope
 from gemmscope.analysis.runs import others
 
 sys.path.insert(0, str(Path(__file__).parent))  # the other scripts stand beside this one, wherever that is
-from truth import BASE, clopper_pearson
+from common.intervals import clopper_pearson
+from trials.methods import BASE
 
 if TYPE_CHECKING:
     from gemmscope.analysis.runs.model import RunsComparison

@@ -110,7 +110,7 @@ def _joules(samples: Sequence[Sample]) -> float | None:
 
 
 def _page_faults(samples: Sequence[Sample]) -> float | None:
-    """The minor page faults of one call, in the middle of the samples: a process's first calls have them in any case."""
+    """The minor page faults of a call, in the middle of the samples: the first calls of a process always have some."""
     known = [sample.page_faults / sample.loops for sample in samples if sample.page_faults is not None]
     return median(known) if known else None
 
