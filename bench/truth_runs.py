@@ -31,7 +31,7 @@ from gemmscope.analysis.runs import others
 
 sys.path.insert(0, str(Path(__file__).parent))  # the other scripts stand beside this one, wherever that is
 from common.intervals import clopper_pearson
-from trials.methods import BASE
+from planted import BASE
 
 if TYPE_CHECKING:
     from gemmscope.analysis.runs.model import RunsComparison
