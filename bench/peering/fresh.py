@@ -141,7 +141,7 @@ def rows_of(result: Result, taken: dict[tuple[str, Shape, str], list[tuple[float
 def seen_by_gemmscope(cell: Cell, seconds: Interval) -> Seen:
     """The cell's figure as gemmscope reports it, and the page faults of its samples where they are recorded."""
     # Samples recorded by a gemmscope that did not look have none.
-    known = [(sample.loops, getattr(sample, "page_faults", None)) for sample in cell.samples]
+    known = [(sample.loops, sample.page_faults) for sample in cell.samples]
     faults = [faults / loops for loops, faults in known if faults is not None]
     sets = len({sample.set for sample in cell.samples})
     return Seen(seconds, sets, statistics.median(faults) if faults else None)
