@@ -383,6 +383,18 @@ def test_provenance_that_differs_is_shown_with_its_library():
     assert against(before, World().run(3)).differences == []
 
 
+def test_a_framework_that_changed_leaves_the_others_their_voice():
+    """Every worker tells of every distribution that is installed: SciPy's version is no fact of PyTorch's."""
+    new = {"scipy": "1.18.0", "jaxlib": "0.11.0"}
+    old = {"scipy": "1.17.1", "jaxlib": "0.10.2"}
+    backends = {"numpy-cpu": 1e-6, "scipy-blas": 1e-6, "jax-cpu": 1e-6, "torch-cpu": 2e-6}
+    slower = World(backends, sets=10, versions=new, slower={"scipy-blas": 1.1})
+    comparison = against(World(backends, sets=10, versions=old).run(1), slower.run(2))
+    assert {change.library for change in comparison.changes if change.library_changed} == {"scipy", "jax"}
+    assert verdicts(comparison, "scipy-blas") == {"slower": 3}
+    assert "what differs in its library: scipy 1.17.1 → 1.18.0" in text_of(comparison)
+
+
 # --- Files and the command line ---------------------------------------------------------------------------------------
 
 

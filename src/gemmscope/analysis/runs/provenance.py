@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # A worker tells of every distribution that is installed. Which library a distribution, or the folder of a wheel's
 # libraries, belongs to: that before its first separator, but for the BLAS that gemmscope itself is linked with.
-_FRAMEWORKS = ("numpy", "torch", "mlx", "cblas")
+_FRAMEWORKS = ("numpy", "torch", "mlx", "cblas", "scipy", "jax", "cupy", "tinygrad")
+_PARTS = {"jaxlib": "jax"}
 _LINKED_BLAS = "scipy-openblas32"
 # Chance, and not choice: where memory happened to lie.
 _BY_CHANCE = frozenset({"alignment"})
@@ -90,7 +91,8 @@ def _owner(distribution: str) -> str:
     name = distribution.lower().replace("_", "-")
     if name.startswith(_LINKED_BLAS):
         return "cblas"
-    return re.split(r"[-.]", name)[0]
+    first = re.split(r"[-.]", name)[0]
+    return _PARTS.get(first, first)
 
 
 def _image_owner(path: str) -> str:
