@@ -1,7 +1,7 @@
 """Does ``gemmscope compare`` tell the truth? Pairs of real runs, of which one backend is slower in the later, or none.
 
     python bench/truth_runs.py run --short
-    python bench/truth_runs.py run --pairs 10 --out truth_runs.jsonl     # 80 minutes; go on with the same command
+    python bench/truth_runs.py run --sets 12 --out truth_runs.jsonl      # 80 minutes; go on with the same command
     python bench/truth_runs.py table truth_runs.jsonl
 
 Each run measures five backends of five libraries at two sizes. In half of the pairs ``planted-base`` is slower in the
