@@ -106,7 +106,8 @@ def run(
         threads: How many threads to ask every library for; None leaves it to them.
         pairs: Distinct pairs of operands a shape.
         sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
-            advised. More follow while verdicts are open and time is left.
+            advised, and from five on up to ten are made where starting them is cheap. More follow while verdicts are
+            open and time is left.
         seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``. The run ends at about that
             time, or when all is settled.
         margin: The smallest relative difference worth naming; 0.01 is 1 %.

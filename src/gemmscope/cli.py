@@ -109,7 +109,13 @@ def main() -> None:
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
-@click.option("--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Sets of fresh processes.")
+@click.option(
+    "--sets",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Sets of fresh processes; from 5 on, more where they are cheap.",
+)
 @click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 90; 300 with --grid]")  # fmt: skip
 @click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip

@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 
+from gemmscope.measure import schedule
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.protocol import PreparedCell
 from gemmscope.measure.resume import ResumePoint
@@ -20,18 +21,24 @@ from tests.fakes import Clock
 SMALL, LARGE = Shape(32, 32, 32), Shape(64, 64, 64)
 
 
+@pytest.fixture(autouse=True)
+def as_many_sets_as_were_asked_for(monkeypatch):
+    """Fakes cost nothing, so that more would always be planned; one test in test_schedule.py is about that."""
+    monkeypatch.setattr(schedule, "_MOST_PLANNED", 5)
+
+
 def scheduled(clock, *, judge=None, resume=None, shapes=(LARGE, SMALL), **settings):
     asked = make_settings(*map(str, shapes), **{"sets": 5, "seconds": 100.0} | settings)
     return Schedule(asked, shapes, resume or ResumePoint(), judge, clock)
 
 
-def run(schedule, clock, start_seconds=1.0, overrun=0.0):
+def run(made, clock, start_seconds=1.0, overrun=0.0):
     """Lets every set take exactly the time that it is given, and so much more; returns each set with its shapes."""
     done = []
-    for plan in schedule.sets():
+    for plan in made.sets():
         clock.now += start_seconds
         shapes = []
-        for shape in schedule.shapes(plan, start_seconds):
+        for shape in made.shapes(plan, start_seconds):
             shapes.append(shape)
             clock.now = max(clock.now, shape.end) + overrun
         done.append((plan, shapes))
@@ -103,18 +110,18 @@ def test_settled_shapes_have_less_time_from_the_third_set_on():
 
 def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():
     clock = Clock()
-    schedule = scheduled(clock, sets=9, seconds=10.0)
-    assert len(run(schedule, clock, overrun=20.0)) == 2
-    assert schedule.cut_short == "only 2 of 9 sets"
+    made = scheduled(clock, sets=9, seconds=10.0)
+    assert len(run(made, clock, overrun=20.0)) == 2
+    assert made.cut_short == "only 2 of 9 sets"
 
 
 def test_a_run_that_goes_on_has_what_is_left_of_sets_and_time():
     clock = Clock()
-    schedule = scheduled(clock, resume=ResumePoint(next_set=3, finished_sets=2, elapsed=50.0))
-    assert schedule.budget.epoch == 950
-    assert [plan.number for plan, _ in run(schedule, clock)] == [3, 4, 5]
+    made = scheduled(clock, resume=ResumePoint(next_set=3, finished_sets=2, elapsed=50.0))
+    assert made.budget.epoch == 950
+    assert [plan.number for plan, _ in run(made, clock)] == [3, 4, 5]
     assert clock.now == pytest.approx(1060)
-    assert not schedule.cut_short
+    assert not made.cut_short
 
 
 def test_rounds_go_on_until_the_time_is_up():
@@ -139,13 +146,13 @@ def test_two_rounds_are_taken_however_slow(length, rounds):
 
 def test_what_a_shape_costs_besides_its_rounds_is_set_aside_in_the_next_set():
     clock = Clock()
-    schedule = scheduled(clock, sets=2)
-    first, second = schedule.sets(), []
-    for shape in schedule.shapes(next(first), 0.0):
+    made = scheduled(clock, sets=2)
+    first, second = made.sets(), []
+    for shape in made.shapes(next(first), 0.0):
         clock.now += 8.0 if shape.shape == LARGE else 0.0  # it takes that long to prepare
-        schedule.give_slots(shape, [CellPace(1e-5, throughput=False, product_bytes=4, slot=0.0)])
+        made.give_slots(shape, [CellPace(1e-5, throughput=False, product_bytes=4, slot=0.0)])
         clock.now = shape.end
-    for shape in schedule.shapes(next(first), 0.0):
+    for shape in made.shapes(next(first), 0.0):
         second.append(shape)
         clock.now = shape.end
     length = {shape.shape: shape.end - shape.begin for shape in second}
@@ -212,3 +219,20 @@ class TestWhatARoleLearns:
         role.measured(CellKey("a", LARGE), 3.0)
         role.measured(CellKey("b", SMALL), 4.0)
         assert role.known_seconds(SMALL, ["a"]) == {"a": {"latency": 1.0, "throughput": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "planned"), [(5, 0.5, 10), (5, 2.5, 7), (5, 10.0, 5), (7, 10.0, 7), (4, 0.1, 4)]
+)
+def test_more_sets_are_planned_where_they_are_cheap(monkeypatch, asked, start, planned):
+    """60 s are for the sets that are planned, and 30 % of these for starting workers and preparing."""
+    monkeypatch.setattr(schedule, "_MOST_PLANNED", 10)
+    clock = Clock()
+    made = scheduled(clock, judge=dict, sets=asked)
+    assert len(run(made, clock, start_seconds=start)) == made.planned == planned
+
+
+def test_a_run_that_goes_on_plans_what_it_planned():
+    clock = Clock()
+    point = ResumePoint(next_set=3, finished_sets=3, planned_sets=8, elapsed=30.0)
+    assert len(run(scheduled(clock, judge=dict, resume=point), clock)) == 5

@@ -7,6 +7,7 @@ import collections
 import pytest
 
 from gemmscope.errors import RunInterrupted
+from gemmscope.measure import schedule
 from gemmscope.measure.experiments import Wanted
 from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
 from gemmscope.measure.resume import ResumePoint
@@ -33,6 +34,12 @@ from tests.fakes import KNOWN, World
 
 THREE = ("numpy-cpu", "torch-cpu", "cblas")
 SMALL = Shape(64, 64, 64)
+
+
+@pytest.fixture(autouse=True)
+def as_many_sets_as_were_asked_for(monkeypatch):
+    """Fakes cost nothing, so that more would always be planned; one test in test_schedule.py is about that."""
+    monkeypatch.setattr(schedule, "_MOST_PLANNED", 5)
 
 
 def of(events, kind):

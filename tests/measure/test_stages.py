@@ -226,30 +226,6 @@ def test_errors_become_one_line():
     assert stages.describe(KeyboardInterrupt()) == "KeyboardInterrupt"
 
 
-def test_a_gpu_is_warm_when_three_timings_agree():
-    times = iter([9.0, 5.0, 3.0, 2.02, 2.01, 2.0, 1.0, 1.0])
-    seen = []
-
-    def run(loops, first):
-        seen.append((loops, first))
-        return next(times)
-
-    stages.until_steady(run, 7, 2)
-    assert seen == [(7, 2)] * 6
-
-
-def test_a_gpu_that_never_becomes_steady_is_warm_after_a_while(time):
-    times = itertools.cycle([0.01, 0.02])
-
-    def run(loops, first):
-        seconds = next(times)
-        time.now += seconds
-        return seconds
-
-    stages.until_steady(run, 1, 0)
-    assert 0.2 <= time.now < 0.25
-
-
 def washed_out(time, seconds_at, clock_at=lambda now: None):
     """How long a wash-out takes of a call whose seconds, and a clock that, depend on the time since it began."""
     begin = time.now
@@ -277,7 +253,7 @@ def test_a_gpu_is_not_washed_out_while_its_clock_rises(time):
 
 
 def test_a_wash_out_ends(time):
-    assert 1.0 < washed_out(time, lambda since: 0.01 + 0.01 * since) < 1.1
+    assert 1.05 < washed_out(time, lambda since: 0.01 + 0.01 * since) < 1.1
 
 
 def test_on_a_gpu_the_samples_of_a_cell_are_taken_in_a_row_behind_those_of_the_processor():
@@ -307,7 +283,7 @@ def test_a_turn_passes_on_when_pools_have_gone_quiet(time, spinning, waited):
 
 
 @pytest.mark.parametrize(("device", "more"), [("cpu", False), ("gpu", True)])
-def test_only_gpus_are_warmed_up_until_steady(device, more):
+def test_only_gpus_are_washed_out(device, more):
     backend = made(Plain, device=device, modes=("latency", "throughput"))
     taken(backend, mode="throughput", loops=10, samples=1)
     assert (len(backend.calls) > 2) is more

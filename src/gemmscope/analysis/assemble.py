@@ -22,6 +22,7 @@ from gemmscope.records.events import (
     RunStarted,
     SamplesTaken,
     SetFinished,
+    SetsPlanned,
     Warned,
     WorkerEnded,
     WorkerReady,
@@ -82,6 +83,7 @@ class _Collected:
         self._instructions: dict[CellKey, SampledInstructions] = {}
         self._surroundings: list[Surroundings] = []
         self._placements: list[PlacedOperands] = []
+        self._planned_sets: int | None = None
 
     def add(self, event: Event) -> None:  # noqa: C901, PLR0912  (one case for each kind of event)
         match event:
@@ -103,6 +105,8 @@ class _Collected:
                 self._instructions[event.key] = SampledInstructions(**event.key.fields, profile=event.profile)
             case SetFinished() if event.surroundings is not None:
                 self._surroundings.append(event.surroundings)
+            case SetsPlanned():
+                self._planned_sets = event.sets
             case OperandsPlaced():
                 self._placements.append(event.placed)
             case WorkerEnded():
@@ -130,6 +134,7 @@ class _Collected:
             comparisons=[],
             instructions=list(self._instructions.values()),
             surroundings=self._surroundings,
+            planned_sets=self._planned_sets,
             placements=self._placements,
             ceilings=self._ceilings,
             reference=self._reference,

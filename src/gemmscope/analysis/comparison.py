@@ -46,7 +46,7 @@ def compare_cells(one: Cell, other: Cell, margin: float, sets: int) -> PairwiseC
         one: The cell in question.
         other: What it is compared with.
         margin: The smallest relative difference worth naming.
-        sets: How many sets were asked for, before any were added.
+        sets: How many sets were planned, before any were added.
     """
     ratios, rounds = statistics.set_ratios(one.samples, other.samples)
     if not ratios:
@@ -87,7 +87,7 @@ def baseline_of(measured: Sequence[str]) -> str:
 
 
 def compare_with_baseline(
-    cells: Sequence[Cell], settings: Settings, backends: Mapping[str, BackendRecord]
+    cells: Sequence[Cell], settings: Settings, backends: Mapping[str, BackendRecord], sets: int
 ) -> list[Comparison]:
     """Every cell against the baseline at the same shape: ``numpy-cpu``, or the first backend that was measured.
 
@@ -99,6 +99,7 @@ def compare_with_baseline(
         cells: A run's cells with their samples, those of one shape one after the other.
         settings: For the margin, and the half-width from which on an unclear verdict counts as converged.
         backends: The run's backends, by name.
+        sets: How many sets were planned, before any were added.
     """
     measured = [
         cell
@@ -115,7 +116,7 @@ def compare_with_baseline(
         baseline = baseline_of(names)
         for (backend, mode), cell in here.items():
             other = here.get((baseline, mode), here[baseline, "latency"])
-            if backend != baseline and (found := compare_cells(cell, other, settings.margin, settings.sets)):
+            if backend != baseline and (found := compare_cells(cell, other, settings.margin, sets)):
                 pairs.append((cell, found))
     verdicts = [one.verdict for one in corrected([found for _, found in pairs])]
     return [

@@ -11,6 +11,7 @@ import msgspec
 from gemmscope.analysis import processes, statistics
 from gemmscope.analysis.breakdown import cpu, gpu
 from gemmscope.analysis.comparison import compare_with_baseline
+from gemmscope.records.model import sets_planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def figures(result: Result) -> Result:
     return msgspec.structs.replace(
         result,
         cells=cells,
-        comparisons=compare_with_baseline(cells, result.settings, backends),
+        comparisons=compare_with_baseline(cells, result.settings, backends, sets_planned(result)),
         parts=[*cpu.derive(cells, backends), *gpu.derive(cells, backends)],
         reference=measure_reference(result.reference),
         warnings=[warning for warning in result.warnings if not _FORMER_WARNINGS.match(warning)],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.records.base import CellKey
+from gemmscope.records.model import sets_planned
 from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Lookup:
             self._compared[key] = (
                 None
                 if first is None or second is None
-                else compare_cells(first, second, settings.margin, settings.sets)
+                else compare_cells(first, second, settings.margin, sets_planned(self.result))
             )
         return self._compared[key]
 

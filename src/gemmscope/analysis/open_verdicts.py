@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis import sequential
 from gemmscope.analysis.comparison import compare_with_baseline
-from gemmscope.records.events import BackendsAdded, CellFailed, CellPrepared, RunStarted, SamplesTaken, WorkerEnded
+from gemmscope.records.events import (
+    BackendsAdded,
+    CellFailed,
+    CellPrepared,
+    RunStarted,
+    SamplesTaken,
+    SetsPlanned,
+    WorkerEnded,
+)
 from gemmscope.records.model import Cell
 from gemmscope.workload.shapes import Shape
 
@@ -32,6 +40,7 @@ class OpenVerdicts:
 
     def __init__(self, start: RunStarted, events: Iterable[Event] = ()) -> None:
         self._settings = start.settings
+        self._sets = start.settings.sets
         self._backends = {backend.name: backend for backend in start.backends}
         self._status: dict[CellKey, Status] = {}
         self._samples: dict[CellKey, list[Sample]] = {}
@@ -43,6 +52,8 @@ class OpenVerdicts:
         match event:
             case BackendsAdded():
                 self._backends |= {backend.name: backend for backend in event.backends}
+            case SetsPlanned():
+                self._sets = event.sets
             case SamplesTaken():
                 self._samples.setdefault(event.key, []).extend(event.samples)
             case CellPrepared() if self._status.get(event.key) != "failed":
@@ -57,7 +68,7 @@ class OpenVerdicts:
 
     def comparisons(self) -> list[Comparison]:
         """The comparisons that the run would have if it ended now."""
-        return compare_with_baseline(self._cells(), self._settings, self._backends)
+        return compare_with_baseline(self._cells(), self._settings, self._backends, self._sets)
 
     def open_cells(self) -> OpenCells:
         """The cells that further sets should measure.
@@ -66,7 +77,7 @@ class OpenVerdicts:
         settled, but not at a look: their verdict does not count before the next.
         """
         found: OpenCells = {}
-        first = sequential.first_look(self._settings.sets)
+        first = sequential.first_look(self._sets)
         for comparison in self.comparisons():
             if not (comparison.converged and sequential.is_look(comparison.sets, first)):
                 found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))

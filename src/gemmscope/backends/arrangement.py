@@ -87,6 +87,7 @@ def arranged(
     convert: Callable[[NDArray[np.float32]], T],
     settings: Mapping[str, str],
     *,
+    copies: bool = False,
     huge_pages: bool = False,
 ) -> list[tuple[T, T]]:
     """The operand pairs in a library's own arrays, laid out as a variant's settings ask.
@@ -97,6 +98,7 @@ def arranged(
         convert: As for :meth:`Operands.converted <gemmscope.workload.operands.Operands.converted>`. What it returns
             must know ``T`` and slices as NumPy's arrays do, and they must be views.
         settings: The variant's.
+        copies: As for the same method.
         huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
 
     Raises:
@@ -107,7 +109,7 @@ def arranged(
         plain = layout == Layout()
         blocks = operands.side(
             which, place if plain else f"{place} {layout}", convert,
-            stored=None if plain else layout.stored, huge_pages=huge_pages,
+            stored=None if plain else layout.stored, copies=copies, huge_pages=huge_pages,
         )  # fmt: skip
         if plain:
             return blocks

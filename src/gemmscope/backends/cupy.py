@@ -68,9 +68,10 @@ class CupyGpu(Backend):
     def prepare(self, operands: Operands) -> None:
         """Copies the operands to the device; with ``:from-host`` into NumPy's arrays."""
         from_host = "from-host" in self.settings
-        self._pairs = operands.converted(
-            "host" if from_host else "cupy", np.asarray if from_host else self._cupy.asarray
-        )
+        if from_host:
+            self._pairs = operands.converted("host", np.asarray)
+        else:
+            self._pairs = operands.converted("cupy", self._cupy.asarray, copies=True)
         self._out = self._cupy.empty((operands.m, operands.n), np.float32)
 
     def run(self, loops: int, first: int) -> float:

@@ -68,7 +68,7 @@ class JaxCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands to the device, and compiles the multiplication for their shape."""
-        self._pairs = operands.converted(str(self._device), self._on_device)
+        self._pairs = operands.converted(str(self._device), self._on_device, copies=self.device == "gpu")
         self._jax.block_until_ready(self._matmul(*self._pairs[0]))
 
     def run(self, loops: int, first: int) -> float:

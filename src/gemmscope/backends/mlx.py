@@ -149,7 +149,7 @@ class MlxCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands into MLX's memory."""
-        self._pairs = arranged(operands, self.device, self._mx.array, self.settings)
+        self._pairs = arranged(operands, self.device, self._mx.array, self.settings, copies=True)
         self._mx.eval([matrix for pair in self._pairs for matrix in pair])
 
     def run(self, loops: int, first: int) -> float:

@@ -51,7 +51,7 @@ class TinygradCpu(Backend):
         """Copies the operands into tensors, and lets the kernel be compiled: a jitted call is traced twice."""
         if min(operands.m, operands.n, operands.k) == 0:
             raise BackendUnavailable("tinygrad compiles no kernel for empty operands")
-        self._pairs = operands.converted("tinygrad", self._tensor)
+        self._pairs = operands.converted("tinygrad", self._tensor, copies=True)
         self._matmul = self._tinygrad.TinyJit(lambda a, b: (a @ b).realize())
         for _ in range(3):
             self._matmul(*self._pairs[0])

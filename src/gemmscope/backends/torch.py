@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -80,7 +81,11 @@ class TorchCpu(Backend):
 
     def prepare(self, operands: Operands) -> None:
         """Takes the operands over as tensors on the device."""
-        self._pairs = arranged(operands, str(self._device), self._on_device, self.settings)
+        on_gpu = self._device.type != "cpu"
+        with warnings.catch_warnings():
+            # What is copied from may be read-only, and nothing is written to it.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self._pairs = arranged(operands, str(self._device), self._on_device, self.settings, copies=on_gpu)
         self._out = self._on_device(operands.output())
 
     def run(self, loops: int, first: int) -> float:

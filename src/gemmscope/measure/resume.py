@@ -24,6 +24,7 @@ class ResumePoint:
 
     next_set: int = 0
     finished_sets: int = 0  # without one that was cut off: it is measured again
+    planned_sets: int = 0  # if more than were asked for
     lost: set[CellKey] = field(default_factory=set)  # failed or skipped
     absent: set[str] = field(default_factory=set)  # backends that cannot run, or whose worker was lost
     elapsed: float = 0.0  # seconds that the earlier part of the run has taken
@@ -78,6 +79,8 @@ def resume_point(earlier: Sequence[events.Event], specs: Sequence[WorkerSpec]) -
                 point.next_set = max(point.next_set, event.set + 1)
             case events.SetFinished():
                 point.finished_sets += 1
+            case events.SetsPlanned():
+                point.planned_sets = event.sets
             case events.CellPrepared() if event.status in ("failed", "skipped"):
                 point.lost.add(event.key)
             case events.CellFailed():

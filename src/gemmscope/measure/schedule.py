@@ -29,6 +29,11 @@ _FEWEST_ROUNDS = 2
 # The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
 # narrow an interval, and longer sets do not, because processes differ.
 _PLANNED_SHARE = 0.6
+# Who asks for fewer wants a short run. From so many on, more are planned where starting workers and preparing takes no
+# more than this share of their time.
+_ENOUGH_SETS = 5
+_MOST_PLANNED = 10
+_OVERHEAD_SHARE = 0.3
 # Processes differ, and three give a wide interval: experiments are made in many short sets, if starting the workers
 # does not take most of each.
 _EXPERIMENT_SETS = 6
@@ -136,8 +141,10 @@ class Schedule:
         self._pairs = settings.pairs
         self._judge = judge
         self._first_set = point.next_set
-        self._planned = max(0, settings.sets - point.finished_sets)
-        self.budget = Budget(clock, settings.seconds * self._planned / settings.sets, point.elapsed)
+        asked = point.planned_sets or settings.sets
+        self._planned = max(0, asked - point.finished_sets)
+        self._may_plan_more = settings.sets >= _ENOUGH_SETS and not point.finished_sets
+        self.budget = Budget(clock, settings.seconds * self._planned / asked, point.elapsed)
         self._random = random.Random(f"{settings.seed}/{point.next_set}")  # noqa: S311  (an order, no secret)
         self._start_seconds = 0.0
         # What a shape costs besides its rounds, in seconds, as its last set has shown.
@@ -152,11 +159,15 @@ class Schedule:
 
         Where the budget is spent before all planned sets are run, ``cut_short`` says so afterwards.
         """
-        for done in range(self._planned):
+        done = 0
+        while done < self._planned:
             yield SetPlan(self._first_set + done, planned_left=self._planned - done)
-            self._settle(done + 1)
-            if _FEWEST_SETS <= done + 1 < self._planned and self.budget.left < 0:
-                self.cut_short = f"only {done + 1} of {self._planned} sets"
+            done += 1
+            if done == _FEWEST_SETS and self._may_plan_more:
+                self._plan_more()
+            self._settle(done)
+            if _FEWEST_SETS <= done < self._planned and self.budget.left < 0:
+                self.cut_short = f"only {done} of {self._planned} sets"
                 return
         number = self._first_set + self._planned
         for plan in self._experiment_sets(number):
@@ -184,6 +195,21 @@ class Schedule:
             sets += 1
             before, now = now, self.budget.now()
             least = max(self._start_seconds, _SHORTEST_SET * (now - before))
+
+    def _plan_more(self) -> None:
+        """Plans more sets where they are cheap, by what the second has cost besides its rounds; the first compares more.
+
+        Sets are what verdicts rest on. The same time in ten sets instead of five gives intervals that are a third
+        shorter or more.
+        """
+        seconds = self._planned_share * (self.budget.end - self.budget.start)
+        affordable = int(_OVERHEAD_SHARE * seconds / max(self._start_seconds + sum(self._fixed.values()), 1e-3))
+        self._planned = max(self._planned, min(affordable, _MOST_PLANNED))
+
+    @property
+    def planned(self) -> int:
+        """How many sets are planned, after two of them in the light of what they cost."""
+        return self._planned
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""

@@ -123,7 +123,11 @@ class Session:
 
     def _run_sets(self) -> None:
         self._team.start_making_operands(list(self._blocks.values()), self._settings.seed)
+        planned = self._schedule.planned
         for plan in self._schedule.sets():
+            if self._schedule.planned > planned:
+                planned = self._schedule.planned
+                self._observer(events.SetsPlanned(sets=planned))
             watch = Watch()
             measured = self._run_set(plan)
             self._observer(events.SetFinished(set=plan.number, surroundings=watch.end(plan.number)))

@@ -43,20 +43,17 @@ _VERIFY_SECONDS = 0.1
 _WARM_AT_LEAST = 1e-3
 _WARM_AT_MOST = 10e-3
 
-# A GPU's clocks fall while others have their turn, and come back within some 100 ms of work: it is warm when as many
-# timings in a row agree.
-_STEADY_TIMINGS = 3
-_STEADY_WITHIN = 0.02
-_STEADY_AT_MOST = 0.2
-_STEADY_BLOCK = 2e-3
-# After work that draws the card's whole power its clocks stay down for longer: on an H100, 8192³ in float32 takes 25 %
-# longer right after TF32, and its own time again 100 to 200 ms later. NVML says so some 100 ms late.
+# A GPU's clocks fall while others have their turn, and after work that draws the card's whole power they stay down: on
+# an H100, 8192³ in float32 takes 25 % longer right after TF32, and its own time again 100 to 200 ms later. NVML says so
+# some 100 ms late. Short calls leave the card mostly idle, and its clocks alone, so they need less.
 _WASH_OUT = 0.15
-_WASH_OUT_WITHIN = 0.005
-_WASH_OUT_AT_MOST = 1.0
+_WASH_OUT_SHORT = 0.03
+_WASH_OUT_SHORT_BELOW = 0.2e-3
+_WASH_OUTS_AT_MOST = 7
+_STEADY_WITHIN = 0.005
 _CLOCK_WITHIN = 0.02
-# Shorter calls leave the card mostly idle, and its clocks alone.
-_WASH_OUT_FROM = 0.2e-3
+# Timings of some length: one short call's time scatters by more than clocks do.
+_STEADY_BLOCK = 2e-3
 
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
@@ -224,42 +221,34 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
             return elapsed / calls
 
 
-def until_steady(run: Run, loops: int, first: int) -> None:
-    """Calls untimed until three timings in a row agree within 2 %, or 200 ms have passed. For GPUs."""
-    stop = time.perf_counter() + _STEADY_AT_MOST
-    recent: deque[float] = deque(maxlen=_STEADY_TIMINGS)
-    while time.perf_counter() < stop:
-        recent.append(run(loops, first))
-        if len(recent) == _STEADY_TIMINGS and max(recent) <= (1 + _STEADY_WITHIN) * min(recent):
-            return
-
-
 def wash_out(
     run: Run,
     loops: int,
     first: int,
     read_clock: Callable[[], float | None],
+    window: float = _WASH_OUT,
 ) -> None:
     """Calls untimed until nothing is left of what another call did to the GPU's clocks and power state.
 
-    That is when, over 150 ms of this call's own work, the timings of the first half and of the second half agree within
-    0.5 %, and the clock at the end is within 2 % of the one at the beginning; at the latest after a second.
+    That is when, over a window of this call's own work, the timings of the first half and of the second half agree
+    within 0.5 %, and the clock at the end is within 2 % of the one at the beginning; at the latest after seven windows.
 
     Args:
         run: The loop of the cell whose samples come next.
         loops: Calls at a time.
         first: The pair to begin with.
         read_clock: The GPU's clock in MHz, or None where it is not known: then the timings decide alone.
+        window: In seconds.
     """
-    stop = time.perf_counter() + _WASH_OUT_AT_MOST
+    stop = time.perf_counter() + _WASH_OUTS_AT_MOST * window
     recent: deque[tuple[float, float, float | None]] = deque()
     while True:
         seconds = run(loops, first)
         end = time.perf_counter()
         recent.append((end, seconds, read_clock()))
-        while len(recent) > 1 and recent[1][0] <= end - _WASH_OUT:
+        while len(recent) > 1 and recent[1][0] <= end - window:
             recent.popleft()
-        if end > stop or (recent[0][0] <= end - _WASH_OUT and _is_steady(recent)):
+        if end > stop or (recent[0][0] <= end - window and _is_steady(recent)):
             return
 
 
@@ -269,7 +258,7 @@ def _is_steady(recent: Sequence[tuple[float, float, float | None]]) -> bool:
     halves = statistics.median(seconds[:half]), statistics.median(seconds[half:])
     before, after = recent[0][2], recent[-1][2]
     clock_is_back = before is None or after is None or abs(after - before) <= _CLOCK_WITHIN * before
-    return clock_is_back and abs(halves[0] - halves[1]) <= _WASH_OUT_WITHIN * min(halves)
+    return clock_is_back and abs(halves[0] - halves[1]) <= _STEADY_WITHIN * min(halves)
 
 
 def calibrate(run: Run, pairs: int) -> float:
@@ -432,12 +421,9 @@ class _Turn:
 
     def warm_up_gpu(self, i: int) -> None:
         seconds = max(self.warm_up(i), 1e-9)
-        # Blocks of some length: one short call's time scatters by more than clocks do.
         loops = min(self._cells[i].loops, math.ceil(_STEADY_BLOCK / seconds))
-        if seconds < _WASH_OUT_FROM:
-            until_steady(self._runs[i], loops, self._next[i])
-        else:
-            wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader())
+        window = _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else _WASH_OUT
+        wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader(), window)
 
     def sample(self, i: int) -> None:
         loops = self._cells[i].loops

@@ -108,6 +108,12 @@ class InstructionsSampled(CellRecord, frozen=True, kw_only=True, tag="instructio
     profile: InstructionProfile
 
 
+class SetsPlanned(Record, frozen=True, kw_only=True, tag="sets planned"):
+    """What the first sets have cost shows that there is time for more than were asked for."""
+
+    sets: int
+
+
 class ShapeStarted(Record, frozen=True, kw_only=True, tag="shape started"):
     """A shape's turn within a set begins."""
 
@@ -176,6 +182,7 @@ Event = (
     | CellFailed
     | SamplesTaken
     | InstructionsSampled
+    | SetsPlanned
     | ShapeStarted
     | OperandsPlaced
     | TurnStarted

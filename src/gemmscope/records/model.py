@@ -358,6 +358,9 @@ class TimeSpent(Record, frozen=True, kw_only=True):
 class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "time_spent": "account"}):
     """A whole run. ``samples`` in the cells are what was measured; all other figures can be made from them again.
 
+    ``planned_sets`` is how many sets were planned, where that is more than ``settings.sets``: verdicts may be read off
+    so many for the first time. Further sets were added for verdicts that were open then.
+
     How a run looks is settled in :mod:`gemmscope.report`. In files ``reference`` and ``time_spent`` have always been
     called ``canary`` and ``account``.
     """
@@ -377,11 +380,17 @@ class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "
     diagnoses: list[Diagnosis] = []
     instructions: list[SampledInstructions] = []
     surroundings: list[Surroundings] = []
+    planned_sets: int | None = None
     placements: list[PlacedOperands] = []
     ceilings: Ceilings | None = None
     reference: ReferenceWorkload | None = None
     time_spent: TimeSpent = TimeSpent()
     warnings: list[str] = []
+
+
+def sets_planned(result: Result) -> int:
+    """How many sets were planned, before any were added for open verdicts."""
+    return result.planned_sets or result.settings.sets
 
 
 class Summary(Record, frozen=True, kw_only=True):

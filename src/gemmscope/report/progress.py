@@ -20,6 +20,7 @@ from gemmscope.records.events import (
     RunFinished,
     RunStarted,
     SetFinished,
+    SetsPlanned,
     SetStarted,
     ShapeStarted,
     TurnStarted,
@@ -148,6 +149,8 @@ class Progress:
                 self._activity = (self._set(event.set), "", starting, "")
                 if self._live is None:
                     self._print(f"{self._set(event.set)}: {starting}; {self._remaining(self._clock())}")
+            case SetsPlanned():
+                self._sets = event.sets
             case ShapeStarted():
                 self._activity = (self._set(event.set), self._shape(event.shape), "preparing", "")
             case TurnStarted():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
-from gemmscope.records.model import ORIGINAL
+from gemmscope.records.model import ORIGINAL, sets_planned
 
 if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Machine, Result
@@ -53,7 +53,7 @@ def cut_off(result: Result) -> str:
     if result.status != "partial":
         return ""
     return (
-        f"the run was cut off. These figures rest on {sets_measured(result)} of {batches(result.settings.sets)}, "
+        f"the run was cut off. These figures rest on {sets_measured(result)} of {batches(sets_planned(result))}, "
         "as far as they had been measured."
     )  # fmt: skip
 
