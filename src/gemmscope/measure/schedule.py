@@ -197,7 +197,7 @@ class Schedule:
             least = max(self._start_seconds, _SHORTEST_SET * (now - before))
 
     def _plan_more(self) -> None:
-        """Plans more sets where they are cheap, by what the second has cost besides its rounds; the first compares more.
+        """Plans more sets where they are cheap, by what the second has cost besides rounds; the first compares more.
 
         Sets are what verdicts rest on. The same time in ten sets instead of five gives intervals that are a third
         shorter or more.
