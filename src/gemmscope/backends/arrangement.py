@@ -88,7 +88,7 @@ def arranged(
     settings: Mapping[str, str],
     *,
     copies: bool = False,
-    huge_pages: bool = False,
+    as_numpy: bool = False,
 ) -> list[tuple[T, T]]:
     """The operand pairs in a library's own arrays, laid out as a variant's settings ask.
 
@@ -99,7 +99,7 @@ def arranged(
             must know ``T`` and slices as NumPy's arrays do, and they must be views.
         settings: The variant's.
         copies: As for the same method.
-        huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
+        as_numpy: As for the same method.
 
     Raises:
         BackendUnavailable: If the operands cannot lie so, with a reason and a remedy.
@@ -109,7 +109,7 @@ def arranged(
         plain = layout == Layout()
         blocks = operands.side(
             which, place if plain else f"{place} {layout}", convert,
-            stored=None if plain else layout.stored, copies=copies, huge_pages=huge_pages,
+            stored=None if plain else layout.stored, copies=copies, as_numpy=as_numpy,
         )  # fmt: skip
         if plain:
             return blocks
@@ -131,9 +131,9 @@ def arranged(
 def for_numpy(
     operands: Operands, settings: Mapping[str, str]
 ) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.float32]]], NDArray[np.float32]]:
-    """Operand pairs and an output for a library that works on NumPy's arrays, with huge pages as NumPy's own have them.
+    """Operand pairs and an output for a library that works on NumPy's arrays, which lie as NumPy's own do.
 
     Raises:
         BackendUnavailable: As :func:`arranged`.
     """
-    return arranged(operands, "host", np.asarray, settings, huge_pages=True), operands.output(huge_pages=True)
+    return arranged(operands, "host", np.asarray, settings, as_numpy=True), operands.output(as_numpy=True)

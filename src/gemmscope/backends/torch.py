@@ -109,7 +109,7 @@ class TorchCpu(Backend):
         a, b = self._pairs[pair]
         with self._torch.inference_mode():
             product = self._torch.mm(a, b, out=self._out) if "out" in self.settings else self._torch.mm(a, b)
-        return product.cpu().numpy().copy()
+        return product.cpu().numpy()
 
     def operand_arrays(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """The tensors' memory, on the processor."""

@@ -26,7 +26,7 @@ from gemmscope.machine.images import math_images, version, wheel_tags
 from gemmscope.measure import protocol, stages
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
-from gemmscope.workload.placement import PAGE
+from gemmscope.workload.placement import PAGE, STEP
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
@@ -193,9 +193,10 @@ def _is_placed(backend: Backend, placement: Placement) -> bool:
         pairs = backend.operand_arrays()
     except NotImplementedError:
         return False
-    found = [(a.ctypes.data % PAGE, b.ctypes.data % PAGE) for a, b in pairs]
-    # Of A times its transpose, B is A.
-    return found == list(zip(placement.a, placement.b, strict=True)) or found == [(a, a) for a in placement.a]
+    addresses = [(a.ctypes.data, b.ctypes.data) for a, b in pairs]
+    same = all(a == b for a, b in addresses)  # A times its transpose
+    drawn = list(zip(placement.a, placement.a if same else placement.b, strict=True))
+    return [tuple(address % PAGE // STEP * STEP for address in pair) for pair in addresses] == drawn
 
 
 def _provenance() -> dict[str, str | int | list[str]]:

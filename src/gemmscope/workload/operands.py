@@ -72,7 +72,7 @@ class Operands:
         convert: Callable[[NDArray[np.float32]], T],
         *,
         copies: bool = False,
-        huge_pages: bool = False,
+        as_numpy: bool = False,
     ) -> list[tuple[T, T]]:
         """Every operand through ``convert``; done once for a place such as ``"cuda:0"``.
 
@@ -84,9 +84,10 @@ class Operands:
             convert: From an array of NumPy's to the library's own.
             copies: Whether ``convert`` copies in any case, to a GPU for example: then it is given the run's operands
                 themselves, which are read-only, and time is saved.
-            huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
+            as_numpy: Whether the copies lie as NumPy's own arrays do: behind the header that malloc puts before an
+                array, and in huge pages where they are large.
         """
-        a, b = (self.side(side, place, convert, copies=copies, huge_pages=huge_pages) for side in ("a", "b"))
+        a, b = (self.side(side, place, convert, copies=copies, as_numpy=as_numpy) for side in ("a", "b"))
         return list(zip(a, b, strict=True))
 
     def side(
@@ -97,21 +98,21 @@ class Operands:
         *,
         stored: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
         copies: bool = False,
-        huge_pages: bool = False,
+        as_numpy: bool = False,
     ) -> list[T]:
         """Every A or every B, as for :meth:`converted`; ``stored`` says as which block a matrix lies in memory."""
         if (place, side) not in self._converted:
             matrices = [getattr(pair, side) for pair in self.pairs]
             blocks = map(stored, matrices) if stored is not None else matrices
             self._converted[place, side] = [
-                convert(block if copies else mapped_copy(block, offset, huge_pages=huge_pages))
+                convert(block if copies else mapped_copy(block, offset, as_numpy=as_numpy))
                 for block, offset in zip(blocks, getattr(self.placement, side), strict=True)
             ]
         return cast("list[T]", self._converted[place, side])
 
-    def output(self, *, huge_pages: bool = False) -> NDArray[np.float32]:
+    def output(self, *, as_numpy: bool = False) -> NDArray[np.float32]:
         """An output for one product, of shape (m, n), in memory of its own at its place within a page."""
-        return mapped((self.m, self.n), np.float32, self.placement.out, huge_pages=huge_pages)
+        return mapped((self.m, self.n), np.float32, self.placement.out, as_numpy=as_numpy)
 
 
 class SharedMemory:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 PAGE = 4096
 # A cache line: the places that PyTorch's allocator chooses from.
 STEP = 64
+
+# glibc's malloc, and so NumPy, begins an array so many bytes behind the start of a cache line where it maps memory for
+# it; others take whole lines.
+MALLOC_HEADER = 16 if sys.platform == "linux" else 0
 
 # From this size on NumPy asks for huge pages (numpy/_core/src/multiarray/alloc.c).
 _HUGE_BYTES = 4 * 2**20
@@ -52,27 +57,29 @@ class Placement(msgspec.Struct, frozen=True):
         return cls(a=[0] * pairs, b=[0] * pairs)
 
 
-def mapped(shape: tuple[int, ...], kind: type[F], offset: int = 0, *, huge_pages: bool = False) -> NDArray[F]:
+def mapped(shape: tuple[int, ...], kind: type[F], offset: int = 0, *, as_numpy: bool = False) -> NDArray[F]:
     """An array of zeros in memory that is mapped for it alone, and unmapped with it.
 
     Args:
         shape: The array's.
         kind: ``np.float32`` or ``np.float64``.
         offset: Where it begins, in bytes from the start of a page.
-        huge_pages: Whether to ask for huge pages, as NumPy does for an array of 4 MiB or more.
+        as_numpy: Whether it lies as an array of NumPy's own: behind the header that malloc puts before it, and in huge
+            pages from 4 MiB on.
     """
     count = math.prod(shape)
     if count == 0:
         return np.empty(shape, kind)
     size = count * np.dtype(kind).itemsize
+    offset += MALLOC_HEADER if as_numpy else 0
     memory = mmap.mmap(-1, offset + size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if huge_pages and size >= _HUGE_BYTES and _HUGE_PAGES is not None:
+    if as_numpy and size >= _HUGE_BYTES and _HUGE_PAGES is not None:
         memory.madvise(_HUGE_PAGES)
     return np.frombuffer(memory, kind, count, offset).reshape(shape)
 
 
-def mapped_copy(matrix: NDArray[np.float32], offset: int, *, huge_pages: bool = False) -> NDArray[np.float32]:
+def mapped_copy(matrix: NDArray[np.float32], offset: int, *, as_numpy: bool = False) -> NDArray[np.float32]:
     """A C-contiguous copy in memory of its own; see :func:`mapped`."""
-    copy = mapped(matrix.shape, np.float32, offset, huge_pages=huge_pages)
+    copy = mapped(matrix.shape, np.float32, offset, as_numpy=as_numpy)
     copy[...] = matrix
     return copy
