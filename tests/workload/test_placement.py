@@ -59,7 +59,7 @@ def test_copies_lie_where_they_were_drawn_and_are_the_workers_own():
 def test_what_is_copied_in_any_case_takes_no_detour():
     operands = made()
     seen = []
-    operands.converted("gpu", lambda matrix: seen.append(matrix), copies=True)
+    operands.converted("gpu", seen.append, copies=True)
     assert all(any(matrix is one for pair in operands.pairs for one in pair) for matrix in seen)
 
 
