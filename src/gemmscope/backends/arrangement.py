@@ -136,4 +136,4 @@ def for_numpy(
     Raises:
         BackendUnavailable: As :func:`arranged`.
     """
-    return arranged(operands, "host", np.asarray, settings, as_numpy=True), operands.output(as_numpy=True)
+    return arranged(operands, "host", np.asarray, settings, as_numpy=True), operands.output(huge_pages=True)

@@ -66,6 +66,7 @@ class KernelBackend(Backend):
         of: The backend whose kernel it is. Its ``product`` is what the kernel's must be identical to.
         caller: A pattern for the file name of the image that calls the kernel.
         candidates: By what name it may call it, the likeliest first.
+        huge_pages: Whether the library's own outputs lie in huge pages, as NumPy's do.
     """
 
     device = "cpu"
@@ -74,6 +75,7 @@ class KernelBackend(Backend):
     of: ClassVar[type[Backend]]
     caller: ClassVar[str]
     candidates: ClassVar[tuple[Candidate, ...]]
+    huge_pages: ClassVar[bool] = False
 
     @classmethod
     def check_blas(cls, settings: Mapping[str, str]) -> None:
@@ -107,7 +109,7 @@ class KernelBackend(Backend):
         """Takes the library's own copies of the operands, and sees to it that one result is the library's here too."""
         self._library = self._library_backend()
         self._library.prepare(operands)
-        self._out = operands.output()
+        self._out = operands.output(huge_pages=self.huge_pages)
         self._calls = _kernels.Calls(self._library.operand_arrays(), self._out)
         m, n, k = operands.m, operands.n, operands.k
         if min(m, n, k) == 0:

@@ -85,6 +85,7 @@ class KernelNumpy(KernelBackend):
     # For a @ a.T NumPy calls another routine, ssyrk.
     options = tuple(option for option in KernelBackend.options if option != SELF)
     of = NumpyCpu
+    huge_pages = True
     caller = r"^_multiarray_umath"
     candidates = (
         Candidate("scipy_cblas_sgemm64_", "cblas-ilp64", "scipy_cblas_sgemv64_"),

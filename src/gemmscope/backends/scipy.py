@@ -104,6 +104,7 @@ class KernelScipy(KernelBackend):
     summary = "a C++ loop on the sgemm that SciPy has loaded"
     options = _OPTIONS
     of = ScipyBlas
+    huge_pages = True
     caller = r"^_fblas"
     candidates = (
         Candidate("scipy_sgemm_", "fortran-lp64"),

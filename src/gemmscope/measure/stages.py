@@ -416,7 +416,7 @@ class _Turn:
         if self._cells[i].mode == "throughput":
             # One call at a time would warm up another path than the one that is timed.
             loops = min(self._cells[i].loops, self._pairs)
-            return self._runs[i](loops, self._next[i]) / loops
+            return warm_up(lambda _, first: self._runs[i](loops, first), 1, self._next[i]) / loops
         return warm_up(self._runs[i], self._pairs, self._next[i])
 
     def warm_up_gpu(self, i: int) -> None:

@@ -184,7 +184,7 @@ class Sample(Measurement, frozen=True, kw_only=True):
 class PlacedOperands(Record, frozen=True, kw_only=True):
     """Where the matrices of a shape began within a page in a set, in bytes: the same for all libraries of the set.
 
-    ``a`` and ``b`` by operand pair, and ``out`` for the one output that calls share; on Linux arrays of NumPy's begin
+    ``a`` and ``b`` by operand pair, and ``out`` for the one output that calls share; on Linux operands of NumPy's begin
     16 bytes further, behind malloc's header. A cell's ``placed`` says whether
     its library worked on them; some copy operands into memory of their own.
     """

@@ -62,6 +62,7 @@ class Operands:
         self.m, self.k = first.a.shape
         self.n = first.b.shape[1]
         self._converted: dict[tuple[str, str], object] = {}
+        self._outputs: dict[bool, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -110,9 +111,17 @@ class Operands:
             ]
         return cast("list[T]", self._converted[place, side])
 
-    def output(self, *, as_numpy: bool = False) -> NDArray[np.float32]:
-        """An output for one product, of shape (m, n), in memory of its own at its place within a page."""
-        return mapped((self.m, self.n), np.float32, self.placement.out, as_numpy=as_numpy)
+    def output(self, *, huge_pages: bool = False) -> NDArray[np.float32]:
+        """The output for results, of shape (m, n), at its place within a page, where it begins with a cache line.
+
+        All backends of a worker that ask alike share it: what is subtracted from each other writes to the same memory.
+
+        Args:
+            huge_pages: As for :func:`~gemmscope.workload.placement.mapped`.
+        """
+        if huge_pages not in self._outputs:
+            self._outputs[huge_pages] = mapped((self.m, self.n), np.float32, self.placement.out, huge_pages=huge_pages)
+        return self._outputs[huge_pages]
 
 
 class SharedMemory:

@@ -57,29 +57,34 @@ class Placement(msgspec.Struct, frozen=True):
         return cls(a=[0] * pairs, b=[0] * pairs)
 
 
-def mapped(shape: tuple[int, ...], kind: type[F], offset: int = 0, *, as_numpy: bool = False) -> NDArray[F]:
+def mapped(shape: tuple[int, ...], kind: type[F], offset: int = 0, *, huge_pages: bool = False) -> NDArray[F]:
     """An array of zeros in memory that is mapped for it alone, and unmapped with it.
 
     Args:
         shape: The array's.
         kind: ``np.float32`` or ``np.float64``.
         offset: Where it begins, in bytes from the start of a page.
-        as_numpy: Whether it lies as an array of NumPy's own: behind the header that malloc puts before it, and in huge
-            pages from 4 MiB on.
+        huge_pages: Whether to ask for huge pages from 4 MiB on, as NumPy does for its own arrays.
     """
     count = math.prod(shape)
     if count == 0:
         return np.empty(shape, kind)
     size = count * np.dtype(kind).itemsize
-    offset += MALLOC_HEADER if as_numpy else 0
     memory = mmap.mmap(-1, offset + size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if as_numpy and size >= _HUGE_BYTES and _HUGE_PAGES is not None:
+    if huge_pages and size >= _HUGE_BYTES and _HUGE_PAGES is not None:
         memory.madvise(_HUGE_PAGES)
     return np.frombuffer(memory, kind, count, offset).reshape(shape)
 
 
 def mapped_copy(matrix: NDArray[np.float32], offset: int, *, as_numpy: bool = False) -> NDArray[np.float32]:
-    """A C-contiguous copy in memory of its own; see :func:`mapped`."""
-    copy = mapped(matrix.shape, np.float32, offset, as_numpy=as_numpy)
+    """A C-contiguous copy in memory of its own; see :func:`mapped`.
+
+    Args:
+        matrix: What is copied.
+        offset: As for :func:`mapped`.
+        as_numpy: Whether it lies as an array of NumPy's own: behind the header that malloc puts before it, and in huge
+            pages if it is large.
+    """
+    copy = mapped(matrix.shape, np.float32, offset + (MALLOC_HEADER if as_numpy else 0), huge_pages=as_numpy)
     copy[...] = matrix
     return copy
