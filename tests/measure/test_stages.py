@@ -283,8 +283,8 @@ def test_a_turn_passes_on_when_pools_have_gone_quiet(time, spinning, waited):
 
 
 @pytest.mark.parametrize(("device", "more"), [("cpu", False), ("gpu", True)])
-def test_only_gpus_are_washed_out(device, more):
-    backend = made(Plain, device=device, modes=("latency", "throughput"))
+def test_only_gpus_are_washed_out(time, device, more):
+    backend = made(Plain, device=device, modes=("latency", "throughput"), seconds=2e-3)
     taken(backend, mode="throughput", loops=10, samples=1)
     assert (len(backend.calls) > 2) is more
 
