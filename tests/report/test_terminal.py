@@ -283,6 +283,10 @@ def test_how_steady_it_was_and_what_was_found_come_last() -> None:
         "- Warning: it was busy",
         f"Reference workload 192{TIMES}192{TIMES}192: 120 {US} [118, 122]; drift -1.2 %.",
         (
+            "Verdicts hold whenever the run stops: levels are spent over looks, the first after 5 batches of fresh "
+            "processes. A batch that lies apart from all others does not count."
+        ),
+        (
             "The run took 98 s: 12 s to start workers; of the rest, 71 % sampling, 10 % warm-up, 7.0 % preparing and "
             "checking, 2.3 % calibrating and 9.8 % harness (3.5 % waiting for idle thread pools)."
         ),

@@ -102,7 +102,12 @@ BESIDE = Option(
 # A backend that offers one of the next four takes its operands from arrangement.arranged, which sees to them.
 TRANSPOSED = Option("transposed", "A, B or both in column-major order, as a transposed view", ("a", "b", "ab"))
 PITCH = Option("pitch", "rows of the operands this many elements apart, as in a wider matrix", "count")
-STRIDED = Option("strided", "rows of every second element, which a BLAS cannot read, so that libraries copy first")
+# An environment, as for HEAP: what libraries copy and free changes the heap for all that share the process.
+STRIDED = Option(
+    "strided",
+    "rows of every second element, which a BLAS cannot read, so that libraries copy first",
+    environment={"GEMMSCOPE_STRIDED": "1"},
+)
 SELF = Option("self", "B is A transposed, a view of the same memory, as in a @ a.T")
 # What every backend on the processor offers, about the process and about the operands. Those that hand the operands to
 # a BLAS themselves leave out STRIDED, because a BLAS takes no such operands.

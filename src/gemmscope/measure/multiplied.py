@@ -93,5 +93,6 @@ def _product_with_itself(a: NDArray[np.float32], rows: list[int]) -> tuple[NDArr
     """Rows of A·Aᵀ in float64, and their scale. By einsum: NumPy's BLAS would start threads beside the library's."""
     exact = mapped(a.shape, np.float64)
     exact[...] = a
-    products = np.einsum("ik,jk->ij", exact[rows], exact, out=mapped((len(rows), len(a)), np.float64))
-    return products, scale(exact[rows], exact.T)
+    chosen = np.take(exact, rows, axis=0, out=mapped((len(rows), a.shape[1]), np.float64), mode="clip")
+    products = np.einsum("ik,jk->ij", chosen, exact, out=mapped((len(rows), len(a)), np.float64))
+    return products, scale(chosen, exact.T)

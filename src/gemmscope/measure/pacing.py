@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmscope.measure.stages import SLOW_CALL
+from gemmscope.measure.stages import SLOW_CALL, wash_out_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ class CellPace:
     throughput: bool  # whether there is one wait after many calls
     product_bytes: int
     slot: float  # what the cell should take in each round
+    on_gpu: bool = False
     spent: float = 0.0
     turns: int = 0
 
@@ -77,6 +78,8 @@ class CellPace:
     @property
     def warm_up(self) -> float:
         """Seconds that its untimed calls should take at the beginning of a turn."""
+        if self.on_gpu:
+            return wash_out_window(self.seconds)
         return 0.0 if self.seconds >= SLOW_CALL else max(self.seconds, min(_WARM_UP, 10 * self.seconds))
 
     def is_due(self, round_: int) -> bool:

@@ -152,6 +152,7 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     digests: dict[int, str] = {}
     blas_calls: float | None = None
     placed: bool = False
+    on_gpu: bool = False
     provenance: dict[str, str | int] = {}
 
 

@@ -143,7 +143,10 @@ class Schedule:
         self._first_set = point.next_set
         asked = point.planned_sets or settings.sets
         self._planned = max(0, asked - point.finished_sets)
-        self._may_plan_more = settings.sets >= _ENOUGH_SETS and not point.finished_sets
+        self._asked = max(0, settings.sets - point.finished_sets)
+        self._finished = point.finished_sets
+        self._seconds = settings.seconds
+        self._may_plan_more = settings.sets >= _ENOUGH_SETS and not point.planned_sets
         self.budget = Budget(clock, settings.seconds * self._planned / asked, point.elapsed)
         self._random = random.Random(f"{settings.seed}/{point.next_set}")  # noqa: S311  (an order, no secret)
         self._start_seconds = 0.0
@@ -167,7 +170,8 @@ class Schedule:
                 self._plan_more()
             self._settle(done)
             if _FEWEST_SETS <= done < self._planned and self.budget.left < 0:
-                self.cut_short = f"only {done} of {self._planned} sets"
+                if done < self._asked:
+                    self.cut_short = f"only {done} of {self._asked} sets"
                 return
         number = self._first_set + self._planned
         for plan in self._experiment_sets(number):
@@ -202,14 +206,14 @@ class Schedule:
         Sets are what verdicts rest on. The same time in ten sets instead of five gives intervals that are a third
         shorter or more.
         """
-        seconds = self._planned_share * (self.budget.end - self.budget.start)
-        affordable = int(_OVERHEAD_SHARE * seconds / max(self._start_seconds + sum(self._fixed.values()), 1e-3))
-        self._planned = max(self._planned, min(affordable, _MOST_PLANNED))
+        seconds = _OVERHEAD_SHARE * self._planned_share * self._seconds
+        affordable = int(seconds / max(self._start_seconds + sum(self._fixed.values()), 1e-3))
+        self._planned = max(self._planned, min(affordable, _MOST_PLANNED) - self._finished)
 
     @property
     def planned(self) -> int:
-        """How many sets are planned, after two of them in the light of what they cost."""
-        return self._planned
+        """How many sets are planned for the whole run, after two of them in the light of what they cost."""
+        return self._finished + self._planned
 
     def _settle(self, sets: int) -> None:
         """After some sets, shapes whose verdicts are all settled leave time to the others."""

@@ -217,6 +217,8 @@ class Session:
         # Another pair is compared first in every set, so that even a slow backend is compared on several pairs.
         known = role.known_seconds(shape, backends)
         block = self._blocks[role.shape(shape)]
+        if role.watches:  # it has one layout in the whole run, so that what changes is the machine
+            placement = self._schedule.placement(0, block.shape)
         request = protocol.Prepare(
             block=block, backends=backends, placement=placement, first_pair=set_.number, known=known
         )
@@ -227,7 +229,9 @@ class Session:
         for cell in prepared.cells:
             key = role.admit(set_.number, shape, cell)
             if key is not None:
-                pace = CellPace(cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0)
+                pace = CellPace(
+                    cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0, on_gpu=cell.on_gpu
+                )
                 next_pair = self._schedule.random_pair(self._settings.pairs)
                 member.cells.append(ActiveCell(cell.backend, key, pace, next_pair))
         return True

@@ -46,7 +46,7 @@ _WARM_AT_MOST = 10e-3
 # A GPU's clocks fall while others have their turn, and after work that draws the card's whole power they stay down: on
 # an H100, 8192³ in float32 takes 25 % longer right after TF32, and its own time again 100 to 200 ms later. NVML says so
 # some 100 ms late. Short calls leave the card mostly idle, and its clocks alone, so they need less.
-_WASH_OUT = 0.15
+WASH_OUT = 0.15
 _WASH_OUT_SHORT = 0.03
 _WASH_OUT_SHORT_BELOW = 0.2e-3
 _WASH_OUTS_AT_MOST = 7
@@ -221,12 +221,17 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
             return elapsed / calls
 
 
+def wash_out_window(seconds: float) -> float:
+    """For how long timings and clocks are looked at before samples of a call of so many seconds on a GPU."""
+    return _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else WASH_OUT
+
+
 def wash_out(
     run: Run,
     loops: int,
     first: int,
     read_clock: Callable[[], float | None],
-    window: float = _WASH_OUT,
+    window: float = WASH_OUT,
 ) -> None:
     """Calls untimed until nothing is left of what another call did to the GPU's clocks and power state.
 
@@ -307,7 +312,7 @@ def prepare_cells(
     Modes in ``known`` are not calibrated again: a slow call has better uses for its time. ``first_call`` is recorded
     with the first cell, and ``placed`` with each.
     """
-    facts: dict[str, Any] = {"placed": placed}
+    facts: dict[str, Any] = {"placed": placed, "on_gpu": backend.device == "gpu"}
     if backend.multiplies:
         verified = verify(backend, comparisons, first_pair, 0.0 if known else _VERIFY_SECONDS)
         precision = precision_class(verified.error, k)
@@ -422,8 +427,7 @@ class _Turn:
     def warm_up_gpu(self, i: int) -> None:
         seconds = max(self.warm_up(i), 1e-9)
         loops = min(self._cells[i].loops, math.ceil(_STEADY_BLOCK / seconds))
-        window = _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else _WASH_OUT
-        wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader(), window)
+        wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader(), wash_out_window(seconds))
 
     def sample(self, i: int) -> None:
         loops = self._cells[i].loops

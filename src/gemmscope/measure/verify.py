@@ -27,7 +27,7 @@ _TF32_LIMIT = 8e-4
 _BF16_LIMIT = 8e-3
 
 
-# Rows are compared a few at a time, so that malloc is asked for nothing large: freeing that would change its ways for
+# A piece is compared at a time, so that malloc is asked for nothing large: freeing that would change its ways for
 # good, and with them what a call costs that allocates its output.
 _PIECE_BYTES = 2**16
 
@@ -55,10 +55,14 @@ class Comparison:
         if product.size == 0:
             return 0.0
         squared = 0.0
-        step = max(1, _PIECE_BYTES // self._reference[:1].nbytes)
-        for begin in range(0, len(self._rows), step):
-            difference = product[self._rows[begin : begin + step]] - self._reference[begin : begin + step]
-            squared += float(np.vdot(difference, difference))
+        width = min(product.shape[1], _PIECE_BYTES // self._reference.itemsize)
+        height = max(1, _PIECE_BYTES // (self._reference.itemsize * width))
+        for top in range(0, len(self._rows), height):
+            rows = self._rows[top : top + height]
+            for left in range(0, product.shape[1], width):
+                columns = slice(left, left + width)
+                difference = product[rows, columns] - self._reference[top : top + height, columns]
+                squared += float(np.vdot(difference, difference))
         error = math.sqrt(squared)
         if not math.isfinite(error):
             return math.inf

@@ -60,7 +60,9 @@ class Report:
         self.machine: list[str] = trust.machine_facts(result.machine)
         self.cut_off: str = trust.cut_off(result)
         self.missing: list[Missing] = trust.missing(result)
-        said = (trust.reference(result), trust.carried_over(result), trust.time_spent(result))
+        said = (
+            trust.reference(result), trust.rules(result), trust.carried_over(result), trust.time_spent(result),
+        )  # fmt: skip
         self.steadiness: list[str] = [text for text in said if text]
 
     @functools.cached_property

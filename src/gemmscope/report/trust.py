@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis.sequential import first_look
 from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, sets_planned
 
@@ -137,6 +138,14 @@ def lost(result: Result) -> list[Missing]:
         if not cells and backend.status != "ok":
             found.append(Missing(words.line(backend.name), *_why_missing(result, backend)))
     return found
+
+
+def rules(result: Result) -> str:
+    """By which rules verdicts are judged, today's, whatever gemmscope made the run."""
+    return (
+        f"Verdicts hold whenever the run stops: levels are spent over looks, the first after "
+        f"{batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
+    )
 
 
 def time_spent(result: Result) -> str:

@@ -24,6 +24,8 @@ _PAGE = 4096
 # The float64 reference of a whole product would take longer than the float32 products that it checks. Above this many
 # multiplications a product is compared on some of its rows.
 _REFERENCE_MULTIPLICATIONS = 2**26
+# A list of more would be large itself: see the module on placement.
+_MOST_REFERENCE_ROWS = 2**13
 
 
 class Shape(msgspec.Struct, frozen=True, order=True):
@@ -160,7 +162,7 @@ def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:
     blocks: list[Block] = []
     offset = 0
     for shape in shapes:
-        rows = min(shape.m, max(8, _REFERENCE_MULTIPLICATIONS // max(1, shape.n * shape.k)))
+        rows = min(shape.m, max(8, _REFERENCE_MULTIPLICATIONS // max(1, shape.n * shape.k)), _MOST_REFERENCE_ROWS)
         blocks.append(Block(shape=shape, pairs=pairs, offset=offset, reference_rows=rows))
         offset = blocks[-1].end
     return blocks

@@ -82,10 +82,18 @@ def _after(view: View, those: Sequence[CarryOver]) -> str:
     than = "the others" if len(names) > 1 else next(iter(names))
     on_gpu = cell.backend in view.backends and view.backends[cell.backend].device == "gpu"
     why = _GPU if on_gpu else _CPU
-    # Modes of one backend cannot be asked for apart.
-    involved = {other.backend for other in (after, *others)} - {cell.backend}
-    remedy = "; ask for them in separate runs" if involved else ""
+    # Modes of one backend cannot be asked for apart, and the layers of a call belong into one run.
+    apart = any(_can_be_apart(view, cell.backend, other.backend) for other in (after, *others))
+    remedy = "; ask for them in separate runs" if apart else ""
     return f"{cell.label} takes {sizes} right after {_name(after, cell)} than after {than}: {why}{remedy}."
+
+
+def _can_be_apart(view: View, one: str, other: str) -> bool:
+    """Whether two backends can be measured in runs of their own, without a loss."""
+    records = [view.backends[name] for name in (one, other) if name in view.backends]
+    if one == other or len(records) < 2 or not all(record.is_choice for record in records):
+        return False
+    return records[0].inside != other and records[1].inside != one
 
 
 def _name(other: CellKey, cell: CellKey) -> str:

@@ -130,7 +130,7 @@ def disturbed_sets(view: View) -> list[Finding]:
     told = []
     for set_, count in sorted(left_out.items()):
         others = [value for other, value in medians.items() if other != set_]
-        seen = f"batch {set_ + 1} was left out of {words.count(count, 'comparison')}"
+        seen = f"batch {set_ + 1} does not count in {words.count(count, 'comparison')}"
         if set_ in medians and others:
             change = medians[set_] / statistics.median(others) - 1
             seen += f" (the reference workload took {words.percent(change, signed=True)} there)"
@@ -139,8 +139,8 @@ def disturbed_sets(view: View) -> list[Finding]:
         Finding(
             id="disturbed-sets",
             verdict="found",
-            text=f"Something disturbed the run for a while: {words.listed(told)}, where its ratio lies far from those "
-            "of all others.",
+            text=f"Something disturbed the run for a while: {words.listed(told)}. A batch is left out where its ratio "
+            "lies far from those of all other batches.",
             evidence={f"batch {set_ + 1}, comparisons": count for set_, count in left_out.items()},
             backends=list(dict.fromkeys(one.backend for one in view.result.comparisons if one.left_out)),
             shapes=list(dict.fromkeys(str(one.shape) for one in view.result.comparisons if one.left_out)),

@@ -37,7 +37,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         if share >= _WORTH_NAMING:
             where, faults = heap.state(subject.view, part), heap.faults(subject.view, part)
             trials = [Trial(subject.with_options({"out": ""}), _LIBRARIES[subject.library])]
-            if faults is not None and "heap" not in subject.options:
+            if faults is not None and heap.can_be_warmed(subject.view, part):
                 trials.append(Trial(subject.with_options({"heap": "warm"}), _WARMED[subject.library]))
             yield Suspect(
                 cause="allocation",
@@ -45,9 +45,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
                 shape=shape,
                 because=f"every call makes a new output{where and f' in {where}'}, which takes "
                 f"{words.duration(part.seconds.estimate)}{_faulting(faults)}",
-                without="Into an output that is there already, or one whose memory was kept"
-                if len(trials) > 1
-                else "Into an output that is there already",
+                without="With the output's memory kept" if len(trials) > 1 else "Into an output that is there already",
                 subject="out",
                 evidence={"seconds": part.seconds.estimate, "share of the call": share, "page faults": faults},
                 trials=tuple(trials),
