@@ -29,7 +29,7 @@ WORK = {
     "nothing": "pass",
     "operands": "uniform(3_000_000, (0,)); operands.converted('host', np.asarray); operands.output()",
     "a wide result": "Comparison((1, 200_000), [0], mapped((1, 200_000), np.float64), 1.0).relative_error(wide)",
-    "a tall result": "Comparison((90_000, 2), list(range(8192)), mapped((8192, 2), np.float64), 1.0).relative_error(tall)",
+    "a tall result": "Comparison((90_000, 2), ROWS, mapped((8192, 2), np.float64), 1.0).relative_error(tall)",
     "self": "multiplied.by({'self': ''})",
     "subnormal": "multiplied.by({'subnormal': ''})",
     "a layout": "arranged(operands, 'x', np.asarray, {'pitch': '500', 'transposed': 'ab'})",
@@ -54,6 +54,7 @@ matrix = mapped((384, 384), np.float32)
 operands = Operands([OperandPair(matrix, matrix)] * 2)
 multiplied = Multiplied(operands, list(range(384)), [mapped((384, 384), np.float64)] * 2, [1.0] * 2)
 wide, tall = mapped((1, 200_000), np.float32), mapped((90_000, 2), np.float32)
+ROWS = list(range(8192))
 before = is_mapped()
 {WORK[work]}
 print(before, is_mapped())
@@ -85,9 +86,7 @@ def test_variables_that_fix_what_malloc_keeps(variables, fixed):
 def test_a_heap_cannot_be_warmed_against_them(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     if heap.has_thresholds():
-        with pytest.raises(
-            BackendUnavailable, match="MALLOC_TRIM_THRESHOLD_ in the environment fixes what malloc keeps"
-        ):
+        with pytest.raises(BackendUnavailable, match="MALLOC_TRIM_THRESHOLD_ in the environment fixes"):
             heap.warm()
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
     with pytest.raises(BackendUnavailable, match="this program has another"):
