@@ -9,6 +9,7 @@ import pytest
 
 from gemmscope.analysis import diagnosis
 from gemmscope.analysis.breakdown.cpu import derive as derive_parts
+from gemmscope.analysis.figures import figures
 from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
 from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
@@ -21,6 +22,8 @@ from tests.builders import (
     make_machine,
     make_part,
     make_result,
+    make_sampled_cell,
+    make_samples,
     make_settings,
 )
 
@@ -349,6 +352,25 @@ def test_drift(drift, verdict):
     )
     assert finding.verdict == verdict
     assert quality.drift(view(cell("numpy-cpu", 1.0))) == []
+
+
+def test_a_disturbed_set_is_left_out_and_named():
+    """As seen beside a neighbour that woke up in one set: a ratio of 1.28 [0.72, 2.29] without this."""
+    plain = [1.00, 1.01, 0.99, 1.00, 1.01, 0.99]
+    disturbed = [2.00, 2.03, 1.99, 7.40, 2.01, 2.00]
+    seen = [1.0, 1.0, 1.0, 1.86, 1.0, 1.0]
+    made = [make_sampled_cell("numpy-cpu", [MICRO * one for one in plain]),
+            make_sampled_cell("torch-cpu", [MICRO * one for one in disturbed])]  # fmt: skip
+    reference = ReferenceWorkload(shape="192x192x192", samples=make_samples([1e-4 * one for one in seen]))
+    run = View(figures(make_result(made, reference=reference)))
+    (comparison,) = run.result.comparisons
+    assert comparison.left_out == [3]
+    assert comparison.ratio.estimate == pytest.approx(2.006, rel=0.005)
+    assert comparison.ratio.high < 2.1
+    finding = only(quality.disturbed_sets(run))
+    assert "batch 4 does not count in 1 comparison (the reference workload took 86 % longer there)" in finding.text
+    assert finding.backends == ["torch-cpu"]
+    assert quality.disturbed_sets(view(cell("numpy-cpu", 1.0))) == []
 
 
 def test_processes_of_several_kinds():

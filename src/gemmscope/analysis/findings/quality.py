@@ -133,7 +133,8 @@ def disturbed_sets(view: View) -> list[Finding]:
         seen = f"batch {set_ + 1} does not count in {words.count(count, 'comparison')}"
         if set_ in medians and others:
             change = medians[set_] / statistics.median(others) - 1
-            seen += f" (the reference workload took {words.percent(change, signed=True)} there)"
+            word = "longer" if change > 0 else "less"
+            seen += f" (the reference workload took {words.percent(abs(change))} {word} there)"
         told.append(seen)
     return [
         Finding(
