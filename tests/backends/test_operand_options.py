@@ -7,7 +7,7 @@ import pytest
 
 from gemmscope.backends import arrangement, loading, registry
 from gemmscope.errors import BackendUnavailable, UsageError
-from gemmscope.measure import stages
+from gemmscope.measure import loops
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.measure.verify import precision_class
 from gemmscope.workload.operands import OperandPair, Operands, scale, uniform
@@ -86,7 +86,7 @@ def test_products_are_right(text, shape):
     for i, comparison in enumerate(comparisons):
         assert precision(comparison, backend.product(i), k) == "float32"
     for mode in backend.modes:
-        assert stages.bind(backend, mode)(3, 1) > 0
+        assert loops.bind(backend, mode)(3, 1) > 0
 
 
 @pytest.mark.parametrize("text", [*offered(["subnormal"]), *offered(["self"])])

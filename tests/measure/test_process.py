@@ -107,7 +107,7 @@ def test_a_worker_goes_through_its_stages(memory):
 
 
 def test_a_worker_changes_operands_and_what_they_are_compared_with(memory):
-    names = ["numpy-cpu", "numpy-cpu:self", "numpy-cpu:subnormal", "numpy-cpu:pitch=50", "numpy-cpu:strided",
+    names = ["numpy-cpu", "numpy-cpu:self", "numpy-cpu:subnormal", "numpy-cpu:pitch=50",
              "numpy-cpu:subnormal+reused", "numpy-cpu:pitch=47"]  # fmt: skip
     with started(worker_for(*names), memory) as worker:
         cells = {cell.backend: cell for cell in prepared(worker).cells}
@@ -118,6 +118,14 @@ def test_a_worker_changes_operands_and_what_they_are_compared_with(memory):
         assert cells["numpy-cpu:subnormal+reused"].pairs_compared == 1
         for name in cells:
             assert ask(worker, turn(name), Turned).cells[0].samples
+
+
+@pytest.mark.parametrize("option", ["strided", "heap=warm"])
+def test_what_changes_the_heap_has_a_worker_of_its_own(memory, option):
+    spec = worker_for(f"numpy-cpu:{option}", f"numpy-cpu:out+{option}")
+    with started(spec, memory) as worker:
+        assert {cell.status for cell in prepared(worker).cells} == {"ok"}
+    assert len(plan_workers(KNOWN.variants(["numpy-cpu", f"numpy-cpu:{option}"]), KNOWN, {})) == 2
 
 
 def test_a_worker_has_a_neighbour(memory):

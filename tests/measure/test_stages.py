@@ -12,7 +12,7 @@ import pytest
 
 from gemmscope.backends.base import Backend
 from gemmscope.errors import BackendUnavailable
-from gemmscope.measure import stages
+from gemmscope.measure import loops, stages, washing
 from gemmscope.measure.protocol import TurnCell
 from gemmscope.workload.operands import OperandPair, Operands
 from tests.bounds import comparison, matrices
@@ -45,7 +45,8 @@ class Time:
 @pytest.fixture(autouse=True)
 def time(monkeypatch):
     fake = Time()
-    monkeypatch.setattr(stages, "time", fake)
+    for module in (stages, washing):
+        monkeypatch.setattr(module, "time", fake)
     return fake
 
 
@@ -235,7 +236,7 @@ def washed_out(time, seconds_at, clock_at=lambda now: None):
         time.now += seconds
         return seconds
 
-    stages.wash_out(run, 1, 0, lambda: clock_at(time.now - begin))
+    washing.wash_out(run, 1, 0, lambda: clock_at(time.now - begin))
     return time.now - begin
 
 
@@ -301,7 +302,7 @@ def test_a_neighbour_multiplies_between_calls_and_is_not_timed(time):
         log.append("neighbour")
         time.now += 1.0
 
-    run = stages.with_neighbour(backend.run, multiply)
+    run = loops.with_neighbour(backend.run, multiply)
     assert run(8, 2) == pytest.approx(8 * 3e-4)
     # One call to learn how long they take, and then as many as take a millisecond.
     assert log == ["neighbour", (1, 2), "neighbour", (3, 3), "neighbour", (3, 6), "neighbour", (1, 9)]
@@ -310,7 +311,7 @@ def test_a_neighbour_multiplies_between_calls_and_is_not_timed(time):
 def test_a_slow_call_has_its_neighbour_before_each():
     backend = made(Plain, seconds=0.5)
     log = []
-    stages.with_neighbour(backend.run, lambda: log.append(1))(3, 0)
+    loops.with_neighbour(backend.run, lambda: log.append(1))(3, 0)
     assert len(log) == 3
     assert backend.calls == [(1, 0), (1, 1), (1, 2)]
 
@@ -319,19 +320,19 @@ def test_a_slow_call_has_its_neighbour_before_each():
 def test_neighbours_multiply(name):
     if name != "numpy":
         pytest.importorskip(name)
-    stages.neighbour(name, "another")()
+    loops.neighbour(name, "another")()
 
 
 def test_nobody_is_its_own_neighbour():
     with pytest.raises(BackendUnavailable, match="plain cannot be its own neighbour"):
-        stages.neighbour("plain", "plain")
+        loops.neighbour("plain", "plain")
 
 
 @pytest.mark.parametrize(("name", "module"), [("torch", "torch"), ("mlx", "mlx.core")])
 def test_a_neighbour_that_is_not_there_is_said(monkeypatch, name, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BackendUnavailable, match=f"the neighbour {name} cannot be imported") as caught:
-        stages.neighbour.__wrapped__(name, "numpy")
+        loops.neighbour.__wrapped__(name, "numpy")
     assert caught.value.remedy == f"pip install {name}"
 
 

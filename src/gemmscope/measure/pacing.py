@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmscope.measure.stages import SLOW_CALL, wash_out_window
+from gemmscope.measure.stages import SLOW_CALL
+from gemmscope.measure.washing import wash_out_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

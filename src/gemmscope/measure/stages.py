@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import hashlib
 import math
 import numbers
-import statistics
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,23 +14,22 @@ import numpy as np
 from gemmscope.backends import preload
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import gpu_clock, usage
+from gemmscope.measure.loops import bind
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
+from gemmscope.measure.washing import wash_out, wash_out_window
 from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from gemmscope.backends.base import Backend
     from gemmscope.machine.usage import Meter
+    from gemmscope.measure.loops import Run
     from gemmscope.measure.protocol import TurnCell
     from gemmscope.measure.verify import Comparison
     from gemmscope.records.base import Mode
     from gemmscope.records.model import Status
-
-    Run = Callable[[int, int], float]
 
 # Verifying goes on to further pairs for this long, once; in later sets one pair is compared, another in each.
 _VERIFY_SECONDS = 0.1
@@ -43,15 +39,6 @@ _VERIFY_SECONDS = 0.1
 _WARM_AT_LEAST = 1e-3
 _WARM_AT_MOST = 10e-3
 
-# A GPU's clocks fall while others have their turn, and after work that draws the card's whole power they stay down: on
-# an H100, 8192³ in float32 takes 25 % longer right after TF32, and its own time again 100 to 200 ms later. NVML says so
-# some 100 ms late. Short calls leave the card mostly idle, and its clocks alone, so they need less.
-WASH_OUT = 0.15
-_WASH_OUT_SHORT = 0.03
-_WASH_OUT_SHORT_BELOW = 0.2e-3
-_WASH_OUTS_AT_MOST = 7
-_STEADY_WITHIN = 0.005
-_CLOCK_WITHIN = 0.02
 # Timings of some length: one short call's time scatters by more than clocks do.
 _STEADY_BLOCK = 2e-3
 
@@ -65,10 +52,6 @@ _TIMED_TWICE = 10e-3
 # From here on a wait after every call cannot matter: it costs microseconds.
 SLOW_CALL = 0.1
 
-# How the threads of a neighbour are kept awake: see with_neighbour.
-_BESIDE_SECONDS = 1e-3
-_BESIDE_SIZE = 256
-
 # What a backend may raise. SystemExit and KeyboardInterrupt are no reason to end the worker, which others share.
 ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 
@@ -76,100 +59,6 @@ ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 _QUIET_SHARE = 0.15
 _QUIET_STEP = 1e-3
 _QUIET_AT_MOST = 1.0
-
-
-def bind(backend: Backend, mode: Mode) -> Run:
-    """The backend's loop for a mode; with ``cold`` on operands that are in no cache, with ``beside`` after a neighbour.
-
-    Raises:
-        BackendUnavailable: If a variant asks for what cannot be had here.
-    """
-    run: Run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
-    if "cold" in backend.settings:
-        run = with_cold_operands(run, backend.operand_arrays())
-    if "beside" in backend.settings:
-        # Around the eviction, which the neighbour's operands must not undo.
-        run = with_neighbour(run, neighbour(backend.settings["beside"], backend.library))
-    return run
-
-
-def with_neighbour(run: Run, multiply: Callable[[], object]) -> Run:
-    """The same loop, with ``multiply`` called again and again between its calls, untimed, so that its threads spin.
-
-    As many calls at a time as take about a millisecond: OpenMP's threads spin for some milliseconds, and what the
-    neighbour leaves in the caches should not weigh.
-    """
-
-    def beside(loops: int, first: int) -> float:
-        seconds = 0.0
-        done = 0
-        count = 1
-        while done < loops:
-            count = min(count, loops - done)
-            multiply()
-            elapsed = run(count, first + done)
-            seconds += elapsed
-            done += count
-            count = max(1, min(8 * count, int(count * _BESIDE_SECONDS / max(elapsed, 1e-9))))
-        return seconds
-
-    return beside
-
-
-@functools.cache
-def neighbour(name: str, library: str) -> Callable[[], object]:
-    """One multiplication by another library, on the processor, of matrices that are large enough for its threads.
-
-    Args:
-        name: The neighbour: ``"numpy"``, ``"torch"`` or ``"mlx"``.
-        library: The one that is measured.
-
-    Raises:
-        BackendUnavailable: If it is no other library, or cannot be imported.
-    """
-    if name == library:
-        raise BackendUnavailable(f"{name} cannot be its own neighbour", "ask for another library behind beside=")
-    matrix = np.ones((_BESIDE_SIZE, _BESIDE_SIZE), np.float32)
-    try:
-        if name == "torch":
-            import torch
-
-            tensor = torch.from_numpy(matrix)
-            return functools.partial(torch.mm, tensor, tensor)
-        if name == "mlx":
-            import mlx.core as mx
-
-            array = mx.array(matrix)
-            return lambda: mx.eval(mx.matmul(array, array, stream=mx.cpu))
-    except ImportError as error:
-        raise BackendUnavailable(f"the neighbour {name} cannot be imported: {error}", f"pip install {name}") from error
-    return functools.partial(np.matmul, matrix, matrix)
-
-
-def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
-    """The same loop, with every pair evicted from the caches before it is used; the eviction is not timed.
-
-    The pairs are taken in rounds, each pair once, so that the clock is read once a round and not once a call.
-
-    Raises:
-        BackendUnavailable: If nothing can be evicted from the caches here.
-    """
-    from gemmscope import _kernels  # only a worker may load it
-
-    if not _kernels.can_evict():
-        raise BackendUnavailable("programs cannot evict memory from the caches of this processor")
-
-    def cold(loops: int, first: int) -> float:
-        seconds = 0.0
-        for begin in range(0, loops, len(pairs)):
-            count = min(len(pairs), loops - begin)
-            for i in range(count):
-                for matrix in pairs[(first + begin + i) % len(pairs)]:
-                    _kernels.evict(matrix)
-            seconds += run(count, first + begin)
-        return seconds
-
-    return cold
 
 
 class Verified(NamedTuple):
@@ -219,51 +108,6 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
         elapsed = time.perf_counter() - start
         if elapsed > _WARM_AT_MOST or (calls >= pairs and elapsed > _WARM_AT_LEAST):
             return elapsed / calls
-
-
-def wash_out_window(seconds: float) -> float:
-    """For how long timings and clocks are looked at before samples of a call of so many seconds on a GPU."""
-    return _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else WASH_OUT
-
-
-def wash_out(
-    run: Run,
-    loops: int,
-    first: int,
-    read_clock: Callable[[], float | None],
-    window: float = WASH_OUT,
-) -> None:
-    """Calls untimed until nothing is left of what another call did to the GPU's clocks and power state.
-
-    That is when, over a window of this call's own work, the timings of the first half and of the second half agree
-    within 0.5 %, and the clock at the end is within 2 % of the one at the beginning; at the latest after seven windows.
-
-    Args:
-        run: The loop of the cell whose samples come next.
-        loops: Calls at a time.
-        first: The pair to begin with.
-        read_clock: The GPU's clock in MHz, or None where it is not known: then the timings decide alone.
-        window: In seconds.
-    """
-    stop = time.perf_counter() + _WASH_OUTS_AT_MOST * window
-    recent: deque[tuple[float, float, float | None]] = deque()
-    while True:
-        seconds = run(loops, first)
-        end = time.perf_counter()
-        recent.append((end, seconds, read_clock()))
-        while len(recent) > 1 and recent[1][0] <= end - window:
-            recent.popleft()
-        if end > stop or (recent[0][0] <= end - window and _is_steady(recent)):
-            return
-
-
-def _is_steady(recent: Sequence[tuple[float, float, float | None]]) -> bool:
-    seconds = [one[1] for one in recent]
-    half = len(seconds) // 2
-    halves = statistics.median(seconds[:half]), statistics.median(seconds[half:])
-    before, after = recent[0][2], recent[-1][2]
-    clock_is_back = before is None or after is None or abs(after - before) <= _CLOCK_WITHIN * before
-    return clock_is_back and abs(halves[0] - halves[1]) <= _STEADY_WITHIN * min(halves)
 
 
 def calibrate(run: Run, pairs: int) -> float:

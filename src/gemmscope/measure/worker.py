@@ -23,7 +23,7 @@ from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
 from gemmscope.machine import ceilings, heap, power, sampling, threads
 from gemmscope.machine.images import math_images, version, wheel_tags
-from gemmscope.measure import protocol, stages
+from gemmscope.measure import loops, protocol, stages
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
 from gemmscope.workload.placement import PAGE, STEP
@@ -174,9 +174,9 @@ class Worker:
         if not found:
             return protocol.InstructionsSeen()
         name, backend = found[0]
-        loops = max(1, math.ceil(_SAMPLED_BLOCK / max(self._seconds.get(name, 0.0), 1e-9)))
-        run = stages.bind(backend, "latency")
-        seen = sampling.sample(lambda: run(loops, 0), seconds)
+        count = max(1, math.ceil(_SAMPLED_BLOCK / max(self._seconds.get(name, 0.0), 1e-9)))
+        run = loops.bind(backend, "latency")
+        seen = sampling.sample(lambda: run(count, 0), seconds)
         return protocol.InstructionsSeen(backend=name, sampling=seen, settling=stages.wait_until_quiet())
 
     def _release(self) -> None:
