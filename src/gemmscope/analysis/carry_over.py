@@ -1,8 +1,8 @@
 """Carry-over: whether a cell's time depends on what its worker ran just before, or on its place in the turn.
 
 Cells of one worker share a turn, and the machine remembers the last one: clocks and power on a GPU, caches and thread
-pools on a processor. Their order is random, so each sample can be asked what ran before it. A turn's first sample
-follows a wait and untimed calls, and is a kind of its own.
+pools on a processor. Each follows each other one equally often, so each sample can be asked what ran before it. A
+turn's first sample follows a wait and untimed calls, and is a kind of its own.
 
 For every set and every predecessor the effect is the median log time after it, less the median after the others. Both
 are taken within a turn, and the median over turns is the set's, where turns hold some samples of the cell; else they

@@ -52,7 +52,8 @@ def compare_cells(one: Cell, other: Cell, margin: float, sets: int) -> PairwiseC
     if not ratios:
         return None
     logs = [math.log(value) for value in ratios.values()]
-    estimate = statistics.over_sets(logs)
+    left_out = statistics.apart(logs)
+    estimate = statistics.without(logs, left_out)
     looked, first = len(logs), sequential.first_look(sets)
     ratio = estimate.interval(1 - sequential.nominal_level(1 - statistics.CONFIDENCE, looked, first))
     # The levels are two-sided, and the probability is of one side.
@@ -67,7 +68,7 @@ def compare_cells(one: Cell, other: Cell, margin: float, sets: int) -> PairwiseC
         probability,
         looked,
         rounds,
-        tuple(numbers[i] for i in statistics.apart(logs)),
+        tuple(numbers[i] for i in left_out),
     )
 
 

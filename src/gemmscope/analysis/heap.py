@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.backends.variant import split_any
-from gemmscope.machine.heap import fixed_by
+from gemmscope.machine.heap import LARGEST_KEPT, fixed_by
 
 if TYPE_CHECKING:
     from gemmscope.analysis.lookup import Lookup
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # A sample has a fault or two of its own. From one more on, in half of what there is, calls map memory.
 _FAULTS = 1.0
 _SHARE = 0.5
-_LARGEST_KEPT = 32 * 2**20
 
 
 def state(run: Lookup, part: Part) -> str:
@@ -59,7 +58,7 @@ def can_be_warmed(run: Lookup, part: Part) -> bool:
     """
     return (
         run.result.machine.system.startswith("Linux")
-        and part.shape.product_bytes < _LARGEST_KEPT
+        and part.shape.product_bytes < LARGEST_KEPT
         and "heap" not in split_any(part.minuend)[1]
         and not _is_fixed(run, part)
     )

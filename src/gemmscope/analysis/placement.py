@@ -131,7 +131,7 @@ def _compared(samples: Sequence[Sample], pairs: int) -> Halves | None:
     halves = _halves(samples, pairs)
     if not all(len({one.window for one in half}) > 1 for half in halves):
         return None
-    import numpy as np  # what reads a run without placements does without it
+    import numpy as np  # only where it is needed: older runs have no placements
 
     effects, spaces, errors = [], [], []
     for half in halves:

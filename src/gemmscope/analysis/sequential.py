@@ -1,6 +1,6 @@
 """Intervals and p-values that hold whenever a run stops.
 
-A run adds sets while verdicts are open, and looks at them after each. Taken for what it is at one look alone, a 95 %
+A run adds sets while verdicts are open, and looks time and again. Taken for what it is at one look alone, a 95 %
 interval would exclude the truth at one look or another far more often than once in twenty. So the level is spent over
 the looks: a part at the first, when the sets that were asked for are done, and the rest over all that may follow
 (Lan and DeMets, Biometrika 70, 1983). What a look has to exceed follows from the joint distribution of all looks,
@@ -38,6 +38,7 @@ FEWEST_SETS = 3
 _SPACING = 1.25
 # Levels for which boundaries are computed; those between are interpolated, in logarithms of both.
 _LEVELS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-8)
+_LOG_LEVELS = [math.log(level) for level in _LEVELS]
 _POINTS = 121
 
 
@@ -71,7 +72,7 @@ def nominal_level(level: float, sets: int, first: int) -> float:
             Fewer than ``first``: a run that was cut short looks once.
         first: How many there are at the first look.
     """
-    return _interpolated(math.log(level), _log_levels(), _boundary(first).nominal_logs(sets))
+    return _interpolated(math.log(level), _LOG_LEVELS, _boundary(first).nominal_logs(sets))
 
 
 def overall_level(nominal: float, sets: int, first: int) -> float:
@@ -81,7 +82,7 @@ def overall_level(nominal: float, sets: int, first: int) -> float:
     """
     if nominal <= 0.0:
         return 0.0
-    return min(1.0, _interpolated(math.log(nominal), _boundary(first).nominal_logs(sets), _log_levels()))
+    return min(1.0, _interpolated(math.log(nominal), _boundary(first).nominal_logs(sets), _LOG_LEVELS))
 
 
 def spent(sets: int, first: int) -> float:
@@ -167,11 +168,6 @@ def _advanced(passed: _Passed, sets: int, bounds: NDArray[np.float64]) -> _Passe
 @functools.cache
 def _boundary(first: int) -> _Boundary:
     return _Boundary(first)
-
-
-@functools.cache
-def _log_levels() -> list[float]:
-    return [math.log(level) for level in _LEVELS]
 
 
 def _interpolated(x: float, xs: list[float], ys: list[float]) -> float:

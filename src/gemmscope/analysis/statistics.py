@@ -61,9 +61,12 @@ def over_sets(values: Sequence[float]) -> Estimate:
     """
     if not values:
         raise ValueError("an interval needs at least one value")
-    left_out = apart(values)
-    kept = [value for i, value in enumerate(values) if i not in left_out]
-    return Estimate.of(kept)
+    return without(values, apart(values))
+
+
+def without(values: Sequence[float], left_out: Sequence[int]) -> Estimate:
+    """The mean of one value a set, with its error, without the sets at some indices."""
+    return Estimate.of([value for i, value in enumerate(values) if i not in left_out])
 
 
 def apart(values: Sequence[float]) -> list[int]:

@@ -16,8 +16,9 @@ from gemmscope.errors import BackendUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The thresholds follow what is freed up to 32 MiB (DEFAULT_MMAP_THRESHOLD_MAX of glibc).
-_LARGE = 31 * 2**20
+# The thresholds follow what is freed up to this size (DEFAULT_MMAP_THRESHOLD_MAX of glibc).
+LARGEST_KEPT = 32 * 2**20
+_LARGE = LARGEST_KEPT - 2**20
 
 
 def warm() -> None:

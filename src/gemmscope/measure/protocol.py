@@ -152,14 +152,17 @@ class PreparedCell(Message, frozen=True, kw_only=True):
     digests: dict[int, str] = {}
     blas_calls: float | None = None
     placed: bool = False
-    on_gpu: bool = False
     provenance: dict[str, str | int] = {}
 
 
 class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
-    """The answer to :class:`Prepare`. The last three say where the worker's time went, in seconds."""
+    """The answer to :class:`Prepare`. The last three say where the worker's time went, in seconds.
+
+    ``on_gpu`` names the backends that compute on a GPU.
+    """
 
     cells: list[PreparedCell]
+    on_gpu: list[str] = []
     preparing: float
     calibrating: float
     settling: float

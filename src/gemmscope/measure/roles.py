@@ -105,9 +105,7 @@ class Role:
         seconds = cell.seconds or 0.0
         if key in self._lost or (cell.status == "ok" and self._skipped(set_, key, seconds)):
             return None
-        facts = msgspec.structs.asdict(cell)
-        del facts["on_gpu"]  # of the backend, and for the pace alone
-        self._observer(CellPrepared(**facts, set=set_, m=shape.m, n=shape.n, k=shape.k))
+        self._observer(CellPrepared(**msgspec.structs.asdict(cell), set=set_, m=shape.m, n=shape.n, k=shape.k))
         if cell.status in ("failed", "unavailable"):
             self._lost.add(key)
         if cell.status != "ok":

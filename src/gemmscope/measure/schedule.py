@@ -130,6 +130,7 @@ class Schedule:
         clock: Callable[[], float],
         experiments: Callable[[], OpenCells] | None = None,
     ) -> None:
+        self._settings = settings
         self._experiments = experiments if settings.experiments > 0 else None
         self._experiment_seconds = settings.experiments * settings.seconds
         self._planned_share = min(_PLANNED_SHARE, 1 - settings.experiments)
@@ -137,15 +138,12 @@ class Schedule:
         # freed before, the outputs of a smaller shape, does not keep a larger one from being mapped anew in each call,
         # as in a program that multiplies at this shape alone.
         self._shapes = sorted(shapes, key=lambda shape: (shape.product_bytes, shape.flops))
-        self._seed = settings.seed
-        self._pairs = settings.pairs
         self._judge = judge
         self._first_set = point.next_set
         asked = point.planned_sets or settings.sets
         self._planned = max(0, asked - point.finished_sets)
         self._asked = max(0, settings.sets - point.finished_sets)
         self._finished = point.finished_sets
-        self._seconds = settings.seconds
         self._may_plan_more = settings.sets >= _ENOUGH_SETS and not point.planned_sets
         self.budget = Budget(clock, settings.seconds * self._planned / asked, point.elapsed)
         self._random = random.Random(f"{settings.seed}/{point.next_set}")  # noqa: S311  (an order, no secret)
@@ -206,7 +204,7 @@ class Schedule:
         Sets are what verdicts rest on. The same time in ten sets instead of five gives intervals that are a third
         shorter or more.
         """
-        seconds = _OVERHEAD_SHARE * self._planned_share * self._seconds
+        seconds = _OVERHEAD_SHARE * self._planned_share * self._settings.seconds
         affordable = int(seconds / max(self._start_seconds + sum(self._fixed.values()), 1e-3))
         self._planned = max(self._planned, min(affordable, _MOST_PLANNED) - self._finished)
 
@@ -315,7 +313,7 @@ class Schedule:
 
     def placement(self, set_: int, shape: Shape) -> Placement:
         """Where a shape's matrices begin within a page in a set: by the run's seed, the set and the shape alone."""
-        return Placement.draw(random.Random(f"{self._seed}/{set_}/{shape}"), self._pairs)  # noqa: S311
+        return Placement.draw(random.Random(f"{self._settings.seed}/{set_}/{shape}"), self._settings.pairs)  # noqa: S311
 
     def random_pair(self, pairs: int) -> int:
         """The pair of operands with which a cell begins."""

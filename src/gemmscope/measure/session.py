@@ -230,8 +230,9 @@ class Session:
             key = role.admit(set_.number, shape, cell)
             if key is not None:
                 pace = CellPace(
-                    cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0, on_gpu=cell.on_gpu
-                )
+                    cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0,
+                    on_gpu=cell.backend in prepared.on_gpu,
+                )  # fmt: skip
                 next_pair = self._schedule.random_pair(self._settings.pairs)
                 member.cells.append(ActiveCell(cell.backend, key, pace, next_pair))
         return True

@@ -156,7 +156,7 @@ def prepare_cells(
     Modes in ``known`` are not calibrated again: a slow call has better uses for its time. ``first_call`` is recorded
     with the first cell, and ``placed`` with each.
     """
-    facts: dict[str, Any] = {"placed": placed, "on_gpu": backend.device == "gpu"}
+    facts: dict[str, Any] = {"placed": placed}
     if backend.multiplies:
         verified = verify(backend, comparisons, first_pair, 0.0 if known else _VERIFY_SECONDS)
         precision = precision_class(verified.error, k)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # A GPU's clocks fall while others have their turn, and after work that draws the card's whole power they stay down: on
 # an H100, 8192³ in float32 takes 25 % longer right after TF32, and its own time again 100 to 200 ms later. NVML says so
 # some 100 ms late. Short calls leave the card mostly idle, and its clocks alone, so they need less.
-WASH_OUT = 0.15
+_WASH_OUT = 0.15
 _WASH_OUT_SHORT = 0.03
 _WASH_OUT_SHORT_BELOW = 0.2e-3
 _WASH_OUTS_AT_MOST = 7
@@ -25,7 +25,7 @@ _CLOCK_WITHIN = 0.02
 
 def wash_out_window(seconds: float) -> float:
     """For how long timings and clocks are looked at before samples of a call of so many seconds on a GPU."""
-    return _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else WASH_OUT
+    return _WASH_OUT_SHORT if seconds < _WASH_OUT_SHORT_BELOW else _WASH_OUT
 
 
 def wash_out(
@@ -33,7 +33,7 @@ def wash_out(
     loops: int,
     first: int,
     read_clock: Callable[[], float | None],
-    window: float = WASH_OUT,
+    window: float = _WASH_OUT,
 ) -> None:
     """Calls untimed until nothing is left of what another call did to the GPU's clocks and power state.
 

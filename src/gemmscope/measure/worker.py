@@ -152,7 +152,10 @@ class Worker:
         gc.collect()
         preparing = time.perf_counter() - start - calibrating
         settling = stages.wait_until_quiet()
-        return protocol.Prepared(cells=cells, preparing=preparing, calibrating=calibrating, settling=settling)
+        on_gpu = [name for name, backend in self._backends.items() if backend.device == "gpu"]
+        return protocol.Prepared(
+            cells=cells, on_gpu=on_gpu, preparing=preparing, calibrating=calibrating, settling=settling
+        )
 
     def _first_call(self, backend: Backend) -> float | None:
         """Seconds of the first call of all on a device; None if it has been called before.
