@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, DEFAULT_SECONDS, make_settings
+from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
 from gemmscope.records.model import Result
 from gemmscope.storage import store
 
@@ -83,13 +83,14 @@ def run(
     threads: int | None = None,
     pairs: int = 10,
     sets: int = 5,
-    seconds: str | float = DEFAULT_SECONDS,
+    seconds: str | float | None = None,
     margin: float = 0.01,
     width: float | None = None,
     seed: int = 0,
     experiments: float = DEFAULT_EXPERIMENTS,
     grid: bool = False,
     quick: bool = False,
+    deep: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -97,19 +98,21 @@ def run(
     """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
 
     Args:
-        sizes: Squares, as M = N = K, or spans such as ``"64:4096:2x"``; 64, 256 and 1024 unless told, or none if
-            ``shapes`` are given.
+        sizes: Squares, as M = N = K, or spans such as ``"64:4096:2x"``; from 64 to 4096, doubling, and 8192 where
+            there is a GPU, unless told; none if ``shapes`` are given. Those that a slow backend cannot afford are left
+            out for it.
         shapes: Shapes, as ``"MxNxK"`` or as a preset's name, such as ``"gemv"``; without sizes these alone.
         backends: Backends and variants, such as ``"numpy-cpu:out"``, or libraries, such as ``"jax"``, for their plain
-            backends; those of NumPy, PyTorch, MLX, cuBLAS and the C++ loop unless told.
+            backends; those of NumPy, PyTorch, MLX, cuBLAS and the C++ loop unless told, with instruments at up to three
+            shapes.
         backend_files: Python files with backends of your own. Their code is executed, in workers.
         threads: How many threads to ask every library for; None leaves it to them.
-        pairs: Distinct pairs of operands a shape.
+        pairs: Distinct pairs of operands a shape; fewer of large ones, which take 256 MiB.
         sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
             advised, and from five on up to ten are made where starting them is cheap. More follow while verdicts are
             open and time is left.
-        seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``. The run ends at about that
-            time, or when all is settled.
+        seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``; 75 s unless told. The run ends
+            at about that time, or when all is settled.
         margin: The smallest relative difference worth naming; 0.01 is 1 %.
         width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
             margin unless told.
@@ -117,7 +120,8 @@ def run(
         experiments: The share of the budget, at most, for experiments on why a backend is slow; 0 makes none.
         grid: Frameworks by BLAS libraries: every backend, or NumPy, PyTorch, MLX and the C++ loop unless told, on every
             BLAS that is found. Linux.
-        quick: A first look in 15 s unless told: the plain backends, three sets at most, no experiments.
+        quick: A first look in 15 s unless told: the plain backends at three sizes, three sets at most, no experiments.
+        deep: All instruments at all shapes, in four minutes unless told.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         observer: Told of every event, between turns.
@@ -138,7 +142,7 @@ def run(
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
             sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
-            experiments=experiments, grid=grid, quick=quick,
+            experiments=experiments, grid=grid, quick=quick, deep=deep,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     return Run.of(job.execute(observer))

@@ -102,13 +102,13 @@ def main() -> None:
 
 
 @main.command(short_help="Measure, and write results, page and figures.")
-@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096.  [default: 64,256,1024]")  # fmt: skip
+@click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096, as the default does; with a GPU that goes to 8192.")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A shape, or a preset: see gemmscope shapes. May be given again; without --sizes these alone are measured.")  # fmt: skip
 @click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.  [default: those of NumPy, PyTorch, MLX, cuBLAS and C++]")  # fmt: skip
 @click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape.")  # fmt: skip
+@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape; fewer of large ones.")  # fmt: skip
 @click.option(
     "--sets",
     type=click.IntRange(min=1),
@@ -116,14 +116,15 @@ def main() -> None:
     show_default=True,
     help="Sets of fresh processes; from 5 on, more where they are cheap.",
 )
-@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 90; 300 with --grid]")  # fmt: skip
+@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s; with --deep 4m, with --grid 5m]")  # fmt: skip
 @click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
 @click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
-@click.option("--quick", is_flag=True, help="A first look in 15 s: plain backends, three sets, no experiments.")
+@click.option("--quick", is_flag=True, help="A first look in 15 s: plain backends, three sizes and sets, no experiments.")  # fmt: skip
+@click.option("--deep", is_flag=True, help="All instruments at all sizes; otherwise they are at three, where overhead counts.")  # fmt: skip
 @click.option("--details", is_flag=True, help="Print all tables and findings at the end, as 'gemmscope report' does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def run(resume: str | None, out: str | None, details: bool, as_json: bool, **asked: Any) -> None:

@@ -60,9 +60,9 @@ def test_slots_never_promise_more_than_there_is(seconds, costs):
 
 
 def test_what_is_too_slow_fits_in_the_budget_that_is_named():
-    assert not too_slow(0.05, sets=5, budget=0.1), "a fast product is never too slow"
-    assert too_slow(10.0, sets=5, budget=90)
-    assert not too_slow(10.0, sets=5, budget=budget_for(10.0, sets=5))
+    assert not too_slow(0.05, sets=5, most=0.1), "a fast product is never too slow"
+    assert too_slow(10.0, sets=5, most=90)
+    assert not too_slow(10.0, sets=5, most=0.2 * budget_for(10.0, sets=5, share=0.2))
 
 
 def test_warming_up_takes_its_share_of_a_shapes_time_and_no_more():

@@ -236,3 +236,33 @@ def test_a_run_that_goes_on_plans_what_it_planned():
     clock = Clock()
     point = ResumePoint(next_set=3, finished_sets=3, planned_sets=8, elapsed=30.0)
     assert len(run(scheduled(clock, judge=dict, resume=point), clock)) == 5
+
+
+def test_a_costly_shape_rests_in_every_second_set():
+    clock = Clock()
+    huge = Shape(4096, 4096, 4096)
+    made = scheduled(clock, shapes=(SMALL, LARGE, huge), seconds=50.0)
+    measured = []
+    for plan in made.sets():
+        shapes = []
+        for shape in made.shapes(plan, 1.0):
+            shapes.append(shape.shape)
+            if shape.shape == huge:  # preparing it takes most of a set
+                clock.now += 6.0
+                made.give_slots(shape, [CellPace(1.0, throughput=False, product_bytes=4, slot=0.0)])
+            clock.now = max(clock.now, shape.end)
+        measured.append(huge in shapes)
+        assert shapes[:2] == [SMALL, LARGE]
+    assert measured == [True, False, True, False, True]
+
+
+def test_where_all_shapes_are_costly_none_rests():
+    clock = Clock()
+    made = scheduled(clock, seconds=10.0)
+    for plan in made.sets():
+        shapes = []
+        for shape in made.shapes(plan, 0.1):
+            shapes.append(shape)
+            clock.now += 2.0
+            made.give_slots(shape, [CellPace(1e-3, throughput=False, product_bytes=4, slot=0.0)])
+        assert len(shapes) == 2

@@ -181,6 +181,14 @@ def test_a_cell_too_slow_for_the_run_is_skipped_with_an_estimate():
     assert world.clock.now < 1000 + 60
 
 
+def test_a_backend_is_measured_at_the_shapes_that_it_is_asked_for():
+    world = World()
+    events = world.run(THREE, shapes=["32x32x32", "64x64x64"], only_at={"cblas": ["64x64x64"]}, sets=2)
+    measured = {(e.backend, e.m) for e in of(events, SamplesTaken) if e.backend != REFERENCE}
+    assert measured == {(name, size) for name in THREE for size in (32, 64)} - {("cblas", 32)}
+    assert not [e for e in of(events, CellPrepared) if (e.backend, e.m) == ("cblas", 32)], "nor is it a loss"
+
+
 def test_overhead_at_a_small_shape_does_not_condemn_a_large_one():
     """A launch of 20 µs makes a tiny product look slow per flop; the large one is tried, in every set."""
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmscope.errors import UsageError
-from gemmscope.workload.shapes import Shape, layout, parse_shapes
+from gemmscope.workload.shapes import Shape, kernel_shape, layout, pair_count, parse_shapes
 
 dimensions = st.integers(0, 300)
 
@@ -66,3 +66,27 @@ def test_reference_rows_are_rows_of_the_product(shape):
     assert all(0 <= row < shape.m for row in block.rows)
     if block.reference_rows > 1:
         assert (block.rows[0], block.rows[-1]) == (0, shape.m - 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "pairs"), [(64, 10, 10), (2048, 10, 8), (4096, 10, 2), (8192, 10, 2), (8192, 1, 1)]
+)
+def test_large_shapes_have_fewer_pairs(size, most, pairs):
+    shape = Shape(size, size, size)
+    assert pair_count(shape, most) == pairs
+    assert layout([shape], most)[0].pairs == pairs
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [([64, 128, 256, 512, 1024, 2048, 4096], 1024), ([64, 256], 256), ([256, 2048, 4096], 2048), ([4096], 4096)],
+)
+def test_a_kernel_shows_itself_at_the_least_shape_with_enough_work(sizes, shown):
+    assert kernel_shape(Shape(size, size, size) for size in sizes) == Shape(shown, shown, shown)
+
+
+def test_a_thin_shape_shows_a_kernel_only_where_there_is_no_other():
+    thin = Shape(1, 100_000, 100_000)
+    assert kernel_shape([Shape(64, 64, 64), thin]) == Shape(64, 64, 64)
+    assert kernel_shape([thin]) == thin
+    assert kernel_shape([]) is None

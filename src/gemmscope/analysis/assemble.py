@@ -188,7 +188,8 @@ class _Collected:
         for name, shape in itertools.product(sorted(names), parse_shapes([], self._start.settings.shapes)):
             key = CellKey(name, shape)
             backend = self._backends[name]
-            if key not in self._cells and backend.status == "ok" and not backend.experiment:
+            asked = self._start.settings.asks_for(name, str(shape)) and not backend.experiment
+            if key not in self._cells and backend.status == "ok" and asked:
                 self._cells[key] = Cell(
                     backend=name, m=shape.m, n=shape.n, k=shape.k, status="failed", reason=event.reason
                 )

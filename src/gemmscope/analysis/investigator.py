@@ -18,7 +18,7 @@ from gemmscope.errors import UsageError
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.experiments import Wanted
 from gemmscope.measure.survey import backend_record, plan_workers
-from gemmscope.workload.shapes import parse_shapes
+from gemmscope.workload.shapes import pair_count, parse_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,8 @@ class Investigator:
         self._asked = len(variants)
         fit = int(settings.experiments * settings.seconds / _SECONDS_EACH)
         # Every worker has a copy of the operands, and a set starts all of them at once.
-        copies = settings.pairs * max((s.operand_bytes for s in parse_shapes([], settings.shapes)), default=1)
+        shapes = parse_shapes([], settings.shapes)
+        copies = max((pair_count(s, settings.pairs) * s.operand_bytes for s in shapes), default=1)
         self._most = min(max(_FEWEST, fit), int(_MEMORY_SHARE * available_bytes() / max(copies, 1)))
 
     def __call__(self) -> Wanted:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.analysis.statistics import VERDICT_LEVEL, Estimate, holm, per_call
 from gemmscope.records.base import Interval
+from gemmscope.workload.shapes import pair_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,12 +81,13 @@ def find(cells: Iterable[Cell], pairs: int) -> list[Placement]:
 
     Args:
         cells: A run's cells with their samples. Only those that were placed are looked at.
-        pairs: How many pairs of operands each set goes round.
+        pairs: How many pairs of operands the run was asked for; sets go round fewer of large ones.
     """
     tested = [
         (cell, halves)
         for cell in cells
-        if cell.placed and len(halves := list(compared(cell.samples, pairs).values())) >= _FEWEST_SETS
+        if cell.placed
+        and len(halves := list(compared(cell.samples, pair_count(cell.shape, pairs)).values())) >= _FEWEST_SETS
     ]
     held = holm([_probability(halves) for _, halves in tested], VERDICT_LEVEL)
     found = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gemmscope.backends.base import Backend
 
-# What people choose between, without instruments: for a quick look. On Linux MLX's own BLAS is netlib's.
+# What people choose between. On Linux MLX's own BLAS is netlib's, and beside it stands what another one brings.
 PLAIN = (
     "numpy-cpu",
     "torch-cpu",
@@ -34,28 +34,24 @@ PLAIN = (
 # What stands in a grid of frameworks and BLAS libraries.
 GRID = ("numpy-cpu", "torch-cpu", "mlx-cpu", "cblas")
 
-DEFAULT = (
-    "numpy-cpu",
+# What takes a call apart: its time without the output, without Python, without the framework.
+INSTRUMENTS = (
     "numpy-cpu:out",
-    "torch-cpu",
     "torch-cpu:out",
     "torch-cpp-cpu",
-    "torch-gpu",
-    "mlx-cpu",
-    # What the BLAS of MLX's wheel for Linux costs; elsewhere MLX calls the system's, and there is nothing to replace.
-    *(("mlx-cpu:blas=openblas",) if sys.platform == "linux" else ()),
-    "mlx-gpu",
     "mlx-cpp-cpu",
     "mlx-cpp-gpu",
-    "cublas",
     "kernel-numpy",
     "kernel-torch",
     "kernel-mlx",
-    "cblas-call",
     "cblas",
     "null-python",
     "null-native",
 )
+# Of these, what calls the reference BLAS of MLX's wheel for Linux: at 1024 that takes a quarter of a second.
+SLOW_INSTRUMENTS = ("mlx-cpp-cpu", "kernel-mlx") if sys.platform == "linux" else ()
+
+DEFAULT = (*PLAIN, "cublas", *INSTRUMENTS)
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):

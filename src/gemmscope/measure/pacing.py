@@ -28,9 +28,7 @@ _THROUGHPUT_CALLS = 10
 # The results of a throughput sample live until its one wait.
 _THROUGHPUT_BYTES = 256 * 2**20
 
-# A cell is not begun if its least (a comparison, a warm-up and a sample, in every set) takes more than this share of
-# the whole budget.
-_LARGEST_SHARE = 0.5
+# The least that a cell costs in every set: a comparison, a warm-up and a sample.
 _LEAST_CALLS = 3
 
 # A call's rate says what a larger one will take only where the call is long against any overhead: a GPU's launch, MLX's
@@ -125,11 +123,11 @@ def divide(seconds: float, costs: Sequence[float], rounds: int) -> float:
     return max(left, 0.0) / (rounds * len(fast)) if fast else max(seconds, 0.0) / (rounds * max(len(costs), 1))
 
 
-def too_slow(seconds: float, sets: int, budget: float) -> bool:
-    """True if a cell with calls of this length would take too much of the whole run."""
-    return seconds > SLOW_CALL and seconds * _LEAST_CALLS * sets > _LARGEST_SHARE * budget
+def too_slow(seconds: float, sets: int, most: float) -> bool:
+    """True if a cell with calls of this length would take more than ``most`` seconds of the whole run."""
+    return seconds > SLOW_CALL and seconds * _LEAST_CALLS * sets > most
 
 
-def budget_for(seconds: float, sets: int) -> float:
-    """The budget, in whole seconds, at which a cell with calls of this length is measured."""
-    return math.ceil(seconds * _LEAST_CALLS * sets / _LARGEST_SHARE)
+def budget_for(seconds: float, sets: int, share: float) -> float:
+    """The budget, in whole seconds, of which a cell with calls of this length takes no more than its share."""
+    return math.ceil(seconds * _LEAST_CALLS * sets / share)

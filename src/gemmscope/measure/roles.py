@@ -58,6 +58,8 @@ class Role:
 
     def takes_part(self, plan: SetPlan, backend: str, shape: Shape | None = None) -> bool:
         """Whether a set measures a backend at a shape, or at any."""
+        if plan.only is None and shape is not None and not self._settings.asks_for(backend, str(shape)):
+            return False
         return plan.measures(backend, shape)
 
     def variants(self, spec: WorkerSpec, plan: SetPlan) -> list[Variant]:
@@ -133,11 +135,12 @@ class Role:
     def _skipped(self, set_: int, key: CellKey, seconds: float) -> bool:
         """Skips a cell whose call takes too long for the run; returns whether it does."""
         # Judged once: a cell at the limit must not be measured in one set and skipped in the next.
+        settings = self._settings
         if (key.backend, key.shape) in self._tried or not too_slow(
-            seconds, self._settings.sets, self._settings.seconds
+            seconds, settings.sets, settings.largest_share * settings.seconds
         ):
             return False
-        needed = budget_for(seconds, self._settings.sets)
+        needed = budget_for(seconds, settings.sets, settings.largest_share)
         reason = f"one call is expected to take {seconds:.3g} s; --seconds {needed:.0f} would make room for it"
         self._lost.add(key)
         self._observer(CellPrepared(**key.fields, set=set_, status="skipped", reason=reason, estimate=seconds))

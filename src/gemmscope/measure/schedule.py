@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide, round_count
 from gemmscope.workload.placement import Placement
-from gemmscope.workload.shapes import Shape
+from gemmscope.workload.shapes import Shape, pair_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +42,8 @@ _EXPERIMENT_STARTS = 2.5
 _FEWEST_SETS_TO_JUDGE = 3
 # What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
 _SETTLED_WEIGHT = 0.3
+# A shape that costs more than this share of a set besides its rounds is measured in every second of them.
+_COSTLY = 0.25
 # Another set is not begun for less than this share of what a set takes.
 _SHORTEST_SET = 0.5
 
@@ -151,6 +153,7 @@ class Schedule:
         # What a shape costs besides its rounds, in seconds, as its last set has shown.
         self._fixed: dict[Shape, float] = {}
         self._settled: set[Shape] = set()
+        self._in_last_set: set[Shape] = set()
         self.cut_short = ""
 
     # --- Sets -----------------------------------------------------------------------------------------------------
@@ -243,7 +246,10 @@ class Schedule:
         """
         self._start_seconds = start_seconds
         end = self._planned_end(plan.planned_left) if plan.planned_left else plan.end
-        shapes = [shape for shape in self._shapes if plan.only is None or shape in plan.only]
+        if plan.only is not None:
+            shapes = [shape for shape in self._shapes if shape in plan.only]
+        else:
+            shapes = self._without_costly(end - self.budget.now())
         for i, shape in enumerate(shapes):
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
@@ -251,6 +257,13 @@ class Schedule:
             weights = [_SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
             share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
+
+    def _without_costly(self, seconds: float) -> list[Shape]:
+        """The shapes of a set of so many seconds: a few costly ones rest in every second set, for the others' sake."""
+        costly = {shape for shape in self._shapes if self._fixed.get(shape, 0.0) > _COSTLY * seconds}
+        resting = costly & self._in_last_set if 2 * len(costly) < len(self._shapes) else set()
+        self._in_last_set = set(self._shapes) - resting
+        return [shape for shape in self._shapes if shape not in resting]
 
     def _planned_end(self, left: int) -> float:
         """When a set ends that has just been started, if ``left`` sets are planned, itself among them.
@@ -313,7 +326,8 @@ class Schedule:
 
     def placement(self, set_: int, shape: Shape) -> Placement:
         """Where a shape's matrices begin within a page in a set: by the run's seed, the set and the shape alone."""
-        return Placement.draw(random.Random(f"{self._settings.seed}/{set_}/{shape}"), self._settings.pairs)  # noqa: S311
+        generator = random.Random(f"{self._settings.seed}/{set_}/{shape}")  # noqa: S311  (a place, no secret)
+        return Placement.draw(generator, pair_count(shape, self._settings.pairs))
 
     def random_pair(self, pairs: int) -> int:
         """The pair of operands with which a cell begins."""

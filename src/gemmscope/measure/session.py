@@ -19,7 +19,7 @@ from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
 from gemmscope.records import events
 from gemmscope.records.model import PlacedOperands, Sample, TimeSpent
-from gemmscope.workload.shapes import by_work, largest_compute_bound, layout
+from gemmscope.workload.shapes import by_work, kernel_shape, layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -233,7 +233,7 @@ class Session:
                     cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0,
                     on_gpu=cell.backend in prepared.on_gpu,
                 )  # fmt: skip
-                next_pair = self._schedule.random_pair(self._settings.pairs)
+                next_pair = self._schedule.random_pair(block.pairs)
                 member.cells.append(ActiveCell(cell.backend, key, pace, next_pair))
         return True
 
@@ -281,7 +281,7 @@ class Session:
             self._observer(events.SamplesTaken(**cell.key.fields, samples=samples))
         calls = sum(sample.loops for sample in samples)
         cell.pace.took_turn(cell.pace.cost, sum(sample.seconds for sample in samples), calls)
-        cell.next_pair = (cell.next_pair + calls) % self._settings.pairs
+        cell.next_pair = (cell.next_pair + calls) % self._blocks[cell.key.shape].pairs
 
     def _spend(self, **seconds: float) -> None:
         """Adds to where the time of the run goes: fields of :class:`~gemmscope.records.model.TimeSpent`."""
@@ -309,7 +309,7 @@ class Session:
 
 
 def _telling_shapes(shapes: Sequence[Shape]) -> set[Shape]:
-    """The smallest shape, where a call is mostly overhead, and the largest that is bound by arithmetic."""
+    """The smallest shape, where a call is mostly overhead, and the one at which kernels show what they can."""
     told = by_work(shape for shape in shapes if shape.flops)
-    largest = largest_compute_bound(told)
-    return set() if largest is None else {told[0], largest}
+    kernels = kernel_shape(told)
+    return set() if kernels is None else {told[0], kernels}

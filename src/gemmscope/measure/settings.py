@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
+from gemmscope.measure.defaults import FEW_SIZES, LARGEST_SHARE, SECONDS, default_sizes, telling_shapes
 from gemmscope.records.model import Settings
 from gemmscope.workload import spans
 from gemmscope.workload.presets import PRESETS
-from gemmscope.workload.shapes import layout, parse_shapes
+from gemmscope.workload.shapes import layout, pair_count, parse_shapes
 
 if TYPE_CHECKING:
     import os
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
     from gemmscope.workload.shapes import Shape
 
-DEFAULT_SIZES = (64, 256, 1024)
-DEFAULT_SECONDS = 90.0
 # Some twenty combinations, each in a process of its own.
 GRID_SECONDS = 300.0
+# Instruments too at all sizes.
+DEEP_SECONDS = 240.0
+# Of the budget, what one cell may take at most where its shape was asked for.
+_LARGEST_SHARE = 0.5
 # A quick look: plain backends, in as few sets as give an interval that means something.
 QUICK_SECONDS = 15.0
 _QUICK_SETS = 3
@@ -51,6 +54,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     experiments: float = DEFAULT_EXPERIMENTS,
     grid: bool = False,
     quick: bool = False,
+    deep: bool = False,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
@@ -58,14 +62,16 @@ def make_settings(  # noqa: C901  (one check for each number)
     Raises:
         UsageError: If a shape is none, or a number is out of its range.
     """
+    by_default = sizes is None and not shapes
     if sizes is None:
-        sizes = () if shapes else DEFAULT_SIZES
+        sizes = () if shapes else FEW_SIZES if quick or grid else default_sizes()
+    everywhere = deep or backends is not None or grid
     if quick:
         from gemmscope.backends.registry import PLAIN  # importing gemmscope stays light
 
         backends = backends or (None if grid else PLAIN)
-        seconds, sets, experiments = (QUICK_SECONDS if seconds is None else seconds), min(sets, _QUICK_SETS), 0.0
-    seconds = spans.seconds(seconds if seconds is not None else GRID_SECONDS if grid else DEFAULT_SECONDS)
+        sets, experiments = min(sets, _QUICK_SETS), 0.0
+    seconds = spans.seconds(_budget(quick=quick, deep=deep, grid=grid) if seconds is None else seconds)
     if isinstance(backends, str):
         backends = [text.strip() for text in backends.split(",") if text.strip()]
     if backends is not None and not backends:
@@ -83,6 +89,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
     wanted = parse_shapes(spans.sizes(sizes), _without_presets([shapes] if isinstance(shapes, str) else shapes))
+    only_at = {} if everywhere else telling_shapes(wanted)
     if empty := next((shape for shape in wanted if not shape.flops), None):
         raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")
     return Settings(
@@ -98,8 +105,17 @@ def make_settings(  # noqa: C901  (one check for each number)
         seed=seed,
         experiments=experiments,
         grid=grid,
+        only_at=only_at,
+        largest_share=LARGEST_SHARE if by_default else _LARGEST_SHARE,
         command=command,
     )
+
+
+def _budget(*, quick: bool, deep: bool, grid: bool) -> float:
+    """The seconds of a run that names none."""
+    if quick and deep:
+        raise UsageError("quick leaves instruments out, and deep takes them everywhere: ask for one of them")
+    return QUICK_SECONDS if quick else GRID_SECONDS if grid else DEEP_SECONDS if deep else SECONDS
 
 
 def diagnosis_settings(
@@ -162,7 +178,9 @@ def check_memory(settings: Settings, workers: int, backends: int, available: int
     """
     shapes = parse_shapes([], settings.shapes)
     shared = layout(shapes, settings.pairs)[-1].end
-    copies = max(workers * settings.pairs * s.operand_bytes + 2 * backends * s.product_bytes for s in shapes)
+    copies = max(
+        workers * pair_count(s, settings.pairs) * s.operand_bytes + 2 * backends * s.product_bytes for s in shapes
+    )
     if shared + copies > available:
         largest = max(shapes, key=lambda shape: shape.operand_bytes)
         raise UsageError(

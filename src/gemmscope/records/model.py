@@ -79,7 +79,8 @@ class Settings(Record, frozen=True, kw_only=True):
     ``seconds`` is the time budget, ``margin`` the smallest relative difference worth naming (0.01 is 1 %),
     ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further,
     ``experiments`` the share of the budget for experiments on why a backend is slow. ``grid`` says that every backend
-    was asked for on every BLAS that was found.
+    was asked for on every BLAS that was found. ``only_at`` names backends that are not measured at every shape, with
+    their shapes; and a cell whose calls would take more than ``largest_share`` of the budget is left out.
     """
 
     shapes: list[str]
@@ -94,7 +95,13 @@ class Settings(Record, frozen=True, kw_only=True):
     seed: int = 0
     experiments: float = 0.0
     grid: bool = False
+    only_at: dict[str, list[str]] = {}
+    largest_share: float = 0.5
     command: str = ""
+
+    def asks_for(self, backend: str, shape: str) -> bool:
+        """Whether the run was asked to measure a backend at a shape: ``"64x64x64"``."""
+        return shape in self.only_at.get(backend, (shape,))
 
 
 class BackendRecord(Record, frozen=True, kw_only=True):

@@ -41,9 +41,10 @@ class Items(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """A table."""
+    """A table; ``narrow`` is what a terminal shows on which it does not fit, whatever columns it leaves out."""
 
     table: Table[Any]
+    narrow: Table[Any] | None = None
 
 
 def to_paste(remedy: str) -> str:

@@ -59,8 +59,9 @@ _LINES_BESIDE_ROWS = 4
 _VERDICT_STYLES = {"faster": "dim green", "slower": "dim red", "unclear": "dim yellow", "same": "dim"}
 _NONE_YET = "…"
 _CURRENT = "▸"
+_SHORT = {"unavailable": "–", "skipped": "–"}
 # One character for one, so that widths stay.
-_ASCII = {ord(_NONE_YET): ".", ord(_CURRENT): ">", ord("±"): "~"}
+_ASCII = {ord(_NONE_YET): ".", ord(_CURRENT): ">", ord("±"): "~", ord("–"): "-"}
 
 
 @dataclass
@@ -80,6 +81,11 @@ class _Cell:
             self.samples.setdefault(possible[0].set, []).extend(possible)
             self.new.add(possible[0].set)
 
+    @property
+    def estimate(self) -> float:
+        """The seconds of one call so far, where there are medians."""
+        return stdlib.geometric_mean(self.medians.values())
+
     def update(self, baseline: _Cell | None) -> None:
         """Computes what has changed since the last time: sets with new samples, here or of the baseline."""
         for set_ in self.new:
@@ -95,10 +101,11 @@ class LiveTable:
 
     A block has the time of one call, the estimate so far; the relative half-width of its 95 % interval; the ratio to
     the baseline's time, and the verdict as it stands. Interval and verdict need two sets in which the shape is done:
-    a set that has only begun moves the estimates, but is no unit of the statistics yet.
+    a set that has only begun moves the estimates, but is no unit of the statistics yet. Where the terminal is too
+    narrow for that, all shapes have their times alone, with the shortest in green.
 
-    It is never wider or higher than the terminal. Shapes that do not fit are left out, never the current one, and rows
-    too, unavailable backends first.
+    It is never wider or higher than the terminal. Shapes that do not fit even so are left out, never the current one,
+    and rows too, unavailable backends first.
     """
 
     def __init__(self) -> None:
@@ -149,8 +156,11 @@ class LiveTable:
     def _start(self, event: RunStarted) -> None:
         self._backends = {backend.name: backend for backend in event.backends}
         self._shapes = [Shape.parse(shape) for shape in event.settings.shapes]
-        cells = itertools.product(self._backends.values(), self._shapes)
-        self._cells = {CellKey(backend.name, shape): _Cell(backend.status) for backend, shape in cells}
+        self._cells = {
+            CellKey(backend.name, shape): _Cell(backend.status)
+            for backend, shape in itertools.product(self._backends.values(), self._shapes)
+            if event.settings.asks_for(backend.name, str(shape))
+        }
         self._margin = event.settings.margin
         self._current = next(iter(self._shapes), None)
 
@@ -173,8 +183,8 @@ class LiveTable:
         self._status = status
         comparable = [name for name, backend in self._backends.items() if backend.multiplies]
         for shape in self._shapes:
-            cells = {name: self._cells[CellKey(name, shape)] for name in self._backends}
-            baseline = baseline_of([name for name in comparable if cells[name].status == "ok"])
+            cells = {name: cell for name in self._backends if (cell := self._cells.get(CellKey(name, shape)))}
+            baseline = baseline_of([name for name in comparable if name in cells and cells[name].status == "ok"])
             if baseline != self._baselines.get(shape):
                 self._baselines[shape] = baseline  # and every ratio is another
                 for cell in cells.values():
@@ -209,20 +219,24 @@ class LiveTable:
         status = _one_line(next((line for line in self._status if cell_len(line) <= width), self._status[-1]))
         names = {name: Text(words.line(name), "dim" if self._is_absent(name) else "") for name in self._backends}
         longest = min(max([len("backend"), *(name.cell_len for name in names.values())]), _MAX_NAME)
-        name_width = min(longest, width - _GAP - _BLOCK)
+        in_full = (width - longest) // (_GAP + _BLOCK) >= len(self._shapes)
+        widest = max(len(shape.title) for shape in self._shapes) if self._shapes else 0
+        gap, block = (_GAP, _BLOCK) if in_full else (0, max(_TIME, widest + 2))
+        name_width = min(longest, width - gap - block)
         room = height - _LINES_BESIDE_ROWS
         if not self._cells or room < 1 or name_width < min(longest, _MIN_NAME):
             return [status]
-        shapes = self._shown_shapes(max(1, (width - longest) // (_GAP + _BLOCK)))
+        shapes = self._shown_shapes(max(1, (width - longest) // (gap + block)))
         shown = sorted(self._backends, key=self._is_absent)[:room]
         rows = [name for name in self._backends if name in shown]
 
-        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="")
+        table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="")
         table.add_column(Text("backend", "bold"), width=name_width, no_wrap=True, vertical="bottom")
         columns = [Text("\n").join(names[name] for name in rows)]
         for shape in shapes:
-            table.add_column(self._header(shape), width=_BLOCK, no_wrap=True)
-            columns.append(Text("\n").join(self._block(name, shape) for name in rows))
+            table.add_column(self._header(shape) if in_full else self._title(shape, block), width=block, no_wrap=True)
+            times = (self._block(name, shape) if in_full else self._time(name, shape, block) for name in rows)
+            columns.append(Text("\n").join(times))
         # All lines are one row of the table: rich takes twice as long where every backend is a row of its own.
         table.add_row(*columns)
 
@@ -239,16 +253,33 @@ class LiveTable:
         compared = f" / {words.line(baseline)}" if baseline else ""
         return Text(f"{mark} {shape.full_title}\n{'time':>{_TIME}} {'±':>{_HALF}}{compared}", style)
 
+    def _title(self, shape: Shape, width: int) -> Text:
+        """The header above times alone."""
+        mark, style = (f"{_CURRENT} ", "bold") if shape == self._current else ("", "dim")
+        return Text(f"{mark + shape.title:>{width}}", style)
+
+    def _time(self, backend: str, shape: Shape, width: int) -> Text:
+        """A cell's time alone; the shortest of those that a user can choose is green."""
+        cell = self._cells.get(CellKey(backend, shape))
+        if cell is None or cell.status != "ok" or not cell.medians:
+            word = "" if cell is None else _NONE_YET if cell.status == "ok" else _SHORT.get(cell.status, cell.status)
+            return Text(f"{word:>{width}}", "red" if cell is not None and cell.status == "failed" else "dim")
+        others = (self._cells.get(CellKey(name, shape)) for name, one in self._backends.items() if one.is_choice)
+        least = min((one.estimate for one in others if one is not None and one.medians), default=math.inf)
+        return Text(f"{words.duration(cell.estimate):>{width}}", "green" if cell.estimate == least else "")
+
     def _block(self, backend: str, shape: Shape) -> Text:
         """A cell's block of columns."""
-        cell = self._cells[CellKey(backend, shape)]
+        cell = self._cells.get(CellKey(backend, shape))
+        if cell is None:
+            return Text("")
         if cell.status != "ok":
             return Text(f"{cell.status:>{_TIME + 1 + _HALF}}", "red" if cell.status == "failed" else "dim")
         if not cell.medians:
             return Text(f"{_NONE_YET:>{_TIME}}", "dim")
         # The set that is running at this shape has no part in intervals.
         running = self._running[0] if self._running is not None and self._running[1] == shape else None
-        time, half = words.duration(stdlib.geometric_mean(cell.medians.values())), _half_width(cell.medians, running)
+        time, half = words.duration(cell.estimate), _half_width(cell.medians, running)
         block = Text.assemble(f"{time:>{_TIME}} ", (f"{half:>{_HALF}} ", "dim"))
         if backend == self._baselines.get(shape):
             block.append(f"{'1':>{_RATIO}}", "dim")
@@ -268,7 +299,7 @@ class LiveTable:
 
     def _is_absent(self, backend: str) -> bool:
         """Whether nothing can be expected of a backend, and nothing went wrong either."""
-        return all(self._cells[CellKey(backend, shape)].status == "unavailable" for shape in self._shapes)
+        return all(cell.status == "unavailable" for cell in self._cells_of([backend]))
 
 
 # --- Words and lines --------------------------------------------------------------------------------------------------

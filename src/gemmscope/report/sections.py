@@ -47,7 +47,7 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
     if report.cut_off:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
-        blocks += [Figures(report.overview), Paragraph(overview.note(result), "quiet")]
+        blocks += [Figures(report.overview, overview.stacked(report.view)), Paragraph(overview.note(result), "quiet")]
     absent = [words.line(one.name) for one in result.backends if one.status == "unavailable" and not one.experiment]
     if failed := [Item(f"{one.name} {one.reason}", "bad") for one in trust.lost(result) if one.name not in absent]:
         blocks.append(Items(failed))

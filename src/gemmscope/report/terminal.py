@@ -53,6 +53,7 @@ def print_document(blocks: Sequence[Block], console: Console) -> None:
     is ever cut or folded. Elsewhere nothing is left out, and lines are as long as they are.
     """
     printer = _Printer(console)
+    blocks = [Figures(printer.fitting(block)) if isinstance(block, Figures) else block for block in blocks]
     tables = [block.table for block in blocks if isinstance(block, Figures)]
     limits = printer.limits(tables)
     named: set[str] = set()
@@ -96,6 +97,11 @@ class _Printer:
             lines = [line.replace(_NO_BREAK, " ") for line in folded] or [""]
         for line in lines:
             self._print(self._styled(line, style))
+
+    def fitting(self, figures: Figures) -> Table[Any]:
+        """The table, or the narrow one where it does not fit."""
+        table, narrow = figures
+        return table if narrow is None or self._fits(table, table.last_drop) else narrow
 
     def limits(self, tables: Sequence[Table[Any]]) -> dict[str, int]:
         """For every kind of table the ``drop`` up to which columns are left out, so that all of that kind fit."""

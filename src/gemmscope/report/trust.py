@@ -9,7 +9,9 @@ from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, sets_planned
 
 if TYPE_CHECKING:
-    from gemmscope.records.model import BackendRecord, Machine, Result
+    from collections.abc import Sequence
+
+    from gemmscope.records.model import BackendRecord, Cell, Machine, Result
 
 _GIB = 2**30
 # A reference workload that moves by less says that the machine was steady.
@@ -127,17 +129,25 @@ def lost(result: Result) -> list[Missing]:
             if cell.backend == backend.name
             and (cell.status == "failed" or (cell.status != "ok" and cell.mode == "latency"))
         ]  # fmt: skip
-        shapes: dict[tuple[str, str, str], list[str]] = {}
+        groups: dict[tuple[str, str, str], list[Cell]] = {}
         for cell in cells:
-            titles = shapes.setdefault((cell.key.label, cell.status, words.line(cell.reason)), [])
-            titles.append(cell.shape.full_title)
-        found += [
-            Missing(label, f"{status} at {words.listed(titles)}: {reason}", words.line(backend.remedy))
-            for (label, status, reason), titles in shapes.items()
-        ]
+            # Calls that take too long are one reason, however long each is.
+            reason = "" if cell.estimate else words.line(cell.reason)
+            groups.setdefault((cell.key.label, cell.status, reason), []).append(cell)
+        for (label, status, reason), those in groups.items():
+            at = words.listed([cell.shape.title for cell in those])
+            why = reason or _too_slow(those)
+            found.append(Missing(label, f"{status} at {at}: {why}", words.line(backend.remedy)))
         if not cells and backend.status != "ok":
             found.append(Missing(words.line(backend.name), *_why_missing(result, backend)))
     return found
+
+
+def _too_slow(cells: Sequence[Cell]) -> str:
+    """Why cells were skipped whose calls take too long: the reason of the one with the shortest call."""
+    ordered = sorted(cells, key=lambda cell: cell.estimate or 0.0)
+    reason = words.line(ordered[0].reason)
+    return reason if len(cells) == 1 else f"{reason} at {ordered[0].shape.title}"
 
 
 def rules(result: Result) -> str:

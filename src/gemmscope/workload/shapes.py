@@ -17,6 +17,7 @@ _FLOAT32_BYTES = 4
 _FLOAT64_BYTES = 8
 
 COMPUTE_BOUND_SIDE = 32
+_ENOUGH_FLOPS = 2 * 1024**3
 
 # Operands in shared memory begin on a page, so that no two of them share one.
 _PAGE = 4096
@@ -26,6 +27,10 @@ _PAGE = 4096
 _REFERENCE_MULTIPLICATIONS = 2**26
 # A list of more would be large itself: see the module on placement.
 _MOST_REFERENCE_ROWS = 2**13
+
+# Pairs are distinct so that no cache holds them all. Few large ones do as well, and take less memory and time to make.
+_ENOUGH_OPERAND_BYTES = 2**28
+_FEWEST_PAIRS = 2
 
 
 class Shape(msgspec.Struct, frozen=True, order=True):
@@ -147,23 +152,31 @@ def by_work(shapes: Iterable[Shape]) -> list[Shape]:
     return sorted(set(shapes), key=lambda shape: (shape.flops, shape))
 
 
-def largest_compute_bound(shapes: Iterable[Shape]) -> Shape | None:
-    """The shape with the most work of those that are bound by arithmetic, or else of all; None if there is none.
+def kernel_shape(shapes: Iterable[Shape]) -> Shape | None:
+    """The shape at which a kernel best shows what it can, of those bound by arithmetic, or else of all; None of none.
 
-    With a side shorter than ``COMPUTE_BOUND_SIDE`` a shape is bound by memory, whatever its size.
+    That is the least with enough work to reach the full rate, or else the one with the most: more work takes longer and
+    shows no more. With a side shorter than ``COMPUTE_BOUND_SIDE`` a shape is bound by memory, whatever its size.
     """
     ordered = by_work(shapes)
-    bound = [shape for shape in ordered if min(shape.m, shape.n, shape.k) >= COMPUTE_BOUND_SIDE]
-    return next(reversed(bound or ordered), None)
+    bound = [shape for shape in ordered if min(shape.m, shape.n, shape.k) >= COMPUTE_BOUND_SIDE] or ordered
+    enough = [shape for shape in bound if shape.flops >= _ENOUGH_FLOPS]
+    return next(iter(enough or bound[-1:]), None)
+
+
+def pair_count(shape: Shape, most: int) -> int:
+    """How many distinct pairs of operands a shape has: ``most``, or fewer that take 256 MiB; two if ``most`` allows."""
+    enough = _ENOUGH_OPERAND_BYTES // max(shape.operand_bytes, 1)
+    return min(most, max(enough, _FEWEST_PAIRS))
 
 
 def layout(shapes: Sequence[Shape], pairs: int) -> list[Block]:
-    """Lays the blocks of all shapes behind each other, in the order given."""
+    """Lays the blocks of all shapes behind each other, in the order given, with as many pairs at most."""
     blocks: list[Block] = []
     offset = 0
     for shape in shapes:
         rows = min(shape.m, max(8, _REFERENCE_MULTIPLICATIONS // max(1, shape.n * shape.k)), _MOST_REFERENCE_ROWS)
-        blocks.append(Block(shape=shape, pairs=pairs, offset=offset, reference_rows=rows))
+        blocks.append(Block(shape=shape, pairs=pair_count(shape, pairs), offset=offset, reference_rows=rows))
         offset = blocks[-1].end
     return blocks
 

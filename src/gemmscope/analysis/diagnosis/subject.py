@@ -12,7 +12,7 @@ from gemmscope.machine import known_kernels
 from gemmscope.records.base import is_plain
 from gemmscope.records.evidence import LibraryThreads, image_distribution
 from gemmscope.records.model import REFERENCE
-from gemmscope.workload.shapes import by_work, largest_compute_bound
+from gemmscope.workload.shapes import by_work, kernel_shape
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
@@ -53,8 +53,8 @@ class Subject:
 
     @functools.cached_property
     def large(self) -> Shape | None:
-        """Where its kernel shows best: the largest shape that is bound by arithmetic, or else the largest."""
-        return largest_compute_bound(self.shapes)
+        """Where its kernel shows best."""
+        return kernel_shape(self.shapes)
 
     def cell(self, shape: Shape | None) -> Cell | None:
         """Its cell at a shape, if it was measured there."""

@@ -11,6 +11,8 @@ from gemmscope.records.base import CellKey, is_plain
 from gemmscope.report.rows.model import Column, Group, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gemmscope.analysis.view import View
     from gemmscope.records.model import Result
     from gemmscope.report.rows.model import Tone
@@ -65,6 +67,47 @@ def overview(view: View) -> Table[OverviewRow] | None:
     return Table(
         "overview", "Time of one call, by shape, and how many times as fast as the baseline", columns,
         [Group("", [OverviewRow(name, rows[name]) for name in kept])],
+    )  # fmt: skip
+
+
+class HalfRow(NamedTuple):
+    """Half of what a table for narrow screens says of a call: its times, or below them its speed-ups."""
+
+    backend: str
+    texts: dict[Shape, str]
+    marked: frozenset[Shape]
+
+
+def stacked(view: View) -> Table[HalfRow] | None:
+    """The overview for a screen too narrow for two columns a shape: speed-ups stand below times.
+
+    Calls that were measured at some of the shapes alone are left out.
+    """
+    whole = overview(view)
+    if whole is None:
+        return None
+    rows = [row for row in whole.rows if row.backend not in view.result.settings.only_at]
+    halves = [half for row in rows for half in _halves(row)]
+    columns: list[Column[HalfRow]] = [Column("backend", "time of one call", lambda row: row.backend)]
+    columns += [_stacked(shape) for shape in view.rankings]
+    return Table("overview-stacked", whole.caption, columns, [Group("", halves)])
+
+
+def _halves(row: OverviewRow) -> Iterator[HalfRow]:
+    marked = frozenset(shape for shape, one in row.standings.items() if one.mark)
+    yield HalfRow(row.backend, {shape: words.duration(one.seconds) for shape, one in row.standings.items()}, marked)
+    # A baseline has no speed-up over itself.
+    speedups = {
+        shape: one.mark + (f"1{words.TIMES}" if one.speedup is None else words.speedup(one.speedup))
+        for shape, one in row.standings.items()
+    }
+    yield HalfRow("", speedups, marked)
+
+
+def _stacked(shape: Shape) -> Column[HalfRow]:
+    return Column(
+        f"at-{shape}", shape.title, lambda row: row.texts.get(shape), right=True,
+        tone=lambda row: "good" if shape in row.marked else "",
     )  # fmt: skip
 
 
