@@ -125,9 +125,10 @@ def main() -> None:
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A first look in 15 s: plain backends, three sizes and sets, no experiments.")  # fmt: skip
 @click.option("--deep", is_flag=True, help="All instruments at all sizes; otherwise they are at three, where overhead counts.")  # fmt: skip
+@click.option("--preset", type=click.Choice(["original"]), help="The comparison that gemmscope began with: its five backends and sizes, and its own means beside.")  # fmt: skip
 @click.option("--details", is_flag=True, help="Print all tables and findings at the end, as 'gemmscope report' does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def run(resume: str | None, out: str | None, details: bool, as_json: bool, **asked: Any) -> None:
+def run(resume: str | None, out: str | None, preset: str | None, details: bool, as_json: bool, **asked: Any) -> None:
     """Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
@@ -140,6 +141,7 @@ def run(resume: str | None, out: str | None, details: bool, as_json: bool, **ask
       gemmscope run --sizes 64,256 --backends numpy-cpu,numpy-cpu:out,torch-cpu:threads=1 --seconds 40
       gemmscope run --backends numpy,torch,jax --shape 1x4096x4096 --out decode
       gemmscope run --grid --sizes 256,1024
+      gemmscope run --preset original
 
     Exit status: 0 if everything asked for was measured, or explained as unavailable; 1 if a backend failed; 2 for bad
     usage; 130 if the run was interrupted (what was measured is written).
@@ -152,7 +154,8 @@ def run(resume: str | None, out: str | None, details: bool, as_json: bool, **ask
         _refuse_others("--resume goes on with the run's own settings", but=("resume", "details", "as_json"))
         job = jobs.Job.resumed(Path(resume))
     else:
-        settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)
+        original = preset == "original"
+        settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), original=original, **asked)
         job = jobs.Job.new(settings, None if out is None else Path(out))
     with Progress(earlier=job.earlier) as progress:
         result = job.execute(progress)
@@ -167,6 +170,8 @@ def run(resume: str | None, out: str | None, details: bool, as_json: bool, **ask
         _tell("")
         with _console() as console:
             print_end(result, job.folder, console)
+        if preset == "original" and result.status == "complete":
+            _print_original(result)
     _exit(result, job.folder)
 
 
@@ -611,6 +616,20 @@ def _print(result: Result, *, as_json: bool) -> None:
 
     with _console() as console:
         print_result(result, console)
+
+
+def _print_original(result: Result) -> None:
+    """Makes the comparison that gemmscope began with as it was made, and prints it beside a run of the same."""
+    from gemmscope.measure.original import Protocol, means
+    from gemmscope.records.model import ORIGINAL
+    from gemmscope.report.original import document, rows
+    from gemmscope.workload.shapes import parse_shapes
+
+    here = [backend.name for backend in result.backends if backend.status == "ok" and backend.name in ORIGINAL]
+    sizes = [shape.n for shape in parse_shapes([], result.settings.shapes) if shape.is_square]
+    protocol = Protocol(backends=here, sizes=sizes, pairs=result.settings.pairs, seed=result.settings.seed)
+    _tell("\nNow as the original did it: one call to each pair, one after the other ...")
+    _print_document(document(rows(means(protocol), result), protocol))
 
 
 def _print_document(blocks: Sequence[Block]) -> None:

@@ -40,16 +40,12 @@ def test_call_overhead():
 
 
 def test_original():
-    data = json.loads(bench("original.py", "--sizes", "16,32", "--seconds", "3", "--json"))
-    rows = {(row["backend"], row["size"]): row for row in data["rows"]}
+    data = json.loads(bench("original.py", "--sizes", "16,32", "--warm-up", "1", "--json"))
+    rows = {(row["backend"], row["size"]): row for row in data}
     assert {("numpy-cpu", 16), ("torch-cpu", 32), ("mlx-cpu", 16)} <= set(rows)
-    assert all(row["mean"] > 0 and row["gemmscope"] > 0 for row in rows.values())
+    assert all(row["mean"] > 0 for row in rows.values())
     assert rows["numpy-cpu", 16]["speedup"] == 1
-    assert {name for name, _ in rows} | set(data["absent"]) == {
-        "numpy-cpu", "torch-cpu", "torch-gpu", "mlx-cpu", "mlx-gpu",
-    }  # fmt: skip
-    text = bench("original.py", "--sizes", "16", "--no-gemmscope", "--copies", "--no-sync", "--warm-up", "1")
-    assert "numpy-cpu" in text
+    assert "numpy-cpu" in bench("original.py", "--sizes", "16", "--copies", "--no-sync")
 
 
 def test_python_vs_native():

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from gemmscope.records.base import Interval
-from gemmscope.records.model import ORIGINAL, Cell, ReferenceWorkload, Sample
-from tests.builders import make_backend, make_cell, make_comparison, make_result
+from gemmscope.records.model import Cell, ReferenceWorkload, Sample
+from tests.builders import make_backend, make_cell, make_result
 
 pytestmark = pytest.mark.slow
 
@@ -51,69 +51,6 @@ def test_sizes_that_are_none_are_bad_usage(name, sizes):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "Error" in done.stderr
-
-
-# --- original.py -----------------------------------------------------------------------------------------------------
-
-
-# In a process of its own: their thread pools would outlive this test.
-PRODUCTS = """
-import numpy as np, original
-a, b = np.random.default_rng(0).random((2, 9, 9), np.float32)
-for name in original.ORIGINAL:
-    if original.absent(name):
-        continue
-    for copies in (False, True):
-        place, multiply = original.system(name, copies=copies, sync=True)
-        product = multiply(place(a), place(b))
-        if copies:
-            assert isinstance(product, np.ndarray) or product.device.type == "cpu", name
-            assert np.allclose(product, a @ b, rtol=1e-2), name
-    print(name)
-"""
-
-
-def test_original_multiplies():
-    done = subprocess.run([sys.executable, "-c", PRODUCTS], capture_output=True, text=True, cwd=BENCH)
-    assert done.returncode == 0, done.stderr
-    assert {"numpy-cpu", "torch-cpu", "mlx-cpu"} <= set(done.stdout.split()) <= set(ORIGINAL)
-
-
-def test_original_stands_beside_gemmscope(script, capsys):
-    original = script("original")
-    result = make_result(
-        [make_cell("numpy-cpu", 1e-5), make_cell("torch-cpu", 2e-5),
-         make_cell("mlx-cpu", None, status="skipped", reason="too slow")],
-        [make_comparison("torch-cpu", 2.0, "slower")],
-    )  # fmt: skip
-    means = {("numpy-cpu", 64): 2e-5, ("torch-cpu", 64): 1e-5, ("mlx-cpu", 64): 1e-3}
-    rows = {row["backend"]: row for row in original.make_rows(means, result)}
-    assert rows["numpy-cpu"]["difference"] == pytest.approx(1.0)
-    assert rows["torch-cpu"]["difference"] == pytest.approx(-0.5)
-    assert rows["torch-cpu"]["speedup"] == pytest.approx(2.0)
-    assert rows["torch-cpu"]["gemmscope_speedup"] == 0.5
-    assert rows["mlx-cpu"]["gemmscope"] is rows["mlx-cpu"]["difference"] is None
-    original.print_rows(list(rows.values()), {"mlx-gpu": "no such device"}, beside=True)
-    text = capsys.readouterr().out
-    for expected in ("+100 %", "-50 %", "too slow", "mlx-gpu    not here: no such device"):
-        assert expected in text
-
-
-def test_original_without_gemmscope_has_no_columns_for_it(script, capsys):
-    original = script("original")
-    rows = original.make_rows({("numpy-cpu", 64): 2e-5}, None)
-    original.print_rows(rows, {}, beside=False)
-    assert "gemmscope" not in capsys.readouterr().out
-    assert rows[0]["difference"] is None
-
-
-def test_original_says_the_reasons_that_apply(script):
-    original = script("original")
-    plain = original.why(["numpy-cpu"], copies=False, sync=True)
-    assert "medians" in plain
-    assert not {"--copies", "--no-sync", "TF32"} & set(plain.split())
-    told = original.why(["mlx-gpu"], copies=True, sync=False)
-    assert all(word in told for word in ("--copies", "--no-sync", "TF32"))
 
 
 # --- python_vs_native.py ---------------------------------------------------------------------------------------------

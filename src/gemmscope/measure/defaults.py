@@ -14,6 +14,8 @@ SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 GPU_SIZE = 8192
 # For a quick look, and where every size is measured many times.
 FEW_SIZES = (64, 256, 1024)
+# What the comparison was made at that gemmscope began with.
+ORIGINAL_SIZES = (64, 128, 256, 512, 1024, 2048)
 SECONDS = 75.0
 PAIRS = 10
 # Of the budget, what one cell may take at most: many cells share it.

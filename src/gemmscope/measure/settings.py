@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
-from gemmscope.measure.defaults import FEW_SIZES, LARGEST_SHARE, SECONDS, default_sizes, telling_shapes
-from gemmscope.records.model import Settings
+from gemmscope.measure.defaults import FEW_SIZES, LARGEST_SHARE, ORIGINAL_SIZES, SECONDS, default_sizes, telling_shapes
+from gemmscope.records.model import ORIGINAL, Settings
 from gemmscope.workload import spans
 from gemmscope.workload.presets import PRESETS
 from gemmscope.workload.shapes import layout, pair_count, parse_shapes
@@ -55,16 +55,21 @@ def make_settings(  # noqa: C901  (one check for each number)
     grid: bool = False,
     quick: bool = False,
     deep: bool = False,
+    original: bool = False,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
+
+    ``original`` asks for what the comparison was of that gemmscope began with.
 
     Raises:
         UsageError: If a shape is none, or a number is out of its range.
     """
     by_default = sizes is None and not shapes
     if sizes is None:
-        sizes = () if shapes else FEW_SIZES if quick or grid else default_sizes()
+        sizes = () if shapes else ORIGINAL_SIZES if original else FEW_SIZES if quick or grid else default_sizes()
+    if original:
+        backends = backends or ORIGINAL
     everywhere = deep or backends is not None or grid
     if quick:
         from gemmscope.backends.registry import PLAIN  # importing gemmscope stays light
@@ -72,10 +77,7 @@ def make_settings(  # noqa: C901  (one check for each number)
         backends = backends or (None if grid else PLAIN)
         sets, experiments = min(sets, _QUICK_SETS), 0.0
     seconds = spans.seconds(_budget(quick=quick, deep=deep, grid=grid) if seconds is None else seconds)
-    if isinstance(backends, str):
-        backends = [text.strip() for text in backends.split(",") if text.strip()]
-    if backends is not None and not backends:
-        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
+    named = _named(backends)
     for name, value in (("pairs", pairs), ("sets", sets), ("threads", threads or 1)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
@@ -94,7 +96,7 @@ def make_settings(  # noqa: C901  (one check for each number)
         raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")
     return Settings(
         shapes=[str(shape) for shape in wanted],
-        backends=list(backends or ()),
+        backends=named,
         backend_files=[str(Path(file).resolve()) for file in backend_files],
         threads=threads,
         pairs=pairs,
@@ -109,6 +111,19 @@ def make_settings(  # noqa: C901  (one check for each number)
         largest_share=LARGEST_SHARE if by_default else _LARGEST_SHARE,
         command=command,
     )
+
+
+def _named(backends: str | Sequence[str] | None) -> list[str]:
+    """The names of backends, however they are given; none where all that are known are meant.
+
+    Raises:
+        UsageError: If they are given, and there is none.
+    """
+    if isinstance(backends, str):
+        backends = [text.strip() for text in backends.split(",") if text.strip()]
+    if backends is not None and not backends:
+        raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
+    return list(backends or ())
 
 
 def _budget(*, quick: bool, deep: bool, grid: bool) -> float:
