@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from gemmscope.analysis.findings.headline import headline as rule
 from gemmscope.analysis.headline import NOTHING, headline
 from gemmscope.analysis.view import View
+from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.report.model import Report
 from gemmscope.report.rows.overview import overview
 from gemmscope.report.terminal import print_end
@@ -58,13 +60,31 @@ def test_one_that_is_never_alone_in_front_is_tied():
         cells(64, numpy_cpu=1e-6, torch_cpu=1.001e-6, mlx_cpu=2e-6),
         cells(256, numpy_cpu=1e-4, torch_cpu=2e-4, mlx_cpu=1.001e-4),
     )
-    lead = "numpy-cpu is tied for fastest at 64 and 256 (tied with torch-cpu at 64 and with mlx-cpu at 256)"
+    lead = "numpy-cpu is tied for fastest at 64 and 256 (with torch-cpu at 64 and with mlx-cpu at 256)"
     assert text == f"{lead}; mlx-cpu takes up to 2.0 times as long, torch-cpu up to 2.0."
 
 
 def test_another_is_fastest_at_another_size():
     text = said(cells(64, numpy_cpu=1e-6, torch_cpu=2e-6), cells(256, numpy_cpu=2e-4, torch_cpu=1e-4))
     assert text.startswith("numpy-cpu is fastest at 64, torch-cpu is fastest at 256; ")
+
+
+def test_many_sizes_are_named_in_short():
+    sizes = (64, 128, 256, 512)
+    text = said(*(cells(size, numpy_cpu=1e-6, torch_cpu=2e-6) for size in sizes))
+    assert text == "numpy-cpu is fastest at every size; torch-cpu takes 2.0 times as long."
+    text = said(*(cells(size, numpy_cpu=1e-6 * (3 if size == 64 else 1), torch_cpu=2e-6) for size in sizes))
+    assert text.startswith("torch-cpu is fastest at 64, numpy-cpu is fastest from 128 to 512; ")
+    text = said(*(cells(size, numpy_cpu=1e-6 * (3 if size == 128 else 1), torch_cpu=2e-6) for size in sizes))
+    assert text.startswith("numpy-cpu is fastest at 64, 256 and 512, torch-cpu is fastest at 128; ")
+
+
+def test_the_reason_is_in_it_where_it_is_known():
+    made = [*cells(64, numpy_cpu=1e-6, mlx_cpu=25e-6)]
+    known = Diagnosis(id="reference-blas", backend="mlx-cpu", verdict="confirmed", matters=True, brief="it is slow")
+    doubt = Diagnosis(id="x", backend="mlx-cpu", verdict="refuted", brief="it is wrong")
+    (found,) = rule(View(msgspec.structs.replace(make_result(made), diagnoses=[doubt, known])))
+    assert found.text == "numpy-cpu is fastest at 64; mlx-cpu takes 25 times as long (it is slow)."
 
 
 def test_variants_and_our_own_call_are_not_in_it():
@@ -117,7 +137,7 @@ def test_the_end_of_a_run_fits_a_terminal_and_has_all_that_is_wanted_first():
     lines = console.export_text().splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert len(lines) <= 24
-    assert lines[0].startswith("numpy-cpu is fastest at 64, 128, 256 and 512")
+    assert lines[0].startswith("numpy-cpu is fastest at every size")
     text = " ".join(" ".join(lines).split())
     assert "Measured in 5 batches of fresh processes" in text
     assert "'gemmscope report some-folder' prints all tables and findings" in text

@@ -30,11 +30,11 @@ class Diagnosis(Record, frozen=True, kw_only=True):
     """Why a backend is slow at a shape, or what was suspected and is not why.
 
     ``id`` names the cause, such as ``"environment-variable"``; ``subject`` what it is about, such as the variable.
-    ``symptom`` is what made the backend worth looking at, empty where the cause was looked for anyway. ``evidence``
-    was seen without an experiment. ``text`` says it in sentences. ``remedy`` is one line to paste, or a sentence where
-    no line would do. ``gain`` is that of the experiment whose variant is the remedy. ``shape`` is empty for what
-    concerns the whole run. ``matters`` is what a reader should be told first: confirmed causes, and those that cannot
-    be tested and yet are plain to see.
+    ``symptom`` is what made the backend worth looking at, empty where the cause was looked for anyway. ``evidence`` was
+    seen without an experiment. ``text`` says it in sentences. ``remedy`` is one line to paste, or a sentence where no
+    line would do. ``brief`` is the cause in a few words, for a headline, or empty. ``gain`` is that of the experiment
+    whose variant is the remedy. ``shape`` is empty for what concerns the whole run. ``matters`` is what a reader should
+    be told first: confirmed causes, and those that cannot be tested and yet are plain to see.
     """
 
     id: str
@@ -48,5 +48,6 @@ class Diagnosis(Record, frozen=True, kw_only=True):
     matters: bool = False
     reason: str = ""
     text: str = ""
+    brief: str = ""
     remedy: str = ""
     gain: Interval | None = None

@@ -146,6 +146,7 @@ def _diagnosis(view: View, suspect: Suspect, measured: Sequence[Tried]) -> Diagn
         matters=is_told,
         reason=reason,
         text=wording.text(view, suspect, verdict, reason, shown.gain if shown else None),
+        brief=suspect.brief,
         remedy=best.trial.remedy if best else suspect.remedy if suspect.serious or suspect.untestable else "",
         gain=best.gain if best else None,
     )  # fmt: skip

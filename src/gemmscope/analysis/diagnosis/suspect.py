@@ -43,6 +43,7 @@ class Suspect:
         backend: What may suffer from it; empty for the whole run.
         shape: Where it would be tried; None where nothing was measured.
         because: The cause in words that follow "numpy-cpu runs at half the speed it could:", without a full stop.
+        brief: The cause in a few words that follow a name, for a headline: "it calls a reference BLAS".
         without: What the trial is in words that begin a sentence: "Without it".
         subject: What it is about, such as a variable's name.
         evidence: What was seen of it.
@@ -59,6 +60,7 @@ class Suspect:
     backend: str
     shape: Shape | None
     because: str
+    brief: str = ""
     without: str = "Without it"
     subject: str = ""
     evidence: Evidence = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.records import words
@@ -46,7 +45,7 @@ def headline(view: View) -> list[Finding]:
         Finding(
             id="headline",
             verdict="found",
-            text="; ".join([_leads(standings), *_behind(standings)]) + ".",
+            text="; ".join([_leads(standings), *_behind(standings, _reasons(view))]) + ".",
             evidence={f"{name} at {one.shape.title}": times for one in standings for name, times in one.behind.items()},
             backends=list(dict.fromkeys(name for one in standings for name in (*one.front, *one.behind))),
             shapes=[str(one.shape) for one in standings],
@@ -88,16 +87,35 @@ def _standing(
     return _Standing(ranking.shape, first, tied, behind)
 
 
+def _reasons(view: View) -> dict[str, str]:
+    """Why a backend is slow, in a few words, where that is known."""
+    told = [one for one in view.result.diagnoses if one.matters and one.backend and one.brief]
+    return {one.backend: one.brief for one in reversed(told)}
+
+
 def _leads(standings: Sequence[_Standing]) -> str:
     """Who is in front at every shape, and who is tied with them at some; or else who is at which."""
+    every = [one.shape for one in standings]
     always = [name for name in standings[0].front if all(name in one.front for one in standings)]
     if always:
-        return _lead(always, standings)
-    groups = itertools.groupby(standings, key=lambda one: one.first)
-    return ", ".join(_lead([first], list(group)) for first, group in groups)
+        return _lead(always, standings, every)
+    groups: dict[str, list[_Standing]] = {}
+    for one in standings:
+        groups.setdefault(one.first, []).append(one)
+    return ", ".join(_lead([first], group, every) for first, group in groups.items())
 
 
-def _lead(names: list[str], standings: Sequence[_Standing]) -> str:
+def _at(shapes: Sequence[Shape], every: Sequence[Shape]) -> str:
+    """``"at 64 and 256"``, ``"from 256 to 4096"`` where they follow each other, ``"at every size"``."""
+    if len(shapes) == len(every) > 2:
+        return "at every size" if all(shape.is_square for shape in every) else "at every shape"
+    first = every.index(shapes[0])
+    if len(shapes) > 2 and list(every[first : first + len(shapes)]) == list(shapes):
+        return f"from {shapes[0].title} to {shapes[-1].title}"
+    return f"at {words.shapes(shapes)}"
+
+
+def _lead(names: list[str], standings: Sequence[_Standing], every: Sequence[Shape]) -> str:
     """``"numpy-cpu is fastest at 64 and 256 (tied with torch-cpu at 64)"``."""
     others: dict[str, list[Shape]] = {}
     for one in standings:
@@ -106,31 +124,30 @@ def _lead(names: list[str], standings: Sequence[_Standing]) -> str:
                 others.setdefault(name, []).append(one.shape)
     at: dict[str, list[str]] = {}
     for name, shapes in others.items():
-        at.setdefault(words.shapes(shapes), []).append(name)
+        at.setdefault(_at(shapes, every), []).append(name)
     if len(names) + len(others) > _MOST:  # the table has them all
         at = {}
-    ties = " and ".join(f"with {words.listed(tied)} at {shapes}" for shapes, tied in at.items())
-    verb = "are tied for fastest"
-    if len(names) == 1:  # "fastest" where it is so at one of them at least
-        verb = "is tied for fastest" if all(one.tied for one in standings) else "is fastest"
-    return f"{words.listed(names)} {verb} at {words.shapes([one.shape for one in standings])}" + (
-        f" (tied {ties})" if ties else ""
-    )
+    ties = " and ".join(f"with {words.listed(tied)} {where}" for where, tied in at.items())
+    verb = "are tied for fastest" if len(names) > 1 else "is tied for fastest"
+    if len(names) == 1 and not all(one.tied for one in standings):  # so at one of them at least
+        verb, ties = "is fastest", f"tied {ties}" if ties else ""
+    where = _at([one.shape for one in standings], every)
+    return f"{words.listed(names)} {verb} {where}" + (f" ({ties})" if ties else "")
 
 
-def _behind(standings: Sequence[_Standing]) -> list[str]:
-    """``"torch-cpu takes 1.8 to 2.2 times as long, mlx-cpu 26 to 56"``; nothing where all are tied."""
+def _behind(standings: Sequence[_Standing], reasons: Mapping[str, str]) -> list[str]:
+    """``"torch-cpu takes 1.8 to 2.2 times as long, mlx-cpu 26 to 56 (it calls a reference BLAS)"``, or nothing."""
     times: dict[str, list[float]] = {}
     for one in standings:
         for name, ratio in one.behind.items():
             times.setdefault(name, []).append(ratio)
     ordered = sorted(times, key=lambda name: max(times[name]))
     ranges = [_range(times[name], tied=any(name in one.front for one in standings)) for name in ordered]
-    said = [f"{name} {reach}" for name, reach in zip(ordered, ranges, strict=True)]
-    if not said:
+    if not ordered:
         return []
-    said[0] = f"{ordered[0]} takes {ranges[0]} times as long"
-    return [", ".join(said[:_MOST])]
+    ranges[0] = f"takes {ranges[0]} times as long"
+    why = [f" ({reasons[name]})" if name in reasons else "" for name in ordered]
+    return [", ".join(f"{name} {ranges[i]}{why[i]}" for i, name in enumerate(ordered[:_MOST]))]
 
 
 def _range(ratios: Sequence[float], *, tied: bool) -> str:

@@ -45,6 +45,7 @@ def _suspect(subject: Subject, found: Mapping[str, Variable], because: str) -> S
         shape=shape,
         subject=" ".join(found),
         because=because,
+        brief=f"{words.listed(list(found), 1)} {'is' if len(found) == 1 else 'are'} set",
         without="Without it" if len(found) == 1 else "Without them",
         evidence={name: subject.variables[name] for name in found},
         trials=(Trial(subject.with_options(dict.fromkeys(found, "")), f"unset {' '.join(found)}"),),

@@ -37,6 +37,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         backend=subject.name,
         shape=subject.large,
         because=because,
+        brief="MKL keeps its best kernels for Intel",
         without="On OpenBLAS",
         subject="MKL",
         evidence={

@@ -41,6 +41,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         backend=subject.name,
         shape=subject.large,
         because=f"its BLAS, {called.kind}, {wrong}{seen}",
+        brief="its BLAS has no kernels for this processor",
         without="With kernels for this processor",
         subject=called.core or called.kind,
         evidence={"core": called.core, "description": words.line(called.description),

@@ -34,6 +34,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         backend=subject.name,
         shape=subject.large,
         because=because,
+        brief="it calls a reference BLAS",
         without="On OpenBLAS",
         subject=image_name(called.image),
         evidence={"image": called.image, "width": profile.width if profile else None},
