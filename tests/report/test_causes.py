@@ -7,7 +7,6 @@ import pytest
 
 from gemmscope.records.diagnosis import Diagnosis, Experiment
 from gemmscope.records.evidence import InstructionProfile, LibraryThreads, SampledInstructions, Surroundings
-from gemmscope.records.words import TIMES
 from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.html import page
