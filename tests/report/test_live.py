@@ -228,6 +228,10 @@ def absent(name: str, **more: Any) -> BackendProbed:
     return BackendProbed(set=0, backend=name, status="unavailable", reason="no gpu", **more)
 
 
+def failed(name: str) -> BackendProbed:
+    return BackendProbed(set=0, backend=name, status="failed", reason="no gpu")
+
+
 class Ascii(io.StringIO):
     encoding = "ascii"
 
@@ -377,10 +381,10 @@ def test_a_backend_that_is_lost_later_keeps_its_figures(screen: Screen) -> None:
 def test_without_numpy_the_others_are_compared_with_the_first_that_can_be_measured(screen: Screen) -> None:
     screen.show(started(sizes=[64]), absent("numpy-cpu:out"))
     screen.show(*(event for event in a_shape(64, 0) if getattr(event, "backend", "") != "numpy-cpu:out"))
-    assert "/ numpy-cpu" in screen.lines[2]
+    assert "/ numpy-cpu" in screen.lines[1]
     assert screen.row("cblas").endswith(" 2.00")
     screen.show(CellFailed(set=0, backend="numpy-cpu", m=64, n=64, k=64, mode="latency", reason="hung"))
-    assert "/ torch-cpu" in screen.lines[3]
+    assert "/ torch-cpu" in screen.lines[2]
     # Rounds that are past count too.
     assert screen.row("cblas").endswith(" 4.00")
     assert screen.row("torch-cpu").endswith(" 1")
@@ -575,35 +579,35 @@ def test_the_first_status_that_fits_is_drawn(width: int, line: str) -> None:
 
 
 def test_what_goes_wrong_stands_above_the_table(screen: Screen) -> None:
-    screen.show(started(make_backend("mlx-gpu")), *a_set(0)[:-1], absent("mlx-gpu"), *a_set(1))
-    assert screen.lines[0] == "mlx-gpu: unavailable: no gpu"
+    screen.show(started(make_backend("mlx-gpu")), *a_set(0)[:-1], failed("mlx-gpu"), *a_set(1))
+    assert screen.lines[0] == "mlx-gpu: failed: no gpu"
     assert sum(line.startswith("numpy-cpu ") for line in screen.lines) == 1
 
 
 def test_nothing_of_the_table_stays(screen: Screen) -> None:
     screen = Screen()
     with screen.progress:
-        screen.show(started(make_backend("mlx-gpu")), absent("mlx-gpu"), *a_set(0))
+        screen.show(started(make_backend("mlx-gpu")), failed("mlx-gpu"), *a_set(0))
         assert len(screen.lines) == 1 + 2 + 5 + 2
-    assert [line for line in screen.lines if line] == ["mlx-gpu: unavailable: no gpu"]
+    assert [line for line in screen.lines if line] == ["mlx-gpu: failed: no gpu"]
     assert screen.terminal.row == 1
 
 
 def test_a_terminal_that_is_resized_is_drawn_anew() -> None:
     screen = Screen(160, 60)
     with screen.progress:
-        screen.show(started(make_backend("mlx-gpu")), absent("mlx-gpu"), *a_set(0))
+        screen.show(started(make_backend("mlx-gpu")), failed("mlx-gpu"), *a_set(0))
         for width in (100, 60, 130, 45):
             screen.resize(width, 60)
             screen.show(SetStarted(set=1, workers=["numpy"]))
-            assert screen.lines[0] == "mlx-gpu: unavailable: no gpu"
+            assert screen.lines[0] == "mlx-gpu: failed: no gpu"
             assert sum(line.startswith("numpy-cpu ") for line in screen.lines) == 1
             assert max(map(len, screen.lines)) < width
         screen.resize(40, 60)
-        screen.show(absent("torch-cpu"))
-        assert screen.lines[1] == "torch-cpu: unavailable: no gpu"
+        screen.show(failed("torch-cpu"))
+        assert screen.lines[1] == "torch-cpu: failed: no gpu"
         screen.resize(30, 60)
-    assert [line for line in screen.lines if line] == ["mlx-gpu: unavailable: no gpu", "torch-cpu: unavailable: no gpu"]
+    assert [line for line in screen.lines if line] == ["mlx-gpu: failed: no gpu", "torch-cpu: failed: no gpu"]
 
 
 # --- What it costs ----------------------------------------------------------------------------------------------------

@@ -222,14 +222,25 @@ def test_on_a_terminal_it_is_refreshed_at_most_four_times_a_second() -> None:
     assert 30 <= shown <= 40
 
 
-def test_on_a_terminal_what_goes_wrong_stays_above_the_line() -> None:
+def test_on_a_terminal_what_goes_wrong_stays_above_the_table() -> None:
+    screen = Screen()
+    with Progress(screen.console, Clock()) as progress:
+        progress(started())
+        screen.written()
+        for set_ in (0, 1):
+            progress(prepared("failed", "[red]wrong[/red]", set_))
+        assert screen.written().count(f"cblas at {SHAPE}: failed: [red]wrong[/red]\n") == 1
+
+
+def test_on_a_terminal_what_is_only_missing_is_told_by_the_table() -> None:
     screen = Screen()
     with Progress(screen.console, Clock()) as progress:
         progress(started())
         screen.written()
         progress(unavailable())
-        progress(unavailable(1))
-        assert screen.written().count("torch-gpu: unavailable: [red]none[/red] (get one)\n") == 1
+        progress(prepared("skipped", "too slow"))
+        assert "none" not in (written := screen.written())
+        assert "too slow" not in written
 
 
 def test_nothing_runs_between_turns() -> None:

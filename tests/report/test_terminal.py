@@ -414,7 +414,7 @@ def test_the_end_of_a_run_says_what_was_lost_and_why() -> None:
         "- mlx-cpu skipped at 256: too slow",
         "- mlx-cpu, throughput failed at 64: it crashed",
         "- torch-cpu failed: its worker could not start",
-        "Not available here: torch-gpu.",
+        "Not available here: torch-gpu ('gemmscope backends' says why).",
     ):
         assert said in text
     assert "nobody asked for it" not in text

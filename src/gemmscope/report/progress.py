@@ -211,8 +211,11 @@ class Progress:
     # --- Lines that stay ----------------------------------------------------------------------------------------------
 
     def _print_once(self, what: str, status: Status, why: str, style: str = "") -> None:
-        """Prints what is missing, failed or left out: every set finds the same."""
-        if (what, status) not in self._reported:
+        """Prints what is missing, failed or left out: every set finds the same.
+
+        Beneath a table only what failed: it shows what else has no figures, and the end of the run says why.
+        """
+        if (what, status) not in self._reported and (self._live is None or status == "failed"):
             self._reported.add((what, status))
             self._print(f"{what}: {status}: {why}", style or ("red" if status == "failed" else ""))
 

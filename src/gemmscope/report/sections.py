@@ -52,7 +52,9 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
     if failed := [Item(f"{one.name} {one.reason}", "bad") for one in trust.lost(result) if one.name not in absent]:
         blocks.append(Items(failed))
     if absent:
-        blocks.append(Paragraph(f"Not available here: {words.listed(absent, 9)}.", "quiet"))
+        blocks.append(
+            Paragraph(f"Not available here: {words.listed(absent, 9)} ('gemmscope backends' says why).", "quiet")
+        )
     blocks += causes.main(result)
     return [*blocks, Heading("How sure, and where the rest is"), Items.of(trust.in_short(result), _files(folder))]
 
