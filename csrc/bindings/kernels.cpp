@@ -20,6 +20,7 @@
 #include "array_argument.h"
 #include "blas_library.h"
 #include "caches.h"
+#include "calls.h"
 #include "ceilings.h"
 #include "cublas.h"
 #include "gemm.h"
@@ -104,6 +105,16 @@ std::optional<std::pair<std::string, std::string>> find(const std::string& image
   return std::pair(found->image, description_of(found->image));
 }
 
+std::optional<std::uint64_t> count_calls(const std::string& image, const std::string& symbol,
+                                         const nb::callable& function) {
+  const CallCounter counter(image, symbol);
+  if (!counter.counts()) {
+    return std::nullopt;
+  }
+  function();
+  return counter.count();
+}
+
 // Loads a BLAS for good, and says by which name and convention its sgemm is called.
 std::pair<std::string, std::string> load_blas(const std::string& path) {
   const BlasLibrary library(path);
@@ -141,6 +152,16 @@ it depends on. An empty image asks for the global scope alone.
 Returns:
     The file that holds the function, and what that library says of itself (version, options); None if there is no
     such name.)");
+
+  module.def("count_calls", &count_calls, nb::arg("image"), nb::arg("symbol"), nb::arg("function"),
+             nb::sig("def count_calls(image: str, symbol: str, function: Callable[[], object]) -> int | None"),
+             R"(How often an image calls a function of that name while ``function`` runs, which computes nothing then.
+
+Calls are counted in the image's own table of addresses, and go nowhere. No other thread may multiply meanwhile.
+
+Returns:
+    The number of calls; None where they go through no such table: on macOS, or where the image does not import the
+    name.)");
 
   module.def("description_of", &description_of, nb::arg("image"),
              "What a loaded BLAS says of itself (version, options); empty where it says nothing, or is not loaded.");

@@ -2,7 +2,7 @@
 Kernels that libraries have loaded, ATen and cuBLAS, caches, ceilings, macOS. Linked with no BLAS of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 from numpy import float32
@@ -21,6 +21,17 @@ def find_symbol(image: str, name: str) -> tuple[str, str] | None:
     Returns:
         The file that holds the function, and what that library says of itself (version, options); None if there is no
         such name.
+    """
+
+def count_calls(image: str, symbol: str, function: Callable[[], object]) -> int | None:
+    """
+    How often an image calls a function of that name while ``function`` runs, which computes nothing then.
+
+    Calls are counted in the image's own table of addresses, and go nowhere. No other thread may multiply meanwhile.
+
+    Returns:
+        The number of calls; None where they go through no such table: on macOS, or where the image does not import the
+        name.
     """
 
 def description_of(image: str) -> str:

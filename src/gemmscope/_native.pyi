@@ -2,7 +2,7 @@
 The CBLAS that gemmscope is linked with. The public names are in gemmscope.native.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 from numpy import float32

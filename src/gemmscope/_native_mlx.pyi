@@ -2,7 +2,7 @@
 MLX's C++ API. Importable only where the MLX that is installed is the one that gemmscope was built against.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 from numpy import float32

@@ -65,6 +65,56 @@ def test_numpy_calls_another_routine_for_vectors():
         kernel.run(3, 0)
 
 
+@pytest.mark.parametrize("shape", [(512, 512, 1), (1, 1, 300), (5, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize("countable", [True, False])
+def test_no_kernel_is_named_where_numpy_calls_no_gemm(shape, countable, monkeypatch):
+    """At K = 1 all routines give the same bits, and NumPy calls none; for one element it calls sdot."""
+    kernel = CLASSES["kernel-numpy"]()
+    kernel.probe()
+    if countable:
+        needs_counting(kernel)
+    else:
+        monkeypatch.setattr(_kernels, "count_calls", lambda *_: None)
+    with pytest.raises(BackendUnavailable, match="kernel not identified: at this shape"):
+        kernel.prepare(operands_of(*shape, 10))
+
+
+def test_a_kernel_that_is_called_is_known_where_bits_tell_nothing():
+    kernel = CLASSES["kernel-torch"]()
+    try:
+        kernel.probe()
+    except BackendUnavailable as absent:
+        pytest.skip(f"{absent.reason}; to run this: {absent.remedy}")
+    needs_counting(kernel)
+    kernel.prepare(operands_of(50, 60, 1))
+    assert kernel.provenance()["calls counted at this shape"] == 1
+
+
+def test_calls_are_counted_and_go_nowhere():
+    kernel = CLASSES["kernel-numpy"]()
+    kernel.probe()
+    needs_counting(kernel)
+    a, b = matrices(40, 50, 60, 0)
+    out = np.full((40, 50), 7.0, np.float32)
+    symbol = kernel._candidate.symbol
+    assert _kernels.count_calls(kernel._caller, symbol, lambda: [np.matmul(a, b, out) for _ in range(3)]) == 3
+    assert (out == 7.0).all()
+    with pytest.raises(ZeroDivisionError):
+        _kernels.count_calls(kernel._caller, symbol, lambda: 1 / 0)
+    np.testing.assert_allclose(np.matmul(a, b, out), a @ b, rtol=1e-5)
+    assert (out != 7.0).any()
+
+
+@pytest.mark.parametrize(("image", "name"), [("", "cblas_sgemm"), ("/no/such/image.so", "cblas_sgemm")])
+def test_where_there_is_no_table_nothing_is_counted(image, name):
+    assert _kernels.count_calls(image, name, lambda: None) is None
+
+
+def needs_counting(kernel):
+    if _kernels.count_calls(kernel._caller, kernel._candidate.symbol, lambda: None) is None:
+        pytest.skip("calls cannot be counted here; to run this, use Linux")
+
+
 def test_a_kernel_that_is_not_the_librarys_is_not_accepted(monkeypatch):
     """NumPy's own OpenBLAS is offered as MLX's kernel: its products differ in the last bits, and that shows."""
     numpy_image = next(image for image in loaded_images() if "_multiarray_umath" in image)
@@ -75,6 +125,9 @@ def test_a_kernel_that_is_not_the_librarys_is_not_accepted(monkeypatch):
     found = any(_kernels.find_symbol(numpy_image, one.symbol) for one in CLASSES["kernel-numpy"].candidates)
     if not found or sys.platform == "darwin":
         pytest.skip("NumPy and MLX call one BLAS here; to run this, use Linux with NumPy's own wheel")
+    with pytest.raises(BackendUnavailable, match=r"kernel not identified: mlx-cpu does not call scipy_cblas_sgemm64_"):
+        other.probe()
+    monkeypatch.setattr(_kernels, "count_calls", lambda *_: None)
     with pytest.raises(BackendUnavailable, match=r"kernel not identified: results of .* are not those of mlx-cpu"):
         other.probe()
 

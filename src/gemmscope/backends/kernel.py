@@ -1,11 +1,14 @@
 """The kernel that a library really calls: its own sgemm, found in what it has loaded, in a C++ loop.
 
-A name alone proves nothing: a library may bring several BLAS, or call another routine. That it is this one is confirmed
-by results that are the library's own to the last bit, on several shapes, in this process and with its threads.
+A name alone proves nothing: a library may bring several BLAS, or call another routine, or none. Two things confirm it.
+The library calls that routine, at this very shape: counted in its own table of addresses, on Linux. And its results are
+the library's own to the last bit, in this process and with its threads, on several shapes and pairs. Bits alone prove
+little where sums are short or few: at K = 1 those of all routines are the same.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -28,9 +31,18 @@ if TYPE_CHECKING:
 
     from gemmscope.backends.base import Entry
 
-# Small, odd, and large enough for threads and blocking: a kernel that is not the library's own differs on one of them.
-# Below 128 KiB a matrix, so that freeing them leaves malloc as it is: see the module on placement.
-PROBES = tuple(Shape(*shape) for shape in ((2, 2, 2), (16, 16, 16), (100, 37, 211), (128, 128, 128), (160, 160, 160)))
+# Small, odd, with long sums, and large enough for threads and blocking: a kernel that is not the library's own differs
+# on one of them. Below 128 KiB a matrix, so that freeing them leaves malloc as it is: see the module on placement.
+PROBES = tuple(
+    Shape(*shape)
+    for shape in ((2, 2, 2), (16, 16, 16), (13, 15, 2053), (100, 37, 211), (128, 128, 128), (160, 160, 160))
+)
+_PROBE_PAIRS = 2
+
+# Where calls cannot be counted, so many sums of so many terms tell one routine from another: each ends in another order
+# of rounding with a chance of a half or so. With fewer the kernel counts as not identified.
+_TELLING_SUMS = 64
+_TELLING_TERMS = 8
 
 # A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
 _COMPARE_AT_MOST = 2 * 512**3
@@ -106,7 +118,7 @@ class KernelBackend(Backend):
         self._candidate, self._sgemm = _IDENTIFIED[key]
 
     def prepare(self, operands: Operands) -> None:
-        """Takes the library's own copies of the operands, and sees to it that one result is the library's here too."""
+        """Takes the library's own copies of the operands, and sees to it that this is what the library calls here."""
         self._library = self._library_backend()
         self._library.prepare(operands)
         self._out = operands.output(huge_pages=self.huge_pages)
@@ -115,17 +127,52 @@ class KernelBackend(Backend):
         if min(m, n, k) == 0:
             raise BackendUnavailable("an empty result has no kernel")
         self._compared = min(m, n) == 1 or 2 * m * n * k <= _COMPARE_AT_MOST
-        symbol, convention, vector_symbol = self._candidate
-        # First: some sgemm pass vectors on to sgemv themselves, and then both are identical.
-        if vector_symbol and 1 in (m, n):
-            self._kernel, self._routine = _kernels.Kernel(self._caller, vector_symbol, convention, "sgemv"), "sgemv"
-            if self._matches(self._kernel, self._library):
+        # A few pairs, but more where each of them has only a few sums.
+        pairs = range(min(len(operands), max(2, math.ceil(_TELLING_SUMS / (m * n)))))
+        for routine, kernel in self._routines_at(operands).items():
+            self._routine, self._kernel = routine, kernel
+            if not self._compared or all(self._matches(kernel, self._library, pair) for pair in pairs):
                 return
-        self._kernel, self._routine = self._sgemm, "sgemm"
-        if self._compared and not self._matches(self._kernel, self._library):
+        raise BackendUnavailable(
+            f"kernel not identified: at this shape results of {self._candidate.symbol} are not those of "
+            f"{self._library.name}"
+        )
+
+    def _routines_at(self, operands: Operands) -> dict[str, _kernels.Kernel]:
+        """The routine that the library calls at a shape; those that it may call, where calls cannot be counted.
+
+        Raises:
+            BackendUnavailable: If it calls none of them, or more than one, or if nothing would tell.
+        """
+        m, n, k = operands.m, operands.n, operands.k
+        symbol, convention, vector_symbol = self._candidate
+        routines = {"sgemm": self._sgemm}
+        if vector_symbol and 1 in (m, n):
+            # First: some sgemm pass vectors on to sgemv themselves, and then the results of both are the library's.
+            vector = _kernels.Kernel(self._caller, vector_symbol, convention, "sgemv")
+            routines = {"sgemv": vector, **routines}
+        names = {"sgemm": symbol, "sgemv": vector_symbol}
+        counted = {name: self._count(names[name]) for name in routines}
+        self._counted = counted["sgemm"] is not None
+        if self._counted:
+            called = {name: kernel for name, kernel in routines.items() if counted[name] == 1}
+            if called:
+                return called
+            many = [f"{names[name]} {count} times" for name, count in counted.items() if count]
+            neither = f"calls neither {symbol} nor {vector_symbol}" if len(routines) > 1 else f"does not call {symbol}"
+            how = f"calls {' and '.join(many)} for one product" if many else neither
+            raise BackendUnavailable(f"kernel not identified: at this shape {self._library.name} {how}")
+        if self._compared and (k < _TELLING_TERMS or m * n * len(operands) < _TELLING_SUMS):
             raise BackendUnavailable(
-                f"kernel not identified: at this shape {self._library.name} does not call {symbol}"
+                "kernel not identified: at this shape the results of one routine may be those of another, and calls "
+                "cannot be counted here"
             )
+        return routines
+
+    def _count(self, symbol: str) -> int | None:
+        """How often the library calls a routine for one of its products; None where calls cannot be counted."""
+        library = self._library
+        return _kernels.count_calls(self._caller, symbol, lambda: library.product(0))
 
     def run(self, loops: int, first: int) -> float:
         """Calls the kernel in a C++ loop, by a clock in C++."""
@@ -153,6 +200,7 @@ class KernelBackend(Backend):
             "kernel description": _kernels.description_of(preload.behind(self._kernel.image)),
             "kernel interface": self._candidate.convention,
             "identical at this shape": int(self._compared),
+            "calls counted at this shape": int(self._counted),
         }
 
     def _library_backend(self) -> Backend:
@@ -168,30 +216,46 @@ class KernelBackend(Backend):
             raise BackendUnavailable(
                 f"kernel not identified: {PurePath(self._caller).name or library.library} calls none of {names}"
             )
-        differs = ""
+        why = ""
         for candidate in found:
             kernel = _kernels.Kernel(self._caller, candidate.symbol, candidate.convention, "sgemm")
-            differs = next((str(shape) for shape in PROBES if not self._is_identical(kernel, shape)), "")
-            if not differs:
+            why = self._why_not_this(candidate, kernel)
+            if not why:
                 return candidate, kernel
-        raise BackendUnavailable(
-            f"kernel not identified: results of {found[-1].symbol} are not those of {library.name} at {differs}"
-        )
+        raise BackendUnavailable(f"kernel not identified: {why}")
 
-    def _is_identical(self, kernel: _kernels.Kernel, shape: Shape) -> bool:
-        a = uniform(shape.m * shape.k, (0, shape.m, shape.n, shape.k, 0)).reshape(shape.m, shape.k)
-        b = uniform(shape.k * shape.n, (0, shape.m, shape.n, shape.k, 1)).reshape(shape.k, shape.n)
+    def _why_not_this(self, candidate: Candidate, kernel: _kernels.Kernel) -> str:
+        """Why a kernel is not the one that the library calls at the probes; empty where it is."""
+        called = False
+        for shape in PROBES:
+            library = self._library = self._on_probe(shape)
+            if self._count(candidate.symbol) == 0:
+                continue  # it may have another way for small ones
+            called = True
+            if not all(self._matches(kernel, library, pair) for pair in range(_PROBE_PAIRS)):
+                return f"results of {candidate.symbol} are not those of {library.name} at {shape}"
+        return "" if called else f"{self.of.name} does not call {candidate.symbol}"
+
+    def _on_probe(self, shape: Shape) -> Backend:
+        """The library with operands of a probe; the kernel has the same."""
+        pairs = [
+            OperandPair(
+                uniform(shape.m * shape.k, (pair, shape.m, shape.n, shape.k, 0)).reshape(shape.m, shape.k),
+                uniform(shape.k * shape.n, (pair, shape.m, shape.n, shape.k, 1)).reshape(shape.k, shape.n),
+            )
+            for pair in range(_PROBE_PAIRS)
+        ]
         # Some pitch may be too small for a probe and right for the run's shapes, at which it is compared again.
         library = self.of({name: value for name, value in self.settings.items() if name != PITCH.name})
         library.probe()
-        library.prepare(Operands([OperandPair(a, b)]))
+        library.prepare(Operands(pairs))
         self._out = mapped((shape.m, shape.n), np.float32)
         self._calls = _kernels.Calls(library.operand_arrays(), self._out)
-        return self._matches(kernel, library)
+        return library
 
-    def _matches(self, kernel: _kernels.Kernel, library: Backend) -> bool:
+    def _matches(self, kernel: _kernels.Kernel, library: Backend, pair: int) -> bool:
         """Whether the kernel's result is the library's, to the last bit."""
-        wanted = library.product(0)
+        wanted = library.product(pair)
         self._out.fill(np.nan)
-        kernel.multiply(self._calls, 0)
+        kernel.multiply(self._calls, pair)
         return bool(np.array_equal(self._out, wanted))
