@@ -8,6 +8,7 @@ import json
 import math
 import random
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from gemmscope.analysis.runs.changes import compare_runs
 from gemmscope.analysis.runs.model import Fleet
 from gemmscope.api import compare
 from gemmscope.errors import ResultsError, UsageError
+from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.words import ratio
 from gemmscope.report.between_runs import comparison_page, fleet_page
 from gemmscope.report.document import Figures
@@ -381,6 +383,37 @@ def test_provenance_that_differs_is_shown_with_its_library():
     assert {change.library for change in comparison.changes if change.library_changed} == {"mlx"}
     assert "what differs in its library: mlx 0.32.4 → 0.33.0" in text_of(comparison)
     assert against(before, World().run(3)).differences == []
+
+
+def with_workers(result, change):
+    workers = [change(worker) for worker in result.workers]
+    return msgspec.structs.replace(result, workers=workers)
+
+
+def test_a_variable_that_the_reference_workload_obeys_is_no_change_of_the_machine():
+    """Its BLAS has other kernels then: that it became slower says nothing of the machine."""
+
+    def haswell(worker):
+        pool = LibraryThreads(image="/site-packages/scipy_openblas32/lib/libscipy_openblas.so", kind="OpenBLAS",
+                              core="Haswell", threads=2)  # fmt: skip
+        libraries = [pool] if worker.worker == "canary" else []
+        return msgspec.structs.replace(worker, variables={"OPENBLAS_CORETYPE": "Haswell"}, libraries=libraries)
+
+    comparison = against(World().run(1), with_workers(World(machine=2.0).run(2), haswell))
+    told = {(d.fact, d.after): d.of for d in comparison.differences}
+    assert told["environment OPENBLAS_CORETYPE", "Haswell"] == ["numpy", "torch", "mlx", "cblas", "canary"]
+    assert told["libscipy_openblas core", "Haswell"] == ["canary"]
+    assert comparison.machine.status == "unknown"
+    assert verdicts(comparison)["machine"] == 0
+
+
+def test_a_library_that_was_upgraded_in_the_middle_of_a_run_is_not_that_of_its_first_set():
+    def upgraded(worker):
+        newer = {"torch": "2.14.0"} if worker.set >= 2 else {}
+        return msgspec.structs.replace(worker, provenance=worker.provenance | newer)
+
+    comparison = against(World().run(1), with_workers(World().run(2), upgraded))
+    assert [(d.of, d.fact, d.after) for d in comparison.differences] == [(["torch"], "torch", "2.13.0, then 2.14.0")]
 
 
 def test_a_framework_that_changed_leaves_the_others_their_voice():

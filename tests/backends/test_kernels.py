@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gemmscope.backends import kernel as kernel_module
 from gemmscope.backends import loading
 from gemmscope.backends.kernel import Candidate
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import threads as pools_of
 from gemmscope.machine.images import loaded_images
 from gemmscope.workload.operands import OperandPair, Operands
 from tests.bounds import error_bound, matrices
@@ -53,6 +55,21 @@ def test_it_says_where_it_was_found(kernel):
     assert Path(str(facts["kernel image"])).exists() or sys.platform == "darwin"
     assert facts["kernel routine"] == "sgemm"
     assert facts["identical at this shape"] == 1
+
+
+def test_a_librarys_blas_is_the_one_that_it_has_loaded(kernel):
+    """And not what the builder of its wheel had, which is what np.show_config and torch.__config__ say."""
+    library = kernel.of()
+    library.probe()
+    library.prepare(operands_of(8, 8, 8))
+    kernel.prepare(operands_of(8, 8, 8))
+    facts = library.provenance()
+    assert facts["blas image"] == kernel.blas_image()
+    assert facts["blas config"] == kernel.provenance()["kernel description"]
+    pools = {pool.image: pool.core for pool in pools_of.loaded() if pool.core}
+    assert facts.get("blas core", "") == next(
+        (core for image, core in pools.items() if os.path.samefile(image, kernel.blas_image())), ""
+    )
 
 
 def test_numpy_calls_another_routine_for_vectors():

@@ -108,6 +108,12 @@ class KernelBackend(Backend):
         found = (_kernels.find_symbol(caller, candidate.symbol) for candidate in cls.candidates)
         return next((one[0] for one in found if one is not None), "")
 
+    @classmethod
+    def called_facts(cls) -> dict[str, str | int]:
+        """What the BLAS that the library calls in this process says of itself, and not what its builder had."""
+        found = cls.called_image()
+        return preload.facts_of(found) if found else {"blas": "unknown"}
+
     def probe(self) -> None:
         """Loads the library, and finds its kernel."""
         library = self._library_backend()

@@ -26,7 +26,7 @@ from gemmscope.backends.base import (
     rotation,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
-from gemmscope.backends.preload import BLAS, blas_provenance
+from gemmscope.backends.preload import BLAS
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine.images import wheel_tags
 
@@ -195,7 +195,7 @@ class MlxCpu(Backend):
             "device": str(info.get("device_name", self.device)),
             "architecture": str(info.get("architecture", "")),
             "tf32": int("tf32" in self.settings),
-            **blas_provenance(),
+            **(KernelMlx.called_facts() if self.device == "cpu" else {}),
         }
         if self.device == "cpu":
             facts["alignment"] = alignment([view.ctypes.data for pair in self.operand_arrays() for view in pair])
@@ -353,7 +353,7 @@ class MlxCppCpu(Backend):
             "libmlx": self._native_mlx.version(),
             "built against": _build.MLX_VERSION,
             "tf32": int("tf32" in self.settings),
-            **blas_provenance(),
+            **(KernelMlx.called_facts() if self.device == "cpu" else {}),
         }
         if self.device == "cpu":
             facts["alignment"] = self._calls.alignment

@@ -10,7 +10,7 @@ import numpy as np
 from gemmscope.backends.arrangement import for_numpy
 from gemmscope.backends.base import OUT, SELF, Backend, Layer, alignment, rotation
 from gemmscope.backends.kernel import Candidate, KernelBackend
-from gemmscope.backends.preload import CPU_OPTIONS, facts_of
+from gemmscope.backends.preload import CPU_OPTIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,9 +66,8 @@ class NumpyCpu(Backend):
 
         ``np.show_config`` has what the builder of its wheel had.
         """
-        found = KernelNumpy.called_image()
         return {
-            **(facts_of(found) if found else {"blas": "unknown"}),
+            **KernelNumpy.called_facts(),
             "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
         }
 

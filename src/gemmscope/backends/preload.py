@@ -148,11 +148,6 @@ def facts_of(file: str) -> dict[str, str | int]:
     return facts | blas_facts(file)
 
 
-def blas_provenance() -> dict[str, str | int]:
-    """What a framework calls where the library is preloaded, by a variant or by the user; empty elsewhere."""
-    return facts_of(image()) if calls() is not None else {}
-
-
 def is_counted(backend: Backend) -> bool:
     """Whether a backend's calls go through the preloaded library: those of a C++ loop on a loaded BLAS do not."""
     chosen = "blas" in backend.settings

@@ -19,7 +19,7 @@ from gemmscope.backends.base import (
     rotation,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend
-from gemmscope.backends.preload import BLAS, facts_of
+from gemmscope.backends.preload import BLAS
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ class ScipyBlas(Backend):
 
     def provenance(self) -> dict[str, str | int]:
         """The BLAS that SciPy calls in this process, and the operands' alignment."""
-        found = KernelScipy.called_image()
         return {
-            **(facts_of(found) if found else {"blas": "unknown"}),
+            **KernelScipy.called_facts(),
             "alignment": alignment([matrix.ctypes.data for pair in self._pairs for matrix in pair]),
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +20,7 @@ from gemmscope.backends.base import (
     thread_count,
 )
 from gemmscope.backends.kernel import Candidate, KernelBackend, image_of
-from gemmscope.backends.preload import CPU_OPTIONS, KERNEL_OPTIONS, blas_provenance
+from gemmscope.backends.preload import CPU_OPTIONS, KERNEL_OPTIONS
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -116,17 +115,18 @@ class TorchCpu(Backend):
         return [(a.numpy(), b.numpy()) for a, b in self._pairs]
 
     def provenance(self) -> dict[str, str | int]:
-        """Version, device, threads, torch's BLAS (as built, or the one asked for), and the operands' alignment."""
+        """Version, device, threads; on the processor the BLAS that is called here, and the operands' alignment.
+
+        ``torch.__config__`` has what the builder of its wheel had.
+        """
         torch = self._torch
-        blas = re.search(r"\bBLAS_INFO=([^,\s]*)", torch.__config__.show())
         facts: dict[str, str | int] = {
             "torch": torch.version.__version__,
             "device": str(self._device),
             "threads": torch.get_num_threads(),
-            "blas": blas[1] if blas else "",
-            **blas_provenance(),
         }
         if self._device.type == "cpu":
+            facts |= KernelTorch.called_facts()
             facts["alignment"] = alignment([matrix.data_ptr() for pair in self._pairs for matrix in pair])
         return facts
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.runs.model import Difference
-from gemmscope.records.evidence import image_distribution
+from gemmscope.records.evidence import image_distribution, image_name
 from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
@@ -56,13 +56,18 @@ def _all_differences(before: Result, after: Result) -> Iterator[tuple[str, str, 
 
 
 def library_facts(result: Result) -> dict[str, Facts]:
-    """For every worker of a run, what is known of the library that it measured, by the worker's name."""
-    found: dict[str, Facts] = {}
+    """For every worker of a run, what is known of the library that it measured, by the worker's name.
+
+    A fact that changed from one set to the next, where a run went on, has all of its values.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
     for worker in result.workers:
         facts = found.setdefault(worker.worker, {})
         for key, value in _facts_of(worker).items():
-            facts.setdefault(key, value)
-    return found
+            values = facts.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    return {worker: {key: ", then ".join(values) for key, values in facts.items()} for worker, facts in found.items()}
 
 
 def _facts_of(worker: WorkerRecord) -> Facts:
@@ -76,6 +81,11 @@ def _facts_of(worker: WorkerRecord) -> Facts:
             continue
         elif _is_of(_owner(key.partition(" ")[0]), worker.library):
             facts[key] = ", ".join(_texts(value))
+    for library in worker.libraries:
+        if _is_of(_image_owner(library.image), worker.library):
+            name = image_name(library.image)
+            told = {"core": library.core, "threads": "" if library.threads is None else str(library.threads)}
+            facts |= {f"{name} {key}": value for key, value in told.items() if value}
     for backend, reported in worker.backends.items():
         for key, value in reported.items():
             if key in _BY_CHANCE:

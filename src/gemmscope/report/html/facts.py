@@ -152,7 +152,7 @@ def loaded(result: Result) -> list[Loaded]:
     """What every worker had loaded, once where it was the same in all sets, and what it executed."""
     workers = result.workers
     found: list[Loaded] = []
-    for name in dict.fromkeys(worker.worker for worker in workers if worker.worker != REFERENCE):
+    for name in dict.fromkeys(worker.worker for worker in workers):
         records = [worker for worker in workers if worker.worker == name]
         backends = {
             backend: _agreed([(one.set, one.backends[backend]) for one in records if backend in one.backends])
@@ -160,7 +160,8 @@ def loaded(result: Result) -> list[Loaded]:
         }
         facts = _agreed([(one.set, {**one.provenance, **_started_with(one)}) for one in records])
         facts |= _executed(result, name)
-        found.append(Loaded(name, records[0].library, facts, backends))
+        label = "reference workload" if name == REFERENCE else name
+        found.append(Loaded(label, records[0].library, facts, backends))
     return found
 
 
