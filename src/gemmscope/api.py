@@ -149,17 +149,19 @@ def run(
 
 
 def load(file: str | os.PathLike[str]) -> Run:
-    """Reads and validates a results file; a folder stands for the ``results.json`` in it.
+    """Reads and validates a run: its results file, its journal, or the folder that holds them.
 
-    Figures, comparisons and findings are made again from the samples, so that a file of an older gemmscope is judged by
-    the rules of this one.
+    Of a run that was cut off before it had results the journal is read, even a damaged one: its status is
+    ``"partial"``, and a warning says what could not be read. Figures, comparisons and findings are made again from the
+    samples, so that a file of an older gemmscope is judged by the rules of this one.
 
     Raises:
         ResultsError: If it cannot be read, is no JSON, does not fit the schema, or is of a newer one.
     """
+    from gemmscope.analysis.assemble import read
     from gemmscope.analysis.derive import derive  # with scipy
 
-    return Run.of(derive(store.load(file)))
+    return Run.of(derive(read(file)))
 
 
 def compare(
@@ -172,7 +174,8 @@ def compare(
     """Compares runs by their results files: each with the first, or, of several machines, all beside each other.
 
     Args:
-        files: Two or more results files, or the folders that hold them; the first is what others are compared with.
+        files: Two or more results files, journals, or the folders that hold them; the first is what others are compared
+            with.
         margin: The smallest relative difference worth naming; 0.02 is 2 %.
         fail_slower_than: The slow-down that the ``gate`` of each comparison looks for; 0.05 is 5 %.
         fleet: True for machines beside each other in any case, False for comparisons in any case; unless told, that is
@@ -182,9 +185,10 @@ def compare(
         UsageError: If runs cannot be compared; the message says why.
         ResultsError: If a file cannot be read.
     """
+    from gemmscope.analysis.assemble import read
     from gemmscope.analysis.runs.compare import compare_all  # with scipy
 
-    runs = list(zip(_labels(files), map(store.load, files), strict=True))
+    runs = list(zip(_labels(files), map(read, files), strict=True))
     return compare_all(runs, margin=margin, fail_slower_than=fail_slower_than, fleet=fleet)
 
 

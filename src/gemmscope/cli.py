@@ -285,9 +285,10 @@ def list_runs(as_json: bool) -> None:
 def report(
     results: str | None, figures: str | None, html: str | None, share: bool, as_json: bool, **files: str | None
 ) -> None:
-    """Print the table of a results file again.
+    """Print the tables of a run again.
 
-    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
+    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told. Of a run that
+    was cut off before it had results, its journal is read.
 
     \b
     Examples:
@@ -339,7 +340,8 @@ def report(
 def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
     """Say in words what a run found: which library is fastest, why, and how sure that is.
 
-    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told.
+    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told. Of a run that
+    was cut off before it had results, its journal is read.
 
     \b
     Examples:
@@ -508,7 +510,7 @@ def compare(
 ) -> None:
     """Compare runs: ratios with intervals and verdicts, and what differs between them.
 
-    RESULTS are results files, or the folders that hold them; each is compared with the first. Without any it is the
+    RESULTS are results files, journals, or the folders that hold them; each is compared with the first. Without any it is the
     newest run under gemmscope-results against the one before it. A machine that changed
     between the runs is told from a library that changed. Runs of different machines are put side by side.
 

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from typing import TYPE_CHECKING
 
-from gemmscope.errors import UsageError
+from gemmscope.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file on a disk: a pipe or a device might never end, or never begin.
+
+    Raises:
+        ResultsError: If it cannot be read, or is no such file.
+    """
+    try:
+        # Opening a pipe that nobody writes to would wait for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ResultsError(f"{path}: cannot be read: it is no regular file")
+            return file.read()
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -13,6 +13,7 @@ import pytest
 from gemmscope.backends.base import Backend
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure import loops, stages, washing
+from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.protocol import TurnCell
 from gemmscope.workload.operands import OperandPair, Operands
 from tests.bounds import comparison, matrices
@@ -135,6 +136,19 @@ def test_one_wrong_pair_is_enough():
     assert prepared(backend)[0].status == "failed"
 
 
+def test_a_backend_that_returns_the_mean_of_its_calls_is_not_asked_for_ever_more_of_them():
+    """Each time it seems faster than before, so that more calls seem to fit into a sample."""
+    backend = made(Plain, run=lambda self, loops, first: Plain.run(self, loops, first) / loops)
+    (cell,) = prepared(backend)
+    pace = CellPace(cell.seconds, throughput=False, product_bytes=4, slot=0.01)
+    reason = ""
+    for _ in range(20):
+        ((turned,), _, _) = taken(backend, samples=1, loops=pace.loops, seconds=pace.seconds)
+        reason = reason or turned.reason
+        pace.took_turn(pace.cost, sum(sample.seconds for sample in turned.samples), pace.loops)
+    assert max(loops for loops, _ in backend.calls) <= stages.MOST_LOOPS
+
+
 def test_a_slow_backend_is_not_asked_for_throughput():
     latency, throughput = prepared(made(Plain, seconds=0.12, modes=("latency", "throughput")))
     assert latency.status == "ok"
@@ -189,7 +203,7 @@ def test_garbage_collection_is_off_while_sampling():
     assert gc.isenabled()
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf, None, "1", 0.0])
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf, None, "1", 5e-324, 1e300])
 def test_a_duration_that_is_none_fails_the_cell(seconds):
     backend = made(Plain, run=lambda self, loops, first: seconds)
     (cell,), _, _ = taken(backend)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gemmscope import Run, load
+from gemmscope import Run, compare, load
 from gemmscope.analysis.assemble import assemble
 from gemmscope.analysis.derive import derive
 from gemmscope.errors import ResultsError, UsageError
@@ -175,6 +175,28 @@ def test_without_numpy_the_first_backend_is_the_baseline():
     assert (comparison.backend, comparison.baseline) == ("cblas", "torch-cpu")
 
 
+def test_a_cell_that_failed_before_anything_was_said_of_it_has_failed():
+    result = assemble([start(), CellFailed(set=0, backend="torch-cpu", m=8, n=8, k=8, reason="raised")])
+    assert (cell_of(result, "torch-cpu").status, cell_of(result, "torch-cpu").reason) == ("failed", "raised")
+
+
+def test_a_journal_alone_is_a_run(tmp_path):
+    """By its folder or by its name, for every command that reads one."""
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for event in a_run()[:-1]:
+            journal(event)
+    expected = Run.of(assemble(a_run()[:-1]))
+    assert load(tmp_path) == load(tmp_path / "journal.jsonl") == expected
+    (same,) = compare([tmp_path, tmp_path / "journal.jsonl"], fleet=False)  # type: ignore[misc]
+    assert {one.backend for one in same.changes} >= {"numpy-cpu", "torch-cpu"}
+
+
+def test_results_come_before_the_journal(tmp_path):
+    (tmp_path / "journal.jsonl").write_bytes(b"no journal")
+    save(assemble(a_run()), tmp_path / "results.json")
+    assert load(tmp_path) == Run.of(assemble(a_run()))
+
+
 def test_a_run_that_was_cut_off_is_partial():
     events = a_run()[:-5]
     assert assemble(events).status == "partial"
@@ -280,8 +302,49 @@ class TestJournal:
         lines = path.read_bytes().splitlines(keepends=True)
         lines[5] = lines[5].replace(b":", b";", 1)
         path.write_bytes(b"".join(lines))
-        with pytest.raises(ResultsError, match="line 6 is no event of a run"):
+        with pytest.raises(ResultsError, match=r"line 6 is no event of a run.*gemmscope report"):
             read_journal(path)
+
+    def test_what_is_left_of_a_damaged_journal_is_a_run(self, tmp_path):
+        """A run that cannot go on has lost no more than the lines that are damaged."""
+        lines = [msgspec.json.encode(event) + b"\n" for event in a_run()]
+        del lines[-1]
+        lines[10:12] = [b"{}\n", b'{"type":"samples","samples":[]}\n']
+        (tmp_path / "journal.jsonl").write_bytes(b"".join(lines))
+        found = load(tmp_path)
+        assert found.status == "partial"
+        (warning,) = found.warnings
+        assert (
+            warning == "the journal is damaged: 2 lines, the first of them 11, of it could not be read and is left out"
+        )
+        assert cell_of(found, "numpy-cpu").seconds.estimate == pytest.approx(1.15e-6, rel=0.2)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"loops": 0}, {"loops": -1}, {"loops": 2**70}, {"seconds": -1.0}, {"seconds": 0.0}, {"seconds": 1e308},
+            {"seconds": 5e-324}, {"seconds": None},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_a_sample_that_cannot_be_is_no_event(self, tmp_path, change):
+        event = msgspec.to_builtins(taken("numpy-cpu", 0, 0, 1.0))
+        event["samples"][0] |= change
+        (tmp_path / "j").write_bytes(msgspec.json.encode(start()) + b"\n" + msgspec.json.encode(event) + b"\n")
+        with pytest.raises(ResultsError, match="line 2 is no event of a run"):
+            read_journal(tmp_path / "j")
+
+    @pytest.mark.parametrize("margin", [-1, -2.5, 1])
+    def test_a_margin_that_cannot_be_is_no_start(self, tmp_path, margin):
+        (tmp_path / "journal.jsonl").write_bytes(msgspec.json.encode(start(margin=margin)) + b"\n")
+        with pytest.raises(ResultsError, match="does not begin with the start of a run"):
+            load(tmp_path)
+
+    def test_of_a_newer_schema_it_is_refused_in_words(self, tmp_path):
+        newer = msgspec.structs.replace(start(), schema=SCHEMA + 1)
+        (tmp_path / "journal.jsonl").write_bytes(msgspec.json.encode(newer) + b"\n")
+        with pytest.raises(ResultsError, match=f"it is of schema {SCHEMA + 1}"):
+            load(tmp_path)
 
     def test_a_damaged_line_is_named(self, tmp_path):
         path = tmp_path / "j"

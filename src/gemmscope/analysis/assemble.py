@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,9 +30,12 @@ from gemmscope.records.events import (
 )
 from gemmscope.records.evidence import SampledInstructions, Surroundings
 from gemmscope.records.model import REFERENCE, Ceilings, Cell, PlacedOperands, ReferenceWorkload, Result, TimeSpent
+from gemmscope.storage.journal import JOURNAL, read_what_is_whole
+from gemmscope.storage.store import RESULTS, check_schema, load
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
     from typing import Literal
 
@@ -39,6 +43,30 @@ if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Sample, Status, WorkerRecord
 
 _CEILINGS = ("peak_gflops", "peak_gflops_one_thread", "bandwidth", "bandwidth_one_thread")
+
+
+def read(file: str | os.PathLike[str]) -> Result:
+    """A run as it is stored, without the figures that follow from its samples: by its results file or its journal.
+
+    Args:
+        file: A results file, a journal, or a run's folder, whose journal is read where it has no results yet.
+
+    Raises:
+        ResultsError: If it cannot be read, or says what no run can have had.
+    """
+    path = Path(file)
+    if path.is_dir() and (path / JOURNAL).exists() and not (path / RESULTS).exists():
+        path /= JOURNAL
+    if path.suffix != Path(JOURNAL).suffix:
+        return load(path)
+    events, damaged = read_what_is_whole(path)
+    if not events or not isinstance(events[0], RunStarted):
+        raise ResultsError(f"{path}: it does not begin with the start of a run, so it cannot be read")
+    check_schema(events[0].schema, path)
+    if damaged:
+        lines = f"line {damaged[0]}" if len(damaged) == 1 else f"{len(damaged)} lines, the first of them {damaged[0]},"
+        events.append(Warned(text=f"the journal is damaged: {lines} of it could not be read and is left out"))
+    return collect(events)
 
 
 def assemble(events: Iterable[Event]) -> Result:
@@ -198,7 +226,8 @@ class _Collected:
                 self._change_backend(name, "failed", event.reason, "")
 
     def _change_cell(self, key: CellKey, status: Status, reason: str) -> None:
-        self._cells[key] = msgspec.structs.replace(self._cells[key], status=status, reason=reason)
+        cell = self._cells.get(key, Cell(**key.fields))
+        self._cells[key] = msgspec.structs.replace(cell, status=status, reason=reason)
 
     def _change_backend(self, name: str, status: Status, reason: str, remedy: str) -> None:
         backend = self._backends.get(name)

@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 # A verdict by a two-sided interval errs on either side with half of what the interval leaves.
 VERDICT_LEVEL = (1 - CONFIDENCE) / 2
 
+_FARTHEST = 69.0
+
 # See apart.
 _APART_LEVEL = 0.001
 _ONE_IN = 4
@@ -310,5 +312,5 @@ def _by_round(samples: Sequence[Sample]) -> dict[tuple[int, int], list[Sample]]:
 
 
 def _exp(value: float) -> float:
-    """As ``math.exp``, but the largest float where that would overflow: two sets can be worlds apart."""
-    return math.exp(min(value, 709.0))
+    """As ``math.exp``, but within what a record holds, 1e±30: two sets can be worlds apart."""
+    return math.exp(max(-_FARTHEST, min(value, _FARTHEST)))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmscope.measure.stages import SLOW_CALL
+from gemmscope.measure.stages import MOST_LOOPS, SLOW_CALL
 from gemmscope.measure.washing import wash_out_window
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CellPace:
     def loops(self) -> int:
         """Multiplications of one sample."""
         target = min(max(self.slot / (_SAMPLES_PER_TURN + 1), _SHORTEST_SAMPLE), _LONGEST_SAMPLE)
-        loops = max(1, round(target / self.seconds))
+        loops = max(1, round(min(target / self.seconds, MOST_LOOPS)))
         if not self.throughput:
             return loops
         most = max(2, _THROUGHPUT_BYTES // max(self.product_bytes, 1))

@@ -18,6 +18,7 @@ from gemmscope.measure.loops import bind
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.measure.washing import wash_out, wash_out_window
+from gemmscope.records.base import LEAST_SECONDS, MOST_SECONDS
 from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ _STEADY_BLOCK = 2e-3
 
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
+
+# However short a call seems: a backend that returns the mean of its calls would else be asked for ever more of them.
+MOST_LOOPS = 2**24
 
 # From here on a calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole
 # run. A busy machine may hold up a call for so long, but hardly twice.
@@ -118,14 +122,14 @@ def calibrate(run: Run, pairs: int) -> float:
 
 def _timed_once(run: Run, pairs: int) -> float:
     seconds = warm_up(run, pairs, 0)
-    loops = max(1, min(2**24, math.ceil(_CALIBRATE_SECONDS / max(seconds, 1e-9))))
+    loops = max(1, min(MOST_LOOPS, math.ceil(_CALIBRATE_SECONDS / max(seconds, 1e-9))))
     if loops == 1:
         return seconds
     while True:
         elapsed = checked_seconds(run(loops, 0))
-        if elapsed >= _CALIBRATE_SECONDS or loops >= 2**24:
+        if elapsed >= _CALIBRATE_SECONDS or loops >= MOST_LOOPS:
             return elapsed / loops
-        loops = min(2**24, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
+        loops = min(MOST_LOOPS, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
 
 
 def failure(error: BaseException) -> tuple[Status, str, str]:
@@ -309,10 +313,12 @@ def checked_seconds(seconds: object) -> float:
     """What a backend's ``run`` returned, if it can be a duration.
 
     Raises:
-        ValueError: If it is no positive, finite number.
+        ValueError: If it is no number, or one that no record can hold.
     """
-    if not isinstance(seconds, numbers.Real) or not math.isfinite(seconds) or seconds <= 0:
-        raise ValueError(f"run() returned {seconds!r}; expected seconds, a number above 0")
+    if not isinstance(seconds, numbers.Real) or not LEAST_SECONDS <= float(seconds) <= MOST_SECONDS:
+        raise ValueError(
+            f"run() returned {seconds!r}; expected the seconds of all its calls, {LEAST_SECONDS:g} at least"
+        )
     return float(seconds)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypedDict
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -10,6 +10,15 @@ from gemmscope.workload.shapes import Shape
 
 # How a sample waits: for each call, once after many calls, or not at all, by the device's own clock.
 Mode = Literal["latency", "throughput", "device"]
+
+# What figures are made from, by logarithms and quotients. A value outside of these limits was never measured, and what
+# holds one is refused when it is read, with the place where it stands.
+LEAST_SECONDS, MOST_SECONDS = 1e-12, 1e9
+Seconds = Annotated[float, msgspec.Meta(ge=LEAST_SECONDS, le=MOST_SECONDS)]
+Figure = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
+_LEAST_POSITIVE = 1e-30
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +32,18 @@ class Interval(Record, frozen=True, kw_only=True, rename={"estimate": "median"})
     ``low`` and ``high`` are None where fewer than two sets were measured: one process says nothing about the next.
     """
 
-    estimate: float
-    low: float | None = None
-    high: float | None = None
+    estimate: Figure
+    low: Figure | None = None
+    high: Figure | None = None
+
+    def check_positive(self, name: str) -> None:
+        """For records in which it is a time or a ratio.
+
+        Raises:
+            ValueError: If it is not all above 0.
+        """
+        if any(value is not None and value < _LEAST_POSITIVE for value in (self.estimate, self.low, self.high)):
+            raise ValueError(f"{name} has a figure that is not above 0")
 
 
 def is_plain(backend: str) -> bool:
@@ -69,9 +87,9 @@ class CellRecord(Record, frozen=True, kw_only=True):
     """
 
     backend: str
-    m: int
-    n: int
-    k: int
+    m: Dimension
+    n: Dimension
+    k: Dimension
     mode: Mode = "latency"
 
     @property

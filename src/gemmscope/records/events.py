@@ -7,7 +7,9 @@ another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
 
 from gemmscope.records.base import CellRecord, Record
 from gemmscope.records.evidence import InstructionProfile, Surroundings
@@ -98,7 +100,7 @@ class CellFailed(CellRecord, frozen=True, kw_only=True, tag="cell failed"):
 class SamplesTaken(CellRecord, frozen=True, kw_only=True, tag="samples"):
     """A backend's samples of one turn. Those of the reference workload come under the backend ``"canary"``."""
 
-    samples: list[Sample]
+    samples: Annotated[list[Sample], msgspec.Meta(min_length=1)]
 
 
 class InstructionsSampled(CellRecord, frozen=True, kw_only=True, tag="instructions"):

@@ -6,9 +6,11 @@ History of the schema, newest first:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from gemmscope.records.base import CellRecord, Interval, Record
+import msgspec
+
+from gemmscope.records.base import CellRecord, Count, Interval, Record, Seconds
 from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.records.evidence import LibraryThreads, SampledInstructions, Surroundings
 
@@ -90,7 +92,7 @@ class Settings(Record, frozen=True, kw_only=True):
     pairs: int = 10
     sets: int = 5
     seconds: float = 100.0
-    margin: float = 0.01
+    margin: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01
     width: float = 0.005
     seed: int = 0
     experiments: float = 0.0
@@ -165,8 +167,8 @@ class Measurement(Record, frozen=True, kw_only=True):
 
     start: float
     first_pair: int
-    loops: int
-    seconds: float
+    loops: Count
+    seconds: Seconds
     cpu_seconds: float | None = None
     efficiency_seconds: float | None = None
     joules: float | None = None
@@ -206,7 +208,7 @@ class PlacedOperands(Record, frozen=True, kw_only=True):
 class ProcessMode(Record, frozen=True, kw_only=True):
     """A group of sets whose medians lie together, apart from the others: ``seconds`` is their geometric mean."""
 
-    seconds: float
+    seconds: Seconds
     sets: list[int]
 
 
@@ -251,6 +253,11 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     placed: bool = False
     samples: list[Sample] = []
 
+    def __post_init__(self) -> None:
+        """Refuses a time that is none."""
+        if self.seconds is not None:
+            self.seconds.check_positive("seconds")
+
 
 class Comparison(CellRecord, frozen=True, kw_only=True):
     """A backend's time relative to the baseline's, paired inside each round.
@@ -271,6 +278,10 @@ class Comparison(CellRecord, frozen=True, kw_only=True):
     sets: int = 0
     rounds: int = 0
     left_out: list[int] = []
+
+    def __post_init__(self) -> None:
+        """Refuses a ratio that is none."""
+        self.ratio.check_positive("ratio")
 
 
 class Part(CellRecord, frozen=True, kw_only=True):

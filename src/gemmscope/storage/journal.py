@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from gemmscope.errors import OutputError, ResultsError, UsageError
-from gemmscope.files import write_all
+from gemmscope.files import read_file, write_all
 from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL = "journal.jsonl"
+
+# Not to wait for a reader where the file is a pipe.
+_OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -34,7 +37,7 @@ class Journal:
     def __init__(self, path: Path, *, new: bool = False) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(path, _OPEN, 0o666)
         except OSError as error:
             raise UsageError(
                 f"cannot write to {path.parent}: {error.strerror}; name another folder with --out"
@@ -99,23 +102,36 @@ def read_journal(path: Path) -> list[Event]:
     Raises:
         ResultsError: If the file cannot be read, or a whole line is no event.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
-    *whole, last = data.split(b"\n")
+    events, damaged = read_what_is_whole(path)
+    if damaged:
+        raise ResultsError(
+            f"{path}: line {damaged[0]} is no event of a run, so the journal is damaged; "
+            f"what is left of it is shown by: gemmscope report {path}"
+        )
+    return events
+
+
+def read_what_is_whole(path: Path) -> tuple[list[Event], list[int]]:
+    """The events of a journal that may be damaged, and the numbers of its lines that are none.
+
+    Raises:
+        ResultsError: If the file cannot be read.
+    """
+    *whole, last = read_file(path).split(b"\n")
     events: list[Event] = []
+    damaged: list[int] = []
     for number, line in enumerate(whole, 1):
         event = _event(line)
         if event is None:
-            raise ResultsError(f"{path}: line {number} is no event of a run, so the journal is damaged")
-        events.append(event)
+            damaged.append(number)
+        else:
+            events.append(event)
     unfinished = _event(last)
-    return events if unfinished is None else [*events, unfinished]
+    return events if unfinished is None else [*events, unfinished], damaged
 
 
 def _event(line: bytes) -> Event | None:
     try:
         return _DECODER.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
