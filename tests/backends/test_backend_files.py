@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,6 @@ import gemmscope
 from gemmscope.errors import UsageError
 from gemmscope.measure import survey
 from tests.program.test_run import gemmscope_
-
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "adding-a-backend.md"
 
 PLAIN = """
 import os, sys, time
@@ -59,27 +56,6 @@ def assert_only_mine_failed(result, words):
     (numpy,) = [cell for cell in result.cells if cell.backend == "numpy-cpu"]
     assert numpy.status == "ok"
     assert numpy.samples
-
-
-def test_the_guides_example_is_complete(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    path = tmp_path / "my_backends.py"
-    path.write_text(example)
-    listed = gemmscope_("backends", "--backend-file", path)
-    assert listed.returncode == 0
-    assert "scipy-dgemm" in listed.stdout
-    assert ":float32" in listed.stdout
-    done = gemmscope_("run", "--backend-file", path, "--backends", "numpy-cpu,scipy-dgemm,scipy-dgemm:float32",
-                      "--sizes", "64,96", "--shape", "3x5x7", "--seconds", "6", "--sets", "2",
-                      "--out", tmp_path / "out")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = gemmscope.load(tmp_path / "out")
-    cells = [cell for cell in result.cells if cell.backend.startswith("scipy-dgemm")]
-    assert len(cells) == 6
-    assert all(cell.status == "ok" and cell.precision == "float32" and cell.samples for cell in cells)
-    assert {c.backend for c in result.comparisons} == {"scipy-dgemm", "scipy-dgemm:float32"}
-    assert {worker.set for worker in result.workers if worker.library == "scipy-double"} >= {0, 1}
-    assert "scipy-dgemm:float32" in done.stdout
 
 
 def test_a_file_has_a_worker_of_its_own_even_for_a_library_that_is_there(tmp_path):

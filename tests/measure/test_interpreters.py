@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import gemmscope
-from gemmscope.backends.registry import built_in
 from gemmscope.measure.process import worker_environment
 from tests.program.test_run import gemmscope_
 
@@ -152,12 +151,3 @@ def test_what_points_to_our_packages_is_kept_from_another_interpreter(monkeypatc
     assert worker_environment({})["PYTHONPATH"] == "/ours"
     assert "PYTHONPATH" not in worker_environment({}, "/old/python")
     assert worker_environment({"PYTHONPATH": "/named"}, "/old/python")["PYTHONPATH"] == "/named"
-
-
-def test_what_the_guide_writes_can_be_asked_for():
-    guide = (Path(__file__).parent.parent.parent / "docs" / "two-versions.md").read_text()
-    (asked,) = re.findall(r"--backends (\S+)", guide)
-    plain, old = built_in().variants(asked.split(","))
-    assert (plain.name, old.name) == ("mlx-cpu", "mlx-cpu:python=old/bin/python")
-    (longer,) = re.findall(r"`(torch-cpu:threads=\S+)`", guide)
-    assert built_in().variant(longer).settings == {"threads": "1", "out": ""}

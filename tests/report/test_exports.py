@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -29,7 +28,6 @@ from tests.builders import make_backend, make_ceilings, make_cell, make_result
 from tests.program.test_run import environment, gemmscope_
 from tests.runs import World
 
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "python-and-notebooks.md"
 EVIL = "<script>alert(1)</script>|*x*"
 
 
@@ -223,17 +221,3 @@ class TestCommand:
         done = gemmscope_("report", folder, "--csv", tmp_path / "file" / "a.csv")
         assert done.returncode == 2
         assert "cannot be written" in done.stderr
-
-
-def test_the_guides_examples_run(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    pytest.importorskip("pandas")
-    script = tmp_path / "guide.py"
-    script.write_text("\n".join(blocks))
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                          env=environment())  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "speed.svg").stat().st_size > 1000
-    assert re.search(r"^cblas 128 \d", done.stdout, re.MULTILINE)
-    assert {cell.m for cell in gemmscope.load(tmp_path / "my-run").cells} == {64, 128}
