@@ -336,8 +336,9 @@ def report(
 @click.argument("results", type=click.Path(exists=True), required=False)
 @click.option("--backend", metavar="NAME", shell_complete=_complete_backends, help="Only what is about this backend or its variants.")  # fmt: skip
 @click.option("--shape", metavar="MxNxK", help="Only what is about this shape.")
-@click.option("--json", "as_json", is_flag=True, help="Print findings and diagnoses as JSON.")
-def explain(results: str | None, backend: str | None, shape: str | None, as_json: bool) -> None:
+@click.option("--claims", "only_claims", is_flag=True, help="Only what this run says of the claims of the comparison that gemmscope began with.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print findings and diagnoses as JSON, claims among them.")
+def explain(results: str | None, backend: str | None, shape: str | None, only_claims: bool, as_json: bool) -> None:
     """Say in words what a run found: which library is fastest, why, and how sure that is.
 
     RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told. Of a run that
@@ -346,11 +347,12 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     \b
     Examples:
       gemmscope explain
-      gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --backend mlx-cpu --shape 256
+      gemmscope explain --backend mlx-cpu --shape 256
+      gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --claims
     """
     from gemmscope.api import load
     from gemmscope.report import causes
-    from gemmscope.report.sections import document_of, selected
+    from gemmscope.report.sections import document_of, is_claim, selected
     from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 
@@ -365,7 +367,9 @@ def explain(results: str | None, backend: str | None, shape: str | None, as_json
     if wanted is not None and wanted not in result.settings.shapes:
         raise UsageError(f"no shape {wanted} in this run; it has: {', '.join(result.settings.shapes)}")
     found = selected(result.findings, backend, wanted)
-    why = causes.about(result.diagnoses, backend, wanted)
+    why = [] if only_claims else causes.about(result.diagnoses, backend, wanted)
+    if not as_json or only_claims:
+        found = [one for one in found if is_claim(one) == only_claims]
     if as_json:
         _print_json([*found, *why])
         return

@@ -164,8 +164,8 @@ def test_a_finding_names_sizes_once_and_what_to_do():
     assert (finding.id, finding.verdict) == ("carry-over", "found")
     assert finding.text.startswith("cublas takes 12 % [12, 12] longer at 4096 and 12 % [12, 12] longer at 8192 right ")
     assert finding.text.endswith(
-        "right after cublas:tf32 than after itself: the clock or power state of the GPU carries over; ask for them in "
-        "separate runs. (4 of 4 cells tested.)"
+        "right after cublas:tf32 than after itself: the clock or the power state of the GPU carries over; ask for "
+        "them in separate runs. (4 of 4 cells could be tested.)"
     )
     assert finding.evidence["cublas at 8192, after cublas:tf32"] == pytest.approx(0.12, abs=0.005)
     assert (finding.backends, finding.shapes) == (["cublas"], ["4096x4096x4096", "8192x8192x8192"])
@@ -204,7 +204,7 @@ def test_where_nothing_is_shown_one_line_says_so():
     view = View(result)
     (finding,) = findings.carry_over(view)
     assert finding.verdict == "not found"
-    assert "3 of 3 cells tested, for changes beyond 0.5 %" in finding.text
+    assert "3 of 3 cells could be tested, for changes above 0.5 %" in finding.text
     report = Report(msgspec.structs.replace(result, findings=[finding]))
     assert finding.text in report.steadiness
     assert finding.text not in Report(result).steadiness

@@ -72,7 +72,7 @@ def test_nothing_is_wrong_with_a_healthy_machine():
          ("old-kernels", "Prescott"), "SSE kernels", "export OPENBLAS_CORETYPE=SkylakeX"),
         ([worker("torch", MKL, [OPENBLAS])], {"vendor": "AuthenticAMD"}, ("mkl-on-amd", "MKL"), "this one is AMD's",
          "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"),
-        ([worker("mlx", NETLIB, [OPENBLAS])], {}, ("reference-blas", "libblas"), "calls a reference BLAS",
+        ([worker("mlx", NETLIB, [OPENBLAS])], {}, ("reference-blas", "libblas"), "calls the reference BLAS",
          "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"),
         ([worker()], {"usable_cpus": 4.0}, ("too-many-threads", "8"), "pool has 8 threads, and the run may use 4",
          "export OMP_NUM_THREADS=4 OPENBLAS_NUM_THREADS=4 MKL_NUM_THREADS=4"),

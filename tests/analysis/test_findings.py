@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import msgspec
 import pytest
@@ -71,8 +72,10 @@ def rates(**gflops):
 
 def test_the_best_rate_is_a_share_of_the_peak():
     found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=180, mlx_cpu=4), ceilings=CEILINGS)))
-    assert found.text.startswith("The best rate seen on the processor is 180 GFLOP/s, by torch-cpu at 64: 90 % of the")
-    assert "at their best: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
+    assert found.text.startswith(
+        "The best rate on the processor is 180 GFLOP/s (torch-cpu at 64): 90 % of the measured peak"
+    )
+    assert "At their best, others reach this share of that peak: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
     assert found.evidence["mlx-cpu, share of the best rate"] == pytest.approx(4 / 180)
     assert found.evidence["numpy-cpu, share of the peak"] == pytest.approx(0.75)
 
@@ -80,13 +83,13 @@ def test_the_best_rate_is_a_share_of_the_peak():
 def test_a_peak_below_the_best_rate_was_measured_too_low():
     found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=290, mlx_cpu=4), ceilings=CEILINGS)))
     assert found.text == (
-        "The best rate seen on the processor is 290 GFLOP/s, by torch-cpu at 64. The multiply-add peak came out lower, "
-        "200 GFLOP/s: it was measured too low. Of that best rate, at their best: numpy-cpu 52 % and mlx-cpu 1.4 %."
+        "The best rate on the processor is 290 GFLOP/s (torch-cpu at 64). The peak was measured too low, as "
+        "200 GFLOP/s. At their best, others reach this share of that best rate: numpy-cpu 52 % and mlx-cpu 1.4 %."
     )
     assert "numpy-cpu, share of the peak" not in found.evidence
     # What exceeds it by noise alone still has its share.
     noise = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=204), ceilings=CEILINGS)))
-    assert "102 % of the multiply-add peak" in noise.text
+    assert "102 % of the measured peak" in noise.text
 
 
 def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
@@ -94,14 +97,14 @@ def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
     backends = [make_backend("kernel-torch", entry="native"), make_backend("kernel-numpy", entry="native"),
                 make_backend("torch-cpu")]  # fmt: skip
     found = only(ceilings.shares(view(*cells, backends=backends, ceilings=CEILINGS)))
-    assert "190 GFLOP/s, by kernel-torch" in found.text
-    assert found.text.endswith("at their best: torch-cpu 90 %.")
+    assert "190 GFLOP/s (kernel-torch at 64)" in found.text
+    assert found.text.endswith("reach this share of that peak: torch-cpu 90 %.")
     assert found.evidence["kernel-numpy, share of the peak"] == 0.75
 
 
 def test_without_a_measured_peak_the_best_rate_is_the_ceiling():
     found = only(ceilings.shares(view(*rates(numpy_cpu=90, torch_cpu=180))))
-    assert found.text.endswith("180 GFLOP/s, by torch-cpu at 64. Of that best rate, at their best: numpy-cpu 50 %.")
+    assert found.text.endswith("others reach this share of that best rate: numpy-cpu 50 %.")
     assert not ceilings.shares(view(*rates(numpy_cpu=90)))
 
 
@@ -115,7 +118,7 @@ def test_a_peak_that_is_no_ceiling_is_said_to_be_none():
 def test_gpus_and_reduced_precision_are_under_no_ceiling():
     cells = [*rates(numpy_cpu=100, torch_gpu=9000), make_cell("odd-cpu", 1e-9, precision="tf32")]
     found = only(ceilings.shares(view(*cells, ceilings=CEILINGS)))
-    assert "by numpy-cpu" in found.text
+    assert "(numpy-cpu at 64)" in found.text
     assert found.backends == ["numpy-cpu"]
 
 
@@ -138,8 +141,15 @@ def test_the_fastest_library_is_named_with_its_shapes():
 def test_a_tie_is_named():
     finding = only(speed.fastest(view(cell("numpy-cpu", 1.0), cell("torch-cpu", 1.005))))
     assert finding.verdict == "not found"
+    assert finding.text == "numpy-cpu is tied for fastest at 64: 1.00 µs, tied with torch-cpu."
+
+
+def test_a_tie_at_one_size_of_two_is_named_there():
+    cells = [cell("numpy-cpu", 1.0, 64), cell("torch-cpu", 1.005, 64), cell("numpy-cpu", 9.0, 256),
+             cell("torch-cpu", 30.0, 256)]  # fmt: skip
+    finding = only(speed.fastest(view(*cells)))
     assert finding.text == (
-        "numpy-cpu leads, but not by enough to be called fastest, at 64: 1.00 µs, tied with torch-cpu."
+        "numpy-cpu is fastest, or tied for it, at 64 and 256: 1.00 µs at 64, tied with torch-cpu; 9.00 µs at 256."
     )
 
 
@@ -236,7 +246,7 @@ def mlx_calls(*sizes):
 
 def test_the_overhead_and_where_it_fades():
     finding = only(overhead.share(mlx_calls((16, 1.0), (64, 30.0), (256, 1000.0))))
-    assert finding.text.startswith("91 % [91, 91] of a call of mlx-cpu at 16 (11.0 µs) is overhead: runtime 8.00 µs")
+    assert finding.text.startswith("mlx-cpu at 16: 91 % [91, 91] of a call (11.0 µs) is overhead: runtime 8.00 µs")
     assert "Python call overhead 2.00 µs" in finding.text
     assert "add up" not in finding.text
     assert "It is below 10 % from 256 on." in finding.text
@@ -264,8 +274,8 @@ def test_parts_that_miss_the_overhead_say_what_they_add_up_to():
         for part in calls.result.parts
     ]
     finding = only(overhead.share(View(msgspec.structs.replace(calls.result, parts=parts))))
-    assert finding.text.startswith("91 % [91, 91] of a call")
-    assert "(measured one by one, the parts add up to 64 %)" in finding.text
+    assert finding.text.startswith("mlx-cpu at 16: 91 % [91, 91] of a")
+    assert "(the parts were measured one by one and add up to 64 %)" in finding.text
 
 
 def test_what_dropping_to_cpp_would_save():
@@ -341,7 +351,7 @@ def test_unequal_threads():
     finding = only(
         quality.unequal_threads(view(cell("numpy-cpu", 1.0, threads=2.0), cell("mlx-cpu", 1.0, threads=1.0)))
     )
-    assert "up to 2.0 were busy, but mlx-cpu 1.0" in finding.text
+    assert "up to 2.0 were busy, but with mlx-cpu 1.0" in finding.text
     assert quality.unequal_threads(view(cell("numpy-cpu", 1.0, threads=2.0), cell("mlx-cpu", 1.0, threads=1.9))) == []
 
 
@@ -368,7 +378,7 @@ def test_a_disturbed_set_is_left_out_and_named():
     assert comparison.ratio.estimate == pytest.approx(2.006, rel=0.005)
     assert comparison.ratio.high < 2.1
     finding = only(quality.disturbed_sets(run))
-    assert "batch 4 does not count in 1 comparison (the reference workload took 86 % longer there)" in finding.text
+    assert "batch 4 is left out of 1 comparison (the reference workload took 86 % longer there)" in finding.text
     assert finding.backends == ["torch-cpu"]
     assert quality.disturbed_sets(view(cell("numpy-cpu", 1.0))) == []
 
@@ -399,8 +409,10 @@ def test_not_converged():
 
 def outcome(rule, *cells, **changes):
     finding = only(rule(view(*cells, **changes)))
-    word = {"supported": "Supported", "refuted": "Refuted", "not testable": "Not testable here"}[finding.verdict]
-    assert word in finding.text
+    word = {"supported": "Supported", "refuted": "Refuted", "not testable": "Not testable here|Open at"}[
+        finding.verdict
+    ]
+    assert re.search(f"”. ({word})", finding.text)
     return finding.verdict
 
 
@@ -413,6 +425,15 @@ def test_one_size_refutes_a_claim_about_all():
     cells = [cell("mlx-gpu", 5.0, 64), cell("torch-gpu", 10.0, 64), cell("mlx-gpu", 50.0, 256),
              cell("torch-gpu", 40.0, 256)]  # fmt: skip
     assert outcome(claims.mlx_gpu, *cells) == "refuted"
+
+
+def test_a_claim_names_the_sizes_that_refute_it_support_it_and_leave_it_open():
+    cells = [cell("mlx-cpu", 5.0, 64), cell("torch-cpu", 10.0, 64), cell("numpy-cpu", 10.0, 64),
+             cell("mlx-cpu", 5.0, 128), cell("torch-cpu", 10.0, 128), cell("numpy-cpu", 4.0, 128),
+             cell("mlx-cpu", 5.0, 256), cell("torch-cpu", 10.0, 256)]  # fmt: skip
+    text = only(claims.mlx_cpu_ahead(view(*cells))).text
+    assert "Refuted at 128; supported at 64; open at 256: time of mlx-cpu / torch-cpu 0.50" in text
+    assert re.search(r"; time of mlx-cpu / numpy-cpu 0.50 \[[^]]*\] at 64, 1.25 ", text)
 
 
 @pytest.mark.parametrize(("mlx", "verdict"), [(5.0, "supported"), (9.9, "not testable"), (20.0, "refuted")])

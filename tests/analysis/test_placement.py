@@ -139,9 +139,8 @@ def test_one_finding_names_all_cells_the_largest_first():
     cells = [placed(slow=0.06, noise=0.005), placed("torch-cpu", slow=0.2, noise=0.005), placed("mlx-cpu")]
     (finding,) = findings.layout(View(make_result(cells, settings=make_settings(pairs=PAIRS))))
     assert (finding.id, finding.verdict) == ("layout", "found")
-    assert finding.text.startswith("Layout matters here: torch-cpu at 384 by 2")
+    assert " times vary: torch-cpu at 384 by 2" in finding.text
     assert " and numpy-cpu at 384 by 6" in finding.text
-    assert "vary with where operands begin within a page" in finding.text
     assert finding.backends == ["torch-cpu", "numpy-cpu"]
     assert finding.evidence["numpy-cpu at 384"] == pytest.approx(0.06, abs=0.01)
 

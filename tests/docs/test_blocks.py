@@ -46,9 +46,10 @@ def run_lines(workflow):
         chosen = job.get("strategy", {}).get("matrix", {}).get("include", [{}])[-1]
         for step in job["steps"]:
             assert ("run" in step) != ("uses" in step), step
-            lines.append(
-                re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda found, chosen=chosen: chosen[found[1]], step.get("run", ""))
-            )
+            line = step.get("run", "")
+            for name, value in chosen.items():
+                line = line.replace(f"${{{{ matrix.{name} }}}}", value)
+            lines.append(line)
     return "\n".join(lines)
 
 

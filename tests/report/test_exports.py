@@ -44,6 +44,14 @@ def folder(result, tmp_path_factory):
     return folder
 
 
+def test_the_original_claims_come_last_where_they_could_be_tested(result):
+    *_, last = re.findall(r"^#+ (.*)$", markdown(for_file(Report(result))), re.MULTILINE)
+    assert last == "The claims that gemmscope began with"
+    text = markdown(for_file(Report(result))).partition(last)[2]
+    assert "Not testable here" not in text
+    assert "Refuted at" in text
+
+
 class TestRows:
     def test_one_row_a_cell_with_its_figures(self, result):
         read = list(csv.DictReader(io.StringIO(exports.to_csv(result))))

@@ -88,7 +88,7 @@ def _counted(comparison: RunsComparison) -> str:
     said = [f"{counts[outcome]} {word}" for outcome, word in OUTCOMES.items() if counts[outcome]]
     return (
         f"Of {words.count(len(comparison.changes), 'cell')}: {', '.join(said)} "
-        f"(from {words.percent(comparison.margin)} on, corrected for their number)."
+        f"(margin {words.percent(comparison.margin)}, corrected for the number of cells)."
     )
 
 

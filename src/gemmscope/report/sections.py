@@ -69,9 +69,10 @@ def for_terminal(report: Report) -> list[Block]:
 
 
 def for_file(report: Report) -> list[Block]:
-    """What was found first, for Markdown and notebooks."""
+    """What was found first, for Markdown and notebooks; the original claims come last."""
     result = report.result
-    return [*_head(report), *summary(result.findings), *causes.main(result), *_body(report)]
+    tested = [one for one in result.findings if is_claim(one) and one.verdict != "not testable"]
+    return [*_head(report), *summary(result.findings), *causes.main(result), *_body(report), *document_of(tested)]
 
 
 def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
@@ -94,11 +95,16 @@ def selected(findings: Sequence[Finding], backend: str | None, shape: str | None
 
 
 def summary(findings: Sequence[Finding]) -> list[Block]:
-    """The findings of a report: without claims that could not be tested here, and of doubts those that were found."""
+    """The findings of a report: of doubts those that were found, and no claims of the original comparison."""
     return document_of([
         one for one in findings
-        if one.verdict != "not testable" and not (one.verdict == "not found" and _heading(one) == _TRUST)
+        if not is_claim(one) and not (one.verdict == "not found" and _heading(one) == _TRUST)
     ])  # fmt: skip
+
+
+def is_claim(finding: Finding) -> bool:
+    """Whether a finding is about a claim of the comparison that gemmscope began with."""
+    return finding.id.startswith("claim-")
 
 
 def document_of(findings: Sequence[Finding]) -> list[Block]:
@@ -164,6 +170,6 @@ def _steadiness(report: Report) -> list[Block]:
 
 
 def _heading(finding: Finding) -> str:
-    if finding.id.startswith("claim-"):
+    if is_claim(finding):
         return _CLAIMS
     return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)

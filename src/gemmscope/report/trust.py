@@ -89,7 +89,9 @@ def in_short(result: Result) -> str:
     if drift is not None:
         noted = abs(drift) > _DRIFT
         said.append(
-            f"the machine changed by up to {words.percent(abs(drift))} meanwhile" if noted else "a steady machine"
+            f"the machine's speed changed by up to {words.percent(abs(drift))} meanwhile"
+            if noted
+            else "a steady machine"
         )
     text = "; ".join(said)
     return text[0].upper() + text[1:]
@@ -153,8 +155,8 @@ def _too_slow(cells: Sequence[Cell]) -> str:
 def rules(result: Result) -> str:
     """By which rules verdicts are judged, today's, whatever gemmscope made the run."""
     return (
-        f"Verdicts hold whenever the run stops: levels are spent over looks, the first after "
-        f"{batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
+        "Verdicts hold whenever the run stops: the error rate is spent over several looks (alpha spending), the first "
+        f"after {batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
     )
 
 

@@ -166,7 +166,7 @@ def _verdict(view: View, suspect: Suspect, measured: Sequence[Tried]) -> tuple[D
     if measured and all(one.is_refuted for one in measured):
         return "refuted", "", None
     if any(one.gain is not None and not one.is_refuted for one in measured):
-        return "untested", "the interval is too wide to tell; give it more time", None
+        return "untested", "the interval is too wide to tell; more --seconds may settle it", None
     return "untested", next((one.reason for one in measured if one.reason), ""), None
 
 

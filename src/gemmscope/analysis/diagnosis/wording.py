@@ -26,8 +26,8 @@ def text(view: View, suspect: Suspect, verdict: DiagnosisVerdict, reason: str, g
     subject = f"{suspect.backend}{where}: " if suspect.backend else ""
     said = f"{subject}{because}." if subject else f"{because[:1].upper()}{because[1:]}."
     if gain is not None:
-        ending = "so this is not the cause" if verdict == "refuted" else reason
-        return f"{said} {_change(view, suspect, gain)}: {ending}."
+        ending = "this is not the cause" if verdict == "refuted" else reason
+        return f"{said} {_change(view, suspect, gain)}; {ending}."
     return f"{said} {verdict.capitalize()}: {reason}." if reason else said
 
 

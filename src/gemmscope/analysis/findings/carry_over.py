@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gemmscope.records.base import CellKey
 
 _ID = "carry-over"
-_GPU = "the clock or power state of the GPU carries over"
+_GPU = "the clock or the power state of the GPU carries over"
 _CPU = "what is left in caches, clocks or thread pools carries over"
 
 
@@ -26,14 +26,14 @@ def carry_over(view: View) -> list[Finding]:
     if not found.tested:
         return []
     counted: dict[str, str | float | int | None] = {"cells tested": found.tested, "cells": found.cells}
-    cells = f"{found.tested} of {words.count(found.cells, 'cell')} tested"
+    cells = f"{found.tested} of {words.count(found.cells, 'cell')} could be tested"
     if not found.shown and found.first is None:
         return [
             Finding(
                 id=_ID,
                 verdict="not found",
-                text=f"No time is shown to depend on what ran just before, or on the place in the turn: {cells}, "
-                f"for changes beyond {words.percent(found.threshold)}.",
+                text="No cell is shown to depend on what ran just before it, or on its place in the turn: "
+                f"{cells}, for changes above {words.percent(found.threshold)}.",
                 evidence=counted,
             )
         ]
@@ -108,12 +108,12 @@ def _first(those: Sequence[CarryOver], median: Interval | None) -> str:
     if median is not None and (median.estimate > 1) == slower:
         cells.insert(0, f"{size(median)} in the median over cells")
     why = (
-        "the untimed calls before it do not yet bring clocks, caches and thread pools to where they stay"
-        if slower else "clocks fall, or caches fill with what other cells leave, during a turn"
+        "after the untimed calls before it, clocks, caches and thread pools have not settled yet"
+        if slower else "clocks fall during a turn, or caches fill with what other cells leave behind"
     )  # fmt: skip
     return (
         f"The first sample of a turn takes {words.listed(cells)} than the others: {why}. Every cell of a worker comes "
-        "first as often as the others, so ratios hardly change."
+        "first equally often, so ratios hardly change."
     )
 
 

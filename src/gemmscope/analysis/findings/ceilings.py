@@ -21,18 +21,18 @@ def shares(view: View) -> list[Finding]:
     first = reached[0]
     others = [one for one in reached[1:] if view.backends[one.backend].is_choice]
     found = view.result.ceilings
-    best = f"{words.rate(first.gflops)}, by {first.backend} at {first.shape.title}"
+    best = f"{words.rate(first.gflops)} ({first.backend} at {first.shape.title})"
     if first.peak_share is None or found is None:
         whole, of_peak = "that best rate", ""
         listed = [f"{one.backend} {words.percent(one.best_share)}" for one in others]
     else:
         threads = f"{words.count(found.threads, 'thread')} ({words.line(found.instructions)})"
-        whole, of_peak = "that peak", f": {words.percent(first.peak_share)} of the multiply-add peak of {threads}"
+        whole, of_peak = "that peak", f": {words.percent(first.peak_share)} of the measured peak of {threads}"
         listed = [f"{one.backend} {words.percent(one.peak_share or 0.0)}" for one in others]
-    text = f"The best rate seen on the processor is {best}{of_peak}."
+    text = f"The best rate on the processor is {best}{of_peak}."
     if first.peak_share is None and (ceilings := ceilings_of(found)):
-        text += f" The multiply-add peak came out lower, {words.rate(ceilings[0].peak)}: it was measured too low."
-    text += f" Of {whole}, at their best: {words.listed(listed, 10)}." if listed else ""
+        text += f" The peak was measured too low, as {words.rate(ceilings[0].peak)}."
+    text += f" At their best, others reach this share of {whole}: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
     evidence |= {f"{one.backend}, share of the peak": one.peak_share for one in reached if one.peak_share is not None}

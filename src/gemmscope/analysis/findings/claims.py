@@ -1,8 +1,8 @@
 """The claims of the comparison that gemmscope began with, each tested on this run.
 
-Its author measured NumPy, PyTorch and MLX on an Apple M1 and concluded: MLX on the gpu is as fast as PyTorch's or
-faster, thanks to unified memory; MLX on the cpu clearly beats PyTorch's cpu and NumPy, which hardly differ, because it
-uses the efficiency cores too; and MLX on the cpu sometimes comes close to the gpu.
+Its author measured NumPy, PyTorch and MLX on an Apple M1 and concluded: MLX on the GPU is as fast as PyTorch's or
+faster, thanks to unified memory; MLX on the CPU clearly beats PyTorch's CPU and NumPy, which hardly differ, because it
+uses the efficiency cores too; and MLX on the CPU sometimes comes close to the GPU.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gemmscope.analysis.comparison import PairwiseComparison
     from gemmscope.analysis.view import View
+    from gemmscope.workload.shapes import Shape
 
 Outcome = Literal["supported", "refuted", "not testable"]
 _Pair = tuple[str, str]
@@ -30,27 +31,27 @@ _USES_EFFICIENCY_CORES = 0.10
 
 
 def mlx_gpu(view: View) -> list[Finding]:
-    """MLX on the gpu is as fast as PyTorch on the gpu, or faster."""
-    claim = "MLX on the gpu is as fast as PyTorch on the gpu, or faster"
+    """MLX on the GPU is as fast as PyTorch on the GPU, or faster."""
+    claim = "MLX on the GPU is as fast as PyTorch on the GPU, or faster"
     return [_at_all_squares(view, "claim-mlx-gpu", claim, [("mlx-gpu", "torch-gpu")], _as_fast)]
 
 
 def mlx_cpu_ahead(view: View) -> list[Finding]:
-    """MLX on the cpu clearly beats PyTorch on the cpu and NumPy."""
-    claim = "MLX on the cpu clearly beats PyTorch on the cpu and NumPy"
+    """MLX on the CPU clearly beats PyTorch on the CPU and NumPy."""
+    claim = "MLX on the CPU clearly beats PyTorch on the CPU and NumPy"
     pairs = [("mlx-cpu", "torch-cpu"), ("mlx-cpu", "numpy-cpu")]
     return [_at_all_squares(view, "claim-mlx-cpu-ahead", claim, pairs, _faster)]
 
 
 def numpy_and_torch(view: View) -> list[Finding]:
-    """NumPy and PyTorch on the cpu hardly differ."""
-    claim = "NumPy and PyTorch on the cpu hardly differ (by less than 10 %)"
+    """NumPy and PyTorch on the CPU hardly differ."""
+    claim = "NumPy and PyTorch on the CPU hardly differ, by less than 10 %"
     return [_at_all_squares(view, "claim-numpy-torch-alike", claim, [("torch-cpu", "numpy-cpu")], _alike)]
 
 
 def mlx_cpu_near_gpu(view: View) -> list[Finding]:
-    """MLX on the cpu sometimes comes close to the gpu: at one size or more."""
-    claim = "MLX on the cpu sometimes comes close to the gpu"
+    """MLX on the CPU sometimes comes close to the GPU: at one size or more."""
+    claim = "MLX on the CPU sometimes comes close to the GPU"
     id_, pair = "claim-mlx-cpu-near-gpu", ("mlx-cpu", "mlx-gpu")
     compared = view.compare_all([pair], view.squares)
     if not compared:
@@ -61,16 +62,16 @@ def mlx_cpu_near_gpu(view: View) -> list[Finding]:
     why = f"at {nearest.shape.title} mlx-cpu takes {words.ratio(nearest.ratio)} times as long as mlx-gpu"
     outcome: Outcome = "supported" if near else "refuted" if far else "not testable"
     if outcome == "not testable":
-        why += ", which is too uncertain to say"
+        why += ", and the interval is too wide to tell"
     return [_finding(id_, claim, outcome, why, compared, pair)]
 
 
 def efficiency_cores(view: View) -> list[Finding]:
-    """MLX on the cpu is faster because it uses the efficiency cores too."""
-    id_, claim = "claim-efficiency-cores", "MLX on the cpu is ahead because it uses the efficiency cores too"
+    """MLX on the CPU is faster because it uses the efficiency cores too."""
+    id_, claim = "claim-efficiency-cores", "MLX on the CPU is ahead because it uses the efficiency cores too"
     pair = ("mlx-cpu", "numpy-cpu")
     if not view.result.machine.efficiency_cpus:
-        why = "this machine has no efficiency cores, or does not say so"
+        why = "this machine has no efficiency cores, or reports none"
         return [_finding(id_, claim, "not testable", why, [], pair)]
     shares = {
         (name, shape): cell.efficiency_share
@@ -80,12 +81,12 @@ def efficiency_cores(view: View) -> list[Finding]:
     }
     tested = [shape for shape in view.squares if ("mlx-cpu", shape) in shares]
     if not tested:
-        return [_finding(id_, claim, "not testable", "which cores were at work could not be read here", [], pair)]
+        return [_finding(id_, claim, "not testable", "this system does not say which cores were at work", [], pair)]
     shape = tested[-1]
     mlx = shares["mlx-cpu", shape] or 0.0
     others = {name: value or 0.0 for (name, at), value in shares.items() if at == shape and name != "mlx-cpu"}
     listed = ", ".join(f"{name} {words.percent(value)}" for name, value in {"mlx-cpu": mlx, **others}.items())
-    why = f"at {shape.title} the share of processor time on efficiency cores is: {listed}"
+    why = f"share of processor time on efficiency cores at {shape.title}: {listed}"
     compared = view.compare(*pair, shape)
     known = [compared] if compared else []
     if compared is None or compared.verdict != "faster":
@@ -95,8 +96,8 @@ def efficiency_cores(view: View) -> list[Finding]:
 
 
 def unified_memory(view: View) -> list[Finding]:
-    """MLX on the gpu gains because unified memory saves copies."""
-    id_, claim = "claim-unified-memory", "Unified memory saves MLX the copies to the gpu"
+    """MLX on the GPU gains because unified memory saves copies."""
+    id_, claim = "claim-unified-memory", "Unified memory saves MLX the copies to the GPU"
     pair = ("mlx-gpu", "torch-gpu")
     copies = {
         (part.backend.partition("-")[0], part.shape): part
@@ -106,17 +107,21 @@ def unified_memory(view: View) -> list[Finding]:
     both = [shape for library, shape in copies if library == "mlx" and ("torch", shape) in copies]
     if not both:
         missing = [name for name in pair if not any(view.seconds(name, shape) for shape in view.shapes)]
-        why = view.why_absent(missing[0]) if missing else "no backend was measured from host memory (:from-host)"
+        why = (
+            view.why_absent(missing[0])
+            if missing
+            else "no copies were measured (mlx-gpu:from-host, torch-gpu:from-host)"
+        )
         return [_finding(id_, claim, "not testable", why, [], pair)]
     if not view.result.machine.system.startswith("macOS"):
-        why = "the gpu of this machine has memory of its own, to which everything is copied"
+        why = "the GPU of this machine has memory of its own, to which operands are always copied"
         return [_finding(id_, claim, "not testable", why, [], pair)]
     shape = max(both, key=lambda shape: shape.flops)
     mlx, torch = copies["mlx", shape], copies["torch", shape]
     assert mlx.seconds is not None and torch.seconds is not None  # noqa: PT018  (chosen so above)
     saved = mlx.status == "below resolution" or (mlx.seconds.high or math.inf) < (torch.seconds.low or 0.0)
     why = (
-        f"at {shape.full_title} copies cost mlx-gpu {words.duration(mlx.seconds.estimate)} and torch-gpu "
+        f"at {shape.title} copies cost mlx-gpu {words.duration(mlx.seconds.estimate)} and torch-gpu "
         f"{words.duration(torch.seconds.estimate)} per call"
     )
     return [_finding(id_, claim, "supported" if saved else "refuted", why, [], pair)]
@@ -155,23 +160,29 @@ def _at_all_squares(
     for pair in pairs:
         if not any((one.one, one.other) == pair for one in compared):
             return _untestable(view, id_, claim, *pairs)
-    said = {one: speaks(one) for one in compared}
-    outcome: Outcome = "refuted" if False in said.values() else "supported" if True in said.values() else "not testable"
-    ratios = "; ".join(_ratios(said, pair) for pair in pairs)
-    if outcome == "not testable":
-        ratios = f"every comparison stayed unclear: {ratios}"
-    return _finding(id_, claim, outcome, ratios, compared, *pairs)
+    by_shape: dict[Shape, list[bool | None]] = {}
+    for one in compared:
+        by_shape.setdefault(one.shape, []).append(speaks(one))
+    sizes: dict[Outcome, list[Shape]] = {"refuted": [], "supported": [], "not testable": []}
+    for shape, said in by_shape.items():
+        is_whole = len(said) == len(pairs)
+        sizes["refuted" if False in said else "supported" if is_whole and all(said) else "not testable"].append(shape)
+    outcome: Outcome = "refuted" if sizes["refuted"] else "supported" if sizes["supported"] else "not testable"
+    ratios = "; ".join(_ratios(compared, pair) for pair in pairs)
+    return _finding(id_, claim, outcome, ratios, compared, *pairs, where=_where(sizes))
 
 
-def _ratios(said: dict[PairwiseComparison, bool | None], pair: _Pair) -> str:
-    """A pair's ratios, with the sizes that speak for the claim, against it, and not at all."""
-    groups: dict[bool | None, list[str]] = {False: [], True: [], None: []}
-    for one, speaks in said.items():
-        if (one.one, one.other) == pair:
-            groups[speaks].append(f"{words.ratio(one.ratio)} at {one.shape.title}")
-    names = {False: "against it", True: "for it", None: "unclear"}
-    speaking = "; ".join(f"{names[speaks]} {', '.join(ratios)}" for speaks, ratios in groups.items() if ratios)
-    return f"time of {pair[0]} relative to {pair[1]}, {speaking}"
+def _where(sizes: Mapping[Outcome, Sequence[Shape]]) -> str:
+    """``"Refuted at 1024; open at 64 and 256"``: at which sizes a claim does not hold, does, and may."""
+    words_: dict[Outcome, str] = {"refuted": "refuted", "supported": "supported", "not testable": "open"}
+    said = "; ".join(f"{words_[one]} at {words.shapes(shapes)}" for one, shapes in sizes.items() if shapes)
+    return said[:1].upper() + said[1:]
+
+
+def _ratios(compared: Sequence[PairwiseComparison], pair: _Pair) -> str:
+    """A pair's ratios, by size."""
+    ratios = [f"{words.ratio(one.ratio)} at {one.shape.title}" for one in compared if (one.one, one.other) == pair]
+    return f"time of {pair[0]} / {pair[1]} {', '.join(ratios)}"
 
 
 def _untestable(view: View, id_: str, claim: str, *pairs: _Pair) -> Finding:
@@ -182,13 +193,19 @@ def _untestable(view: View, id_: str, claim: str, *pairs: _Pair) -> Finding:
 
 
 def _finding(
-    id_: str, claim: str, outcome: Outcome, why: str, compared: Sequence[PairwiseComparison], *pairs: _Pair
+    id_: str,
+    claim: str,
+    outcome: Outcome,
+    why: str,
+    compared: Sequence[PairwiseComparison],
+    *pairs: _Pair,
+    where: str = "",
 ) -> Finding:
-    word = {"supported": "Supported", "refuted": "Refuted", "not testable": "Not testable here"}[outcome]
+    where = where or {"supported": "Supported", "refuted": "Refuted", "not testable": "Not testable here"}[outcome]
     return Finding(
         id=id_,
         verdict=outcome,
-        text=f"“{claim}”. {word}: {why}.",
+        text=f"“{claim}”. {where}: {why}.",
         evidence={f"{one.one} / {one.other} at {one.shape.title}": one.ratio.estimate for one in compared},
         backends=list(dict.fromkeys(name for pair in pairs for name in pair)),
         shapes=list(dict.fromkeys(str(one.shape) for one in compared)),

@@ -30,7 +30,7 @@ def _explained(view: View, grid: Grid, found: Effects) -> Finding:
     if len(found.near) > 1 and blas.slowest not in found.near:
         nearer = effects(view, grid, found.shape, found.near)
         if nearer is not None:
-            text += f" Between {words.listed(found.near, 9)}, which are within a factor of 2, {_sentence(view, nearer)}"
+            text += f" Among {words.listed(found.near, 9)}, which are within a factor of 2, {_sentence(view, nearer)}"
     return Finding(
         id="blas-or-framework",
         verdict="found" if found.more else "not found",
@@ -50,18 +50,17 @@ def _sentence(view: View, found: Effects) -> str:
     blas, framework = found.blas, found.framework
     margin = 1 + view.result.settings.margin
     if max(blas.ratio.estimate, framework.ratio.estimate) <= margin:
-        return f"the {found.combinations} combinations take the same time, to within the margin."
+        return f"all {found.combinations} combinations take the same time, to within the margin."
     shares = [("the BLAS", _share(blas)), ("the framework", _share(framework))]
     if found.more:
         (name, share), (other, rest) = shares if found.more == "blas" else shares[::-1]
-        lead = f"{name} explains more of the differences, {share}, {other} {rest}"
+        lead = f"{name} explains {share} of the differences between {found.combinations} combinations, {other} {rest}"
     else:
-        either = " or ".join(f"{name} {share}" for name, share in shares)
-        lead = f"it is not settled which explains more of the differences, {either}"
+        either = " or ".join(f"{name} ({share})" for name, share in shares)
+        lead = f"it is open whether {either} explains more of the differences between {found.combinations} combinations"
     return (
-        f"{lead} ({found.combinations} combinations): on {blas.slowest} a call takes {words.ratio(blas.ratio)} times "
-        f"as long as on {blas.fastest}, with {framework.slowest} {words.ratio(framework.ratio)} times as long as with "
-        f"{framework.fastest}."
+        f"{lead}. A call on {blas.slowest} takes {words.ratio(blas.ratio)} times as long as on {blas.fastest}; one by "
+        f"{framework.slowest} takes {words.ratio(framework.ratio)} times as long as one by {framework.fastest}."
     )
 
 
@@ -87,9 +86,9 @@ def same_results(view: View) -> list[Finding]:
     for (library, shape), odd in compared.items():
         if odd:
             differ.setdefault(words.listed(odd, 9), []).append(f"on {library} at {shape.title}")
-    text = "On the same BLAS all frameworks compute the same, to the last bit"
+    text = "On the same BLAS the results of all frameworks are the same, to the last bit"
     if differ:
-        text += ", except that results differ with " + "; with ".join(
+        text += ", but they differ with " + "; with ".join(
             f"{who} {words.listed(where, 6)}" for who, where in differ.items()
         )
     else:
@@ -122,5 +121,5 @@ def _counted(view: View, grid: Grid) -> str:
         return ""
     others = [f"{where} ({count:g})" for where, count in counts.items() if count != 1]
     if others:
-        return f" Calls of the BLAS, as counted for each call of a framework, are not one with {words.listed(others)}."
-    return " Each call of a framework was one call of the BLAS, as counted."
+        return f" Not every call of a framework was one call of the BLAS, as counted: {words.listed(others)}."
+    return " Every call of a framework was one call of the BLAS, as counted."

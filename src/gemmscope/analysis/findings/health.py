@@ -72,7 +72,7 @@ def first_call(view: View) -> list[Finding]:
         Finding(
             id="first-call",
             verdict="found",
-            text=f"The first call in a fresh process is slow: {words.listed(slow, 6)}. Do not time one call.",
+            text=f"The first call in a fresh process is slow: {words.listed(slow, 6)}. So time more than one call.",
             evidence=evidence,
             backends=list(evidence),
         )

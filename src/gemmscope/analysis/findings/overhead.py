@@ -30,7 +30,7 @@ def share(view: View) -> list[Finding]:
         first = measured[0]
         small, negligible = (_below(measured, limit) for limit in (_SMALL, _NEGLIGIBLE))
         text = (
-            f"{words.percent(first.fraction)}{_bounds(first)} of a call of {backend} at {first.shape.title} "
+            f"{backend} at {first.shape.title}: {words.percent(first.fraction)}{_bounds(first)} of a call "
             f"({words.duration(first.call.estimate)}) is overhead{_parts(view, first)}. "
             f"{_fades(measured, small, _SMALL)}"
         )
@@ -157,7 +157,7 @@ def _parts(view: View, one: Overhead) -> str:
     if not is_resolved or abs(one.difference) < _NOTABLE_DIFFERENCE * one.call.estimate:
         return listed
     parts = words.percent(one.fraction - one.difference / one.call.estimate)
-    return f"{listed} (measured one by one, the parts add up to {parts})"
+    return f"{listed} (the parts were measured one by one and add up to {parts})"
 
 
 def _name(view: View, part: Part) -> str:

@@ -20,14 +20,13 @@ def layout(view: View) -> list[Finding]:
     if not found:
         return []
     listed = words.listed([_named(one) for one in found])
-    verb = "varies" if len(found) == 1 else "vary"
     return [
         Finding(
             id="layout",
             verdict="found",
-            text=f"Layout matters here: {listed} {verb} with where operands begin within a page. Each batch of "
-            "processes draws other places, so that intervals include it; a program of yours has one of them. Align "
-            "operands or pad them, and time what you have chosen.",
+            text=f"Layout matters here. With the places within a page at which operands begin, times vary: {listed}. "
+            "Every batch of processes draws new places, so the intervals include this; your program has only one. "
+            "Align or pad your operands, and time the layout that you have chosen.",
             evidence={f"{one.cell.label} at {one.cell.shape.title}": one.size.estimate for one in found},
             backends=list(dict.fromkeys(one.cell.backend for one in found)),
             shapes=list(dict.fromkeys(str(one.cell.shape) for one in found)),

@@ -66,8 +66,9 @@ def unequal_threads(view: View) -> list[Finding]:
             Finding(
                 id="unequal-threads",
                 verdict="found",
-                text=f"Not all backends used as many processors: at {shape.title} up to {most:.1f} were busy, but "
-                f"{listed}. That explains part of the difference in speed; their kernels may be as fast per thread.",
+                text=f"Not all backends used the same number of processors at {shape.title}: up to {most:.1f} were "
+                f"busy, but with {listed}. This explains part of the difference in speed; per thread, their kernels "
+                "may be as fast.",
                 evidence={cell.backend: cell.threads for cell in cells},
                 backends=[cell.backend for cell in fewer],
                 shapes=[str(shape)],
@@ -92,8 +93,8 @@ def too_many_threads(view: View) -> list[Finding]:
         Finding(
             id="too-many-threads",
             verdict="found",
-            text=f"{words.listed(those)} ran {count} threads on {usable:g} processors: threads that wait for each "
-            "other's processor are slow and uneven. Ask for fewer with --threads.",
+            text=f"{words.listed(those)} ran {count} threads on {usable:g} processors. Threads that have to wait for a "
+            "processor make times long and uneven; ask for fewer with --threads.",
             evidence={"threads": count, "processors": usable},
             backends=those,
         )
@@ -108,12 +109,13 @@ def drift(view: View) -> list[Finding]:
         return []
     found = abs(reference.drift) >= _DRIFT
     word = "slower" if reference.drift > 0 else "faster"
+    fixed = f"the reference workload, a fixed GEMM of {words.dimensions(reference.shape)},"
     text = (
-        f"The machine changed while it was measured: the reference workload, a fixed GEMM of {reference.shape}, became "
-        f"up to {words.percent(abs(reference.drift))} {word} than in the first batch of processes. Ratios are paired, "
-        "so they hold; absolute times hold less."
+        f"The machine's speed changed during the run: {fixed} became up to {words.percent(abs(reference.drift))} "
+        f"{word} than in the first batch of processes. Ratios are paired, so they still hold; absolute times are less "
+        "certain."
         if found
-        else f"The machine was steady: the reference workload changed by at most {words.percent(abs(reference.drift))}."
+        else f"The machine was steady: {fixed} changed by at most {words.percent(abs(reference.drift))}."
     )
     return [
         Finding(id="drift", verdict="found" if found else "not found", text=text, evidence={"drift": reference.drift})
@@ -130,7 +132,7 @@ def disturbed_sets(view: View) -> list[Finding]:
     told = []
     for set_, count in sorted(left_out.items()):
         others = [value for other, value in medians.items() if other != set_]
-        seen = f"batch {set_ + 1} does not count in {words.count(count, 'comparison')}"
+        seen = f"batch {set_ + 1} is left out of {words.count(count, 'comparison')}"
         if set_ in medians and others:
             change = medians[set_] / statistics.median(others) - 1
             word = "longer" if change > 0 else "less"
@@ -141,7 +143,7 @@ def disturbed_sets(view: View) -> list[Finding]:
             id="disturbed-sets",
             verdict="found",
             text=f"Something disturbed the run for a while: {words.listed(told)}. A batch is left out where its ratio "
-            "lies far from those of all other batches.",
+            "is far from those of all other batches.",
             evidence={f"batch {set_ + 1}, comparisons": count for set_, count in left_out.items()},
             backends=list(dict.fromkeys(one.backend for one in view.result.comparisons if one.left_out)),
             shapes=list(dict.fromkeys(str(one.shape) for one in view.result.comparisons if one.left_out)),
@@ -156,15 +158,15 @@ def process_modes(view: View) -> list[Finding]:
         return []
     widest = max(found, key=_mode_ratio)
     slow, fast = widest.process_modes[-1], widest.process_modes[0]
-    cells = words.count(len(found), "cell differs", "cells differ")
+    cells = words.count(len(found), "cell")
     return [
         Finding(
             id="process-modes",
             verdict="found",
-            text=f"{cells} between fresh processes by more than within them, most of all {widest.key.label} at "
-            f"{widest.shape.full_title}: {words.duration(fast.seconds)} in "
+            text=f"In {cells} fresh processes fall into a faster and a slower group, most of all in "
+            f"{widest.key.label} at {widest.shape.title}: {words.duration(fast.seconds)} in "
             f"{words.count(len(fast.sets), 'process', 'processes')}, {words.duration(slow.seconds)} in "
-            f"{len(slow.sets)}. A program that runs once meets one or the other.",
+            f"{len(slow.sets)}. Your program, which runs once, gets one or the other.",
             evidence={"cells": len(found), "slowest over fastest": _mode_ratio(widest)},
             backends=list(dict.fromkeys(cell.backend for cell in found)),
             shapes=_shapes(found),
@@ -184,7 +186,7 @@ def noise(view: View) -> list[Finding]:
             verdict="found",
             text=f"The machine was noisy: in {len(noisy)} of {words.count(len(view.result.cells), 'cell')} the samples "
             f"of one process scatter by more than {words.percent(_NOISY)}, most of all in {worst.key.label} at "
-            f"{worst.shape.full_title} ({words.percent(worst.spread_within or 0.0)}). Something else was running.",
+            f"{worst.shape.title} ({words.percent(worst.spread_within or 0.0)}). Other programs were probably running.",
             evidence={"cells": len(noisy), "worst": worst.spread_within},
             backends=list(dict.fromkeys(cell.backend for cell in noisy)),
             shapes=_shapes(noisy),
@@ -201,9 +203,10 @@ def not_converged(view: View) -> list[Finding]:
         Finding(
             id="not-converged",
             verdict="found",
-            text=f"{len(wide)} of {words.count(len(view.result.comparisons), 'comparison')} did not converge: they are "
-            f"unclear, and their intervals wider than \N{PLUS-MINUS SIGN}{words.percent(view.result.settings.width)}. "
-            "More time (--seconds), a quieter machine or a wider --margin would settle them.",
+            text=f"{len(wide)} of {words.count(len(view.result.comparisons), 'comparison')} did not converge: "
+            f"{'it is' if len(wide) == 1 else 'they are'} unclear, with an interval wider than "
+            f"\N{PLUS-MINUS SIGN}{words.percent(view.result.settings.width)}. More time (--seconds), a quieter machine "
+            "or a wider --margin may settle this.",
             evidence={"comparisons": len(wide), "of": len(view.result.comparisons)},
             backends=list(dict.fromkeys(comparison.backend for comparison in wide)),
             shapes=list(dict.fromkeys(str(one.shape) for one in wide)),

@@ -31,7 +31,8 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     shapes = [ranking.shape for ranking in rankings]
     times = [_time(view, ranking, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
     subject = leaders[0] if len(leaders) == 1 else library
-    lead = "leads, but not by enough to be called fastest," if rivals else "is fastest"
+    is_tied = [bool(set(ranking.tied) & rivals.keys()) for ranking in rankings]
+    lead = "is tied for fastest" if all(is_tied) else "is fastest, or tied for it," if any(is_tied) else "is fastest"
     return Finding(
         id="fastest",
         verdict="not found" if rivals else "found",
@@ -74,8 +75,8 @@ def order_changes(view: View) -> list[Finding]:
                 id="order-changes",
                 verdict="found",
                 text=f"{one} is {before.verdict} than {other} at {before.shape.title} "
-                f"({words.ratio(before.ratio)} of its time), and {after.verdict} at {after.shape.title} "
-                f"({words.ratio(after.ratio)}).",
+                f"({words.ratio(before.ratio)} times its time), and {after.verdict} at {after.shape.title} "
+                f"({words.ratio(after.ratio)} times).",
                 evidence={f"ratio at {c.shape.title}": c.ratio.estimate for c in (before, after)},
                 backends=[one, other],
                 shapes=[str(before.shape), str(after.shape)],

@@ -31,8 +31,8 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
             cause="leading-dimension",
             backend=subject.name,
             shape=shape,
-            because=f"rows of the operands lie {aligned[0] * 4} bytes apart, so that lines of a column compete for the "
-            "same places in the caches",
+            because=f"rows of the operands are {aligned[0] * 4} bytes apart, so the elements of a column compete for a "
+            "few sets of the caches",
             without=f"With rows {pitch} elements apart",
             subject=str(max(shape.k, shape.n)),
             evidence={"bytes between rows": aligned[0] * 4, "share of the attainable rate": share},

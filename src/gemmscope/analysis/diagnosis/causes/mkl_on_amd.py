@@ -26,7 +26,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         return
     profile = subject.profile(subject.large)
     path = known_kernels.mkl_code_path(profile.symbols) if profile else None
-    because = f"it calls MKL, which keeps its best kernels for Intel's processors, and this one is {_maker(vendor)}"
+    because = f"it calls MKL, which keeps its best kernels for Intel's processors; this one is {_maker(vendor)}"
     seen = [f"code path {path}" if path else "", profile.arithmetic if profile else ""]
     if any(seen):
         because += f" ({', '.join(filter(None, seen))}" + (
@@ -54,4 +54,4 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
 
 
 def _maker(vendor: str | None) -> str:
-    return "AMD's" if vendor == "AuthenticAMD" else f"of {vendor or 'another maker'}"
+    return "AMD's" if vendor == "AuthenticAMD" else f"made by {vendor or 'somebody else'}"

@@ -23,8 +23,8 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     if subject.record.device != "cpu" or called is None or called.kind != "reference BLAS":
         return
     because = (
-        f"it calls a reference BLAS, {image_name(called.image)}, which has one thread, no vectors and no blocks for "
-        "the caches"
+        f"it calls the reference BLAS {image_name(called.image)}, a plain loop on one thread without vector "
+        "instructions or cache blocking"
     )
     profile = subject.profile(subject.large)
     if profile is not None and profile.arithmetic:

@@ -32,17 +32,16 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     small = [shape for shape in several if _is_small(shape)]
     larger = [shape for shape in several if small and shape.is_square and shape not in small][:1]
     variant = subject.with_options({"threads": "1"})
-    from_where = _helps_from(subject, variant)
     for shape in (*small, *larger):
         threads = subject.threads(shape) or 0.0
-        said = f"on matrices this small, waking {threads:.1f} threads and waiting for them costs more than they bring"
+        said = f"matrices this small are shared by {threads:.1f} threads, which have to be woken and waited for"
         if shape not in small:
-            said = f"{threads:.1f} threads are at work, and at the next smaller size one thread may do better"
+            said = f"{threads:.1f} threads are at work, where one may be faster"
         yield Suspect(
             cause="threads-hurt",
             backend=subject.name,
             shape=shape,
-            because=f"{said}{from_where}",
+            because=f"{said}{_helps_from(subject, variant, shape)}",
             without="With one thread",
             subject="1",
             evidence={"threads at work": threads, "pool": subject.pool},
@@ -55,11 +54,12 @@ def _is_small(shape: Shape) -> bool:
     return shape.flops <= _AT_MOST_FLOPS or min(shape.m, shape.n) < COMPUTE_BOUND_SIDE
 
 
-def _helps_from(subject: Subject, variant: str) -> str:
-    """From which square on several threads are faster, where that was measured."""
+def _helps_from(subject: Subject, variant: str, smaller: Shape) -> str:
+    """From which larger square on several threads are faster, where that was measured."""
     name = find(subject.view, variant)
     for shape in subject.shapes:
-        found = subject.view.compare(subject.name, name, shape) if name and shape.is_square else None
+        is_larger = shape.is_square and shape.flops > smaller.flops
+        found = subject.view.compare(subject.name, name, shape) if name and is_larger else None
         if found is not None and found.verdict == "faster":
-            return f"; at {shape.title} they help"
+            return f"; from {shape.title} on they help"
     return ""

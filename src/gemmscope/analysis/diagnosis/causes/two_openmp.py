@@ -25,7 +25,7 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         backend=subject.name,
         shape=None,
         because=f"its process has {len(images)} OpenMP runtimes, {words.listed(names)}, whose threads compete for the "
-        "processors where they are used in turns",
+        "processors when both are used",
         subject=" ".join(names),
         evidence={f"image {i}": image for i, image in enumerate(images, 1)},
         untestable="what is loaded together is for the installation to settle",

@@ -31,9 +31,9 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
             backend=subject.name,
             shape=shape,
             because=f"this is a matrix-vector multiplication{f' ({routine})' if routine else ''}, which is bound by "
-            f"memory: {words.rate(rate)} of at most {words.rate(roof)} if every operand comes from memory",
+            f"memory: {words.rate(rate)}, of at most {words.rate(roof)} if all operands come from memory",
             subject=routine or "gemv",
             evidence={"routine": routine, "GFLOP/s": rate, "roof, GFLOP/s": roof},
             untestable="no variant makes one vector into several",
-            remedy="multiply several vectors at once: a matrix of them costs hardly more than one",
+            remedy="multiply several vectors at once: a matrix of a few costs hardly more than one vector",
         )
