@@ -93,6 +93,7 @@ def run(
     deep: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
+    anyway: bool = False,
     observer: Observer | None = None,
 ) -> Run:
     """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
@@ -124,6 +125,8 @@ def run(
         deep: All instruments at all shapes, in four minutes unless told.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
+        anyway: With ``resume``: go on although something has changed since the run began, such as a library's version.
+            The report says what.
         observer: Told of every event, between turns.
 
     Returns:
@@ -137,7 +140,7 @@ def run(
     from gemmscope.job import Job  # with all that a run needs, so that gemmscope.load starts at once
 
     if resume is not None:
-        job = Job.resumed(Path(resume))
+        job = Job.resumed(Path(resume), anyway=anyway)
     else:
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,

@@ -122,13 +122,16 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
 @click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="With --resume: go on although something has changed since, such as a library's version; the report says what.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A first look in 15 s: plain backends, three sizes and sets, no experiments.")  # fmt: skip
 @click.option("--deep", is_flag=True, help="All instruments at all sizes; otherwise they are at three, where overhead counts.")  # fmt: skip
 @click.option("--preset", type=click.Choice(["original"]), help="The comparison that gemmscope began with: its five backends and sizes, and its own means beside.")  # fmt: skip
 @click.option("--details", is_flag=True, help="Print all tables and findings at the end, as 'gemmscope report' does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def run(resume: str | None, out: str | None, preset: str | None, details: bool, as_json: bool, **asked: Any) -> None:
+def run(
+    resume: str | None, anyway: bool, out: str | None, preset: str | None, details: bool, as_json: bool, **asked: Any
+) -> None:
     """Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
     Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
@@ -151,9 +154,11 @@ def run(resume: str | None, out: str | None, preset: str | None, details: bool, 
     from gemmscope.report.progress import Progress
 
     if resume is not None:
-        _refuse_others("--resume goes on with the run's own settings", but=("resume", "details", "as_json"))
-        job = jobs.Job.resumed(Path(resume))
+        _refuse_others("--resume goes on with the run's own settings", but=("resume", "anyway", "details", "as_json"))
+        job = jobs.Job.resumed(Path(resume), anyway=anyway)
     else:
+        if anyway:
+            raise UsageError("--anyway is about a run that goes on: give its folder with --resume")
         original = preset == "original"
         settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), original=original, **asked)
         job = jobs.Job.new(settings, None if out is None else Path(out))

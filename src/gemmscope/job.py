@@ -26,11 +26,11 @@ from gemmscope.machine import blas_libraries, describe
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import open_standard_descriptors
-from gemmscope.measure.resume import changes_since, check_resumable, resume_point
+from gemmscope.measure.resume import Libraries, changes_since, check_resumable, origin, refuse_changes, resume_point
 from gemmscope.measure.session import Session
 from gemmscope.measure.settings import check_memory
 from gemmscope.measure.survey import backend_record, discover, failed_record, plan_workers
-from gemmscope.records.events import RunStarted, Warned
+from gemmscope.records.events import RunStarted, Warned, WorkerReady
 from gemmscope.records.model import REFERENCE, SCHEMA
 from gemmscope.report.charts import write_figures
 from gemmscope.report.charts.script import ChartScript
@@ -41,6 +41,8 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmscope.backends.registry import Registry
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
@@ -63,6 +65,7 @@ class Job:
     registry: Registry
     earlier: list[Event]
     journal: Journal | None = None
+    changes: Sequence[str] = ()  # what is different since an earlier part of it
 
     @classmethod
     def new(cls, settings: Settings, folder: Path | None) -> Job:
@@ -79,14 +82,18 @@ class Job:
         return replace(job, folder=folder or _claimed_folder(machine))
 
     @classmethod
-    def resumed(cls, folder: Path) -> Job:
+    def resumed(cls, folder: Path, *, anyway: bool = False) -> Job:
         """What is left of a run that was cut off.
 
         The journal is held from here on, before it is read: nobody else adds to what was read.
 
+        Args:
+            folder: The run's.
+            anyway: Whether to go on although something has changed since. The report says what.
+
         Raises:
             ResultsError: If there is no journal, it cannot be read, or it is of a newer gemmscope.
-            UsageError: If another run writes it, or it was begun on another machine.
+            UsageError: If another run writes it, it was begun on another machine, or something has changed.
         """
         path = folder / JOURNAL
         if not path.is_file():
@@ -96,11 +103,14 @@ class Job:
             earlier = read_journal(path)
             machine = describe()
             start = check_resumable(earlier[0] if earlier else None, path, machine)
+            changes = changes_since(start, _build.VERSION, machine, origin(start.settings))
+            if not anyway:
+                refuse_changes(changes, folder)
             job = cls._planned(start.settings, folder, machine, earlier)
         except BaseException:
             journal.close()
             raise
-        return replace(job, journal=journal)
+        return replace(job, journal=journal, changes=changes)
 
     @classmethod
     def _planned(cls, settings: Settings, folder: Path, machine: Machine, earlier: list[Event]) -> Job:
@@ -163,7 +173,8 @@ class Job:
         if not self.earlier:
             now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
             observe(RunStarted(schema=SCHEMA, gemmscope=_build.VERSION, started=now, machine=self.machine,
-                               settings=self.settings, backends=self.backends))  # fmt: skip
+                               settings=self.settings, backends=self.backends,
+                               origin=origin(self.settings)))  # fmt: skip
             if preload.in_environment():
                 target = os.environ.get(preload.TARGET) or "OpenBLAS"
                 observe(
@@ -174,8 +185,9 @@ class Job:
         if self.earlier:
             if observer is not None:
                 observer(start)
-            for change in changes_since(start, _build.VERSION, self.machine):
-                observe(Warned(text=f"the run was cut off and went on: {change}"))
+            for change in self.changes:
+                observe(_went_on(change))
+        libraries = Libraries(self.earlier)
         verdicts = OpenVerdicts(start, events)
         variants = [variant for worker in self.workers for variant in worker.variants]
         investigator = Investigator(events, self.settings, self.registry, variants, _environment(self.settings))
@@ -183,6 +195,9 @@ class Job:
         def follow(event: Event) -> None:
             verdicts(event)
             observe(event)
+            if isinstance(event, WorkerReady):
+                for change in libraries.changed(event.worker):
+                    observe(_went_on(change))
 
         shapes = parse_shapes([], self.settings.shapes)
         with Guard() as guard:
@@ -191,6 +206,10 @@ class Job:
                 resume=resume_point(self.earlier, self.workers), judge=verdicts.open_cells,
                 investigate=investigator, launch=guard.launch,
             ).run()  # fmt: skip
+
+
+def _went_on(change: str) -> Warned:
+    return Warned(text=f"the run was cut off and went on, so its samples are of two kinds: {change}")
 
 
 def _grid(settings: Settings, registry: Registry) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 import pytest
@@ -10,9 +11,11 @@ import pytest
 import gemmscope
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.job import Job
+from gemmscope.machine import identity
+from gemmscope.measure.resume import Libraries
 from gemmscope.measure.settings import make_settings
-from gemmscope.records.events import RunStarted, SamplesTaken
-from gemmscope.records.model import SCHEMA
+from gemmscope.records.events import RunStarted, SamplesTaken, WorkerReady
+from gemmscope.records.model import SCHEMA, WorkerRecord
 from gemmscope.storage.journal import Journal, read_journal
 
 
@@ -73,11 +76,103 @@ def test_a_newer_schema_is_refused(out):
         gemmscope.run(resume=out)
 
 
-def test_another_version_is_said(out):
-    rewrite(out, gemmscope="0.0.1", machine=msgspec.structs.replace(started(out).machine, python="CPython 2.7"))
-    warnings = gemmscope.run(resume=out).warnings
-    assert [w for w in warnings if w.startswith("the run was cut off and went on: gemmscope was 0.0.1 when it began")]
-    assert [w for w in warnings if "Python was CPython 2.7 when it began" in w]
+BACKEND = """
+import time
+from gemmscope.backends.base import Backend
+
+class Mine(Backend):
+    name, library, device, entry, summary = "mine", "mine", "cpu", "python", "a product of mine"
+    def probe(self): pass
+    def prepare(self, operands): self.pairs = operands.pairs
+    def product(self, pair): return self.pairs[pair].a @ self.pairs[pair].b
+    def run(self, loops, first):
+        start = time.perf_counter()
+        for i in range(loops): self.product((first + i) % len(self.pairs))
+        return time.perf_counter() - start
+"""
+
+
+def refused(out, *changes):
+    """A run that does not go on because of changes, but does when it is told to, and says so."""
+    with pytest.raises(UsageError, match=rf"samples would be of two kinds: {'; '.join(changes)}.*--anyway"):
+        gemmscope.run(resume=out)
+    result = gemmscope.run(resume=out, anyway=True)
+    assert result.status == "complete"
+    warnings = [w for w in result.warnings if "went on, so its samples are of two kinds" in w]
+    assert len(warnings) == len(changes)
+    assert all(re.search(change, warning) for change, warning in zip(changes, warnings, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ("it was begun on another host", "host", "0123456789abcdef"),
+        ("the GPUs are other cards", "gpus", ["0123456789abcdef"]),
+        (r"numpy was 1\.0, and is \d+\.[.\d]+ now", "installed", {"numpy": "1.0"}),
+        ("MKL_CBWR was AVX2, and is not set now", "variables", {"MKL_CBWR": "AVX2"}),
+    ],
+)
+def test_what_has_changed_is_refused_and_otherwise_said(out, change, field, value):
+    origin = started(out).origin
+    before = getattr(origin, field)
+    value = before | value if isinstance(value, dict) else value
+    rewrite(out, origin=msgspec.structs.replace(origin, **{field: value}))
+    refused(out, change)
+
+
+def test_another_version_is_refused_and_otherwise_said(out):
+    python = msgspec.structs.replace(started(out).machine, python="CPython 2.7")
+    rewrite(out, gemmscope="0.0.1", machine=python)
+    refused(out, r"gemmscope was 0\.0\.1, and is \S+ now", r"Python was CPython 2\.7, and is CPython \S+ now")
+
+
+def test_a_backend_file_that_was_edited_is_refused_and_otherwise_said(tmp_path):
+    file, out = tmp_path / "mine.py", tmp_path / "out"
+    file.write_text(BACKEND)
+    gemmscope.run(sizes=[8], backends=["mine"], backend_files=[file], pairs=2, sets=1, seconds=1, out=out)
+    rewrite(out, sets=2)
+    file.write_text(BACKEND + "# another product\n")
+    refused(out, r"\S+mine\.py was edited")
+
+
+def test_an_older_journal_has_no_origin_and_goes_on(out):
+    rewrite(out, origin=None)
+    assert gemmscope.run(resume=out).status == "complete"
+
+
+def test_another_interpreters_libraries_are_known_once_its_worker_has_started():
+    def ready(version, interpreter):
+        worker = WorkerRecord(set=0, worker="a", library="torch", pid=1, interpreter=interpreter,
+                              provenance={"torch": version, "images": []})  # fmt: skip
+        return WorkerReady(worker=worker)
+
+    libraries = Libraries([ready("2.13", "/old/python")])
+    assert libraries.changed(ready("2.14", "/old/python").worker) == ["torch of /old/python was 2.13, and is 2.14 now"]
+    assert libraries.changed(ready("2.14", "/old/python").worker) == []  # once is enough
+    assert Libraries([ready("2.13", "/old/python")]).changed(ready("2.13", "/old/python").worker) == []
+
+
+def test_a_machine_is_told_from_its_twin(tmp_path):
+    def host(name):
+        (tmp_path / "etc").mkdir(exist_ok=True)
+        (tmp_path / "etc/machine-id").write_text(f"{name}\n")
+        return identity.host(tmp_path)
+
+    assert host("one") != host("two")
+    assert "one" not in host("one")
+
+
+def test_a_card_is_told_from_its_twin(tmp_path):
+    def cards(*uuids):
+        for i, uuid in enumerate(uuids):
+            folder = tmp_path / f"proc/driver/nvidia/gpus/{i}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "information").write_text(f"Model: \t NVIDIA H100\nGPU UUID: \t {uuid}\n")
+        return identity.gpus(tmp_path)
+
+    assert cards("GPU-1", "GPU-2") == cards("GPU-2", "GPU-1")  # the order is the driver's
+    assert cards("GPU-1", "GPU-2") != cards("GPU-1", "GPU-3")
+    assert not any("GPU" in card for card in cards("GPU-1"))
 
 
 def test_it_is_held_from_before_it_is_read(out):

@@ -55,6 +55,12 @@ def installed_origins() -> list[str]:
     return [f"package:{point.name}" for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
 
 
+def installed_versions() -> dict[str, str]:
+    """The versions of the packages that offer backends, by distribution."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return {point.dist.name: point.dist.version for point in points if point.dist is not None}
+
+
 def _module(path: Path) -> ModuleType:
     name = f"gemmscope_backend_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

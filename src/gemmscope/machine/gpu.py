@@ -37,13 +37,18 @@ def driver_names(root: Path = ROOT) -> list[str]:
 
 
 def listed_names() -> list[str]:
-    """NVIDIA's as ``nvidia-smi -L`` lists them; empty if it is missing, fails or takes longer than 2 s."""
+    """NVIDIA's as ``nvidia-smi -L`` lists them; empty if it does not."""
+    # Without the identifiers: a result may be published, and they name one card.
+    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", listing(), re.MULTILINE)
+
+
+def listing() -> str:
+    """What ``nvidia-smi -L`` says; empty if it is missing, fails or takes longer than 2 s."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return []
+        return ""
     try:
         done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return []
-    # Without the identifiers: a result may be published, and they name one card.
-    return re.findall(r"^GPU \d+: (.*?)(?: \(UUID: .*)?$", done.stdout, re.MULTILINE)
+        return ""
+    return done.stdout

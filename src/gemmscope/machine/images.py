@@ -5,6 +5,7 @@ Which BLAS a library calls is settled when it is loaded, and not by what is inst
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.metadata
 import os
@@ -23,6 +24,12 @@ _SHARED_LIBRARY = re.compile(r"\.so\b")
 
 # OpenMP's runtimes are among them: their threads are the ones that multiply.
 _MATH = re.compile(r"blas|blis|mkl|accelerate|veclib|armpl|dnnl|mlx|torch|libc10|cudnn|gomp|iomp|libomp", re.IGNORECASE)
+
+# Distributions whose version and wheel say which library, and which build of it, was measured.
+_DISTRIBUTIONS = (
+    *("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy", "jax", "jaxlib"),
+    *("cupy-cuda12x", "cupy-cuda13x", "tinygrad", "scipy-openblas32", "mkl"),
+)
 
 # By threadpoolctl's names for them.
 _NAMES = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS", "flexiblas": "FlexiBLAS"}
@@ -104,9 +111,10 @@ def wheel_tags(distribution: str) -> list[str]:
     return [line.removeprefix("Tag:").strip() for line in wheel.splitlines() if line.startswith("Tag:")]
 
 
-def version(distribution: str) -> str | None:
-    """The version that is installed; None where the distribution is not."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def versions() -> dict[str, str]:
+    """The versions of the libraries that are installed, by distribution: nothing is imported."""
+    found: dict[str, str] = {}
+    for name in _DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmscope.backends.loading import installed_versions
 from gemmscope.errors import ResultsError, UsageError
+from gemmscope.machine import environment, identity
+from gemmscope.machine.images import versions
 from gemmscope.records import events
 from gemmscope.records.model import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.base import CellKey
-    from gemmscope.records.model import Machine
+    from gemmscope.records.model import Machine, Settings, WorkerRecord
 
 
 @dataclass
@@ -59,14 +62,83 @@ def _named(machine: Machine, other: Machine) -> str:
     return f"{machine.name}, {machine.usable_cpus:g} processors usable"
 
 
-def changes_since(start: events.RunStarted, version: str, machine: Machine) -> list[str]:
-    """What is different where a run goes on, and may show in its results."""
+def origin(settings: Settings) -> events.Origin:
+    """What a run with these settings would be begun with here and now."""
+    return events.Origin(
+        host=identity.host(),
+        gpus=identity.gpus(),
+        backend_files={file: _contents(file) for file in settings.backend_files},
+        installed=versions() | installed_versions(),
+        variables=environment.relevant(),
+    )
+
+
+def changes_since(start: events.RunStarted, version: str, machine: Machine, now: events.Origin) -> list[str]:
+    """What is different where a run goes on, in words: its samples would be of two kinds."""
     pairs = {
         "gemmscope": (start.gemmscope, version),
         "Python": (start.machine.python, machine.python),
         "the system": (start.machine.system, machine.system),
     }
-    return [f"{what} was {then} when it began, and is {now} now" for what, (then, now) in pairs.items() if then != now]
+    then = start.origin
+    changes: list[str] = []
+    if then is not None:
+        if then.host != now.host:
+            changes.append("it was begun on another host, with the same processor")
+        if then.gpus != now.gpus:
+            changes.append("the GPUs are other cards")
+        for file, contents in then.backend_files.items():
+            if now.backend_files.get(file) != contents:
+                changes.append(f"{file} was edited")
+        for name in sorted({*then.installed, *now.installed}):
+            pairs[name] = (then.installed.get(name, "not installed"), now.installed.get(name, "not installed"))
+        for name in sorted({*then.variables, *now.variables}):
+            pairs[name] = (then.variables.get(name, "not set"), now.variables.get(name, "not set"))
+    changes += [f"{what} was {old}, and is {new} now" for what, (old, new) in pairs.items() if old != new]
+    return changes
+
+
+class Libraries:
+    """The libraries of workers in earlier sets: another interpreter's are not known before it has started.
+
+    Args:
+        earlier: The run's events so far.
+    """
+
+    def __init__(self, earlier: Sequence[events.Event]) -> None:
+        self._known = {event.worker.worker: event.worker for event in earlier if isinstance(event, events.WorkerReady)}
+
+    def changed(self, worker: WorkerRecord) -> list[str]:
+        """What is different in a worker with an interpreter of its own, in words; each change once."""
+        before = self._known.pop(worker.worker, None)
+        if before is None or not worker.interpreter:
+            return []
+        return [
+            f"{name} of {worker.interpreter} was {old}, and is {new} now"
+            for name, new in worker.provenance.items()
+            if isinstance(new, str) and (old := before.provenance.get(name, "not installed")) != new
+        ]
+
+
+def refuse_changes(changes: Sequence[str], folder: Path) -> None:
+    """Refuses to put samples of two kinds together.
+
+    Raises:
+        UsageError: If anything has changed.
+    """
+    if changes:
+        raise UsageError(
+            f"{folder}: since this run began, something has changed, and its samples would be of two kinds: "
+            f"{'; '.join(changes)}. Start a new run, with another --out, or go on all the same with --anyway, and the "
+            "report will say so"
+        )
+
+
+def _contents(file: str) -> str:
+    try:
+        return identity.digest(Path(file).read_bytes())
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def resume_point(earlier: Sequence[events.Event], specs: Sequence[WorkerSpec]) -> ResumePoint:

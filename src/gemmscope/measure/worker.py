@@ -22,7 +22,7 @@ from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
 from gemmscope.machine import ceilings, heap, power, sampling, threads
-from gemmscope.machine.images import math_images, version, wheel_tags
+from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from gemmscope.backends.variant import Variant
     from gemmscope.records.model import Status
     from gemmscope.workload.placement import Placement
-
-# Distributions whose version and wheel say which library, and which build of it, was measured.
-_DISTRIBUTIONS = (
-    *("numpy", "torch", "mlx", "mlx-cpu", "mlx-metal", "mlx-cuda-12", "mlx-cuda-13", "scipy", "jax", "jaxlib"),
-    *("cupy-cuda12x", "cupy-cuda13x", "tinygrad", "scipy-openblas32", "mkl"),
-)
 
 # Calls in a row while instructions are sampled: the Python between two blocks must not show.
 _SAMPLED_BLOCK = 5e-3
@@ -208,11 +202,9 @@ def _provenance() -> dict[str, str | int | list[str]]:
         "python": sys.version.split()[0],
         "images": math_images(),
     }
-    for name in _DISTRIBUTIONS:
-        installed = version(name)
-        if installed is not None:
-            facts[name] = installed
-            facts[f"{name} wheel"] = wheel_tags(name)
+    for name, installed in versions().items():
+        facts[name] = installed
+        facts[f"{name} wheel"] = wheel_tags(name)
     return facts
 
 

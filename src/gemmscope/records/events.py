@@ -27,8 +27,25 @@ from gemmscope.records.model import (
 )
 
 
+class Origin(Record, frozen=True, kw_only=True):
+    """What a run was begun with, beside its machine: a run that goes on is held to it.
+
+    ``host`` and ``gpus`` are hashes that name one machine and one card, ``backend_files`` hashes of what the files
+    held. ``installed`` are the versions of the libraries in this Python, ``variables`` what libraries obey.
+    """
+
+    host: str
+    gpus: list[str] = []
+    backend_files: dict[str, str] = {}
+    installed: dict[str, str] = {}
+    variables: dict[str, str] = {}
+
+
 class RunStarted(Record, frozen=True, kw_only=True, tag="run started"):
-    """The first event. ``backends`` has every backend that was asked for, before any was tried."""
+    """The first event. ``backends`` has every backend that was asked for, before any was tried.
+
+    ``origin`` is None in journals of an older gemmscope.
+    """
 
     schema: int
     gemmscope: str
@@ -36,6 +53,7 @@ class RunStarted(Record, frozen=True, kw_only=True, tag="run started"):
     machine: Machine
     settings: Settings
     backends: list[BackendRecord]
+    origin: Origin | None = None
 
 
 class BackendsAdded(Record, frozen=True, kw_only=True, tag="backends added"):
