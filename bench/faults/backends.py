@@ -57,6 +57,7 @@ LIMIT = (
     "pages = int(open('/proc/self/statm').read().split()[0])\n"
     "    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28,) * 2)"
 )
+RIGHT_LOOP = "start = time.perf_counter(); [self.right(0) for _ in range(args[0])]"
 FORK = "if os.fork() == 0:\n        while True: time.sleep(1)"
 FORK_APART = (
     "if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            while True: time.sleep(1)\n"
@@ -218,6 +219,16 @@ FAULTS = [
         "a backend's product is wrong in one element",
         COSTS,
         _failing("wrong product", "c = self.right(*args); c[3, 5] += 1; return c", "product"),
+    ),
+    Fault(
+        "a backend returns a nanosecond, whatever it took",
+        COSTS,
+        _failing("but by the wall clock it took", f"{RIGHT_LOOP}; return 1e-9", "run"),
+    ),
+    Fault(
+        "a backend returns more seconds than have passed",
+        COSTS,
+        _failing("but by the wall clock it took", f"{RIGHT_LOOP}; return 10 * (time.perf_counter() - start)", "run"),
     ),
     Fault(
         "a backend segfaults and leaves a child that holds its pipes",

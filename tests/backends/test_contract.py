@@ -10,7 +10,7 @@ import pytest
 from gemmscope.backends import loading, registry
 from gemmscope.backends.kernel import KernelBackend
 from gemmscope.errors import BackendUnavailable
-from gemmscope.measure.stages import bind
+from gemmscope.measure.loops import Loop
 from gemmscope.measure.verify import precision_class
 from gemmscope.workload.operands import OperandPair, Operands
 from tests.bounds import comparison, error_bound, matrices
@@ -97,7 +97,7 @@ def test_empty_shapes(backend, shape):
 def test_its_loops_take_seconds(backend):
     backend.prepare(operands_of(16, 16, 16))
     for mode in measured_modes(backend):
-        run = bind(backend, mode)
+        run = Loop(backend, mode)
         for loops, first in [(1, 0), (PAIRS, 1), (2 * PAIRS + 1, PAIRS - 1), (4, 1000)]:
             seconds = run(loops, first)
             assert isinstance(seconds, float)
@@ -108,7 +108,7 @@ def test_more_loops_take_longer(backend):
     """Not how long: only that the loop is not left out. However slow one loop was, some number of them is slower."""
     backend.prepare(operands_of(16, 16, 16))
     for mode in measured_modes(backend):
-        run = bind(backend, mode)
+        run = Loop(backend, mode)
         run(10, 0)
         one = min(run(1, 0) for _ in range(3))
         assert any(run(loops, 0) > one for loops in (100, 1000, 10_000, 100_000))

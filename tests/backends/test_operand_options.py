@@ -86,7 +86,7 @@ def test_products_are_right(text, shape):
     for i, comparison in enumerate(comparisons):
         assert precision(comparison, backend.product(i), k) == "float32"
     for mode in backend.modes:
-        assert loops.bind(backend, mode)(3, 1) > 0
+        assert loops.Loop(backend, mode)(3, 1) > 0
 
 
 @pytest.mark.parametrize("text", [*offered(["subnormal"]), *offered(["self"])])

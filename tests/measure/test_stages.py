@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import re
 import sys
 
 import numpy as np
 import pytest
 
+from gemmscope import _kernels
 from gemmscope.backends.base import Backend
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import usage
 from gemmscope.measure import loops, stages, washing
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.protocol import TurnCell
@@ -46,7 +49,7 @@ class Time:
 @pytest.fixture(autouse=True)
 def time(monkeypatch):
     fake = Time()
-    for module in (stages, washing):
+    for module in (loops, stages, washing):
         monkeypatch.setattr(module, "time", fake)
     return fake
 
@@ -211,6 +214,40 @@ def test_a_duration_that_is_none_fails_the_cell(seconds):
     assert cell.reason.startswith("ValueError: run() returned ")
 
 
+@pytest.mark.parametrize(
+    "claimed", [lambda true: 1e-9, lambda true: true / 100, lambda true: 3 * true], ids=["none", "1 %", "triple"]
+)
+@pytest.mark.parametrize("seconds", [1e-5, 1e-3, 0.3])
+def test_a_duration_that_the_wall_clock_contradicts_fails_the_cell(claimed, seconds):
+    """When it is calibrated already, so that no sample of that many calls is taken; or in a turn, if it begins then."""
+
+    def run(self, loops, first):
+        return claimed(Plain.run(self, loops, first))
+
+    (cell,), _, _ = taken(made(Plain, run=run, seconds=seconds), loops=max(1, int(1e-3 / seconds)))
+    assert cell.samples == []
+    assert re.match(r"ValueError: run\(\) returned \S+ s for \d+ calls, but by the wall clock it took ", cell.reason)
+    if seconds < 5e-4:
+        with pytest.raises(ValueError, match="by the wall clock"):
+            prepared(made(Plain, run=run, seconds=seconds))
+
+
+def test_a_process_that_was_stopped_outside_of_the_backends_clock_is_asked_again(time):
+    def run(self, loops, first):
+        time.now += 1.5 if len(self.calls) % 5 == 2 else 0.0
+        return Plain.run(self, loops, first)
+
+    (cell,), _, _ = taken(made(Plain, run=run), samples=10)
+    assert not cell.reason
+    assert [m.seconds for m in cell.samples] == pytest.approx([3e-4] * 10)
+
+
+def test_a_devices_own_time_is_no_wall_clocks():
+    backend = made(Plain, run_device=lambda self, loops, first: 1e-3 * Plain.run(self, loops, first))
+    (cell,), _, _ = taken(backend, mode="device")
+    assert [m.seconds for m in cell.samples] == pytest.approx([3e-7] * 2)
+
+
 def test_what_raises_in_the_middle_keeps_what_was_sampled():
     def run(self, loops, first):
         if len(self.calls) > 20:
@@ -232,8 +269,8 @@ def test_an_exit_is_an_error_like_any_other():
 
 
 def test_a_number_of_numpys_is_a_number():
-    (cell,), _, _ = taken(made(Plain, run=lambda self, loops, first: np.float32(0.5)))
-    assert [m.seconds for m in cell.samples] == [0.5, 0.5]
+    (cell,), _, _ = taken(made(Plain, run=lambda self, loops, first: np.float32(Plain.run(self, loops, first))))
+    assert [m.seconds for m in cell.samples] == pytest.approx([3e-4, 3e-4])
 
 
 def test_errors_become_one_line():
@@ -276,7 +313,7 @@ def test_on_a_gpu_the_samples_of_a_cell_are_taken_in_a_row_behind_those_of_the_p
 
     def logged(name, device):
         backend = made(Plain, device=device, seconds=1e-3)
-        backend.run = lambda loops, first: log.append(name) or 1e-3
+        backend.run = lambda loops, first: log.append(name) or Plain.run(backend, loops, first)
         return backend
 
     backends = {"one": logged("one", "gpu"), "other": logged("other", "gpu"), "cpu": logged("cpu", "cpu")}
@@ -320,6 +357,27 @@ def test_a_neighbour_multiplies_between_calls_and_is_not_timed(time):
     assert run(8, 2) == pytest.approx(8 * 3e-4)
     # One call to learn how long they take, and then as many as take a millisecond.
     assert log == ["neighbour", (1, 2), "neighbour", (3, 3), "neighbour", (3, 6), "neighbour", (1, 9)]
+
+
+def test_what_is_not_timed_is_not_counted_either(time, monkeypatch):
+    """Neither its processor time nor its energy: those of the eviction are not the call's."""
+
+    def evict(matrix):
+        time.now += 0.1
+        time.processor += 0.1
+
+    def run(self, loops, first):
+        time.processor += 2 * loops * self.seconds  # two threads
+        return Plain.run(self, loops, first)
+
+    monkeypatch.setattr(usage, "time", time)
+    monkeypatch.setattr(_kernels, "evict", evict)
+    monkeypatch.setattr(_kernels, "can_evict", lambda: True)
+    backend = made(Plain, run=run, operand_arrays=lambda self: [(pair.a, pair.b) for pair in self.operands.pairs])
+    backend.settings = {"cold": ""}
+    (cell,), _, _ = taken(backend, loops=7)
+    assert [m.seconds for m in cell.samples] == pytest.approx([7e-4] * 2)
+    assert [m.cpu_seconds for m in cell.samples] == pytest.approx([14e-4] * 2)
 
 
 def test_a_slow_call_has_its_neighbour_before_each():

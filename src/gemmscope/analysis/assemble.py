@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.analysis.derive import derive
+from gemmscope.analysis.failed import final_status
 from gemmscope.errors import ResultsError
 from gemmscope.records.base import CellKey
 from gemmscope.records.events import (
@@ -36,11 +37,11 @@ from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Literal
 
     from gemmscope.records.events import Event
-    from gemmscope.records.model import BackendRecord, Sample, Status, WorkerRecord
+    from gemmscope.records.model import Sample, Status, WorkerRecord
 
 _CEILINGS = ("peak_gflops", "peak_gflops_one_thread", "bandwidth", "bandwidth_one_thread")
 
@@ -156,7 +157,7 @@ class _Collected:
             status=self._status,
             machine=self._start.machine,
             settings=self._start.settings,
-            backends=[_final_status(backend, cells) for backend in self._backends.values()],
+            backends=[final_status(backend, cells) for backend in self._backends.values()],
             workers=self._workers,
             cells=cells,
             comparisons=[],
@@ -254,16 +255,6 @@ def best(one: Ceilings | None, other: Ceilings) -> Ceilings:
     if one is None:
         return other
     return msgspec.structs.replace(other, **{name: max(getattr(one, name), getattr(other, name)) for name in _CEILINGS})
-
-
-def _final_status(backend: BackendRecord, cells: Sequence[Cell]) -> BackendRecord:
-    """A backend fails as a whole if one of its cells did."""
-    if backend.status != "ok":
-        return backend
-    failed = next((cell for cell in cells if cell.backend == backend.name and cell.status == "failed"), None)
-    if failed is None:
-        return backend
-    return msgspec.structs.replace(backend, status="failed", reason=failed.reason)
 
 
 def _sum(one: TimeSpent, other: TimeSpent) -> TimeSpent:

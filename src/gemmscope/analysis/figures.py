@@ -11,6 +11,7 @@ import msgspec
 from gemmscope.analysis import processes, statistics
 from gemmscope.analysis.breakdown import cpu, gpu
 from gemmscope.analysis.comparison import compare_with_baseline
+from gemmscope.analysis.failed import final_status, why_impossible
 from gemmscope.records.model import sets_planned
 
 if TYPE_CHECKING:
@@ -32,15 +33,23 @@ def figures(result: Result) -> Result:
     if not any(cell.samples for cell in result.cells):
         return result
     backends = {backend.name: backend for backend in result.backends}
-    cells = _with_process_modes([measure(cell, backends.get(cell.backend)) for cell in result.cells])
+    cells = _with_process_modes([_possible(cell, backends.get(cell.backend), result) for cell in result.cells])
     return msgspec.structs.replace(
         result,
+        backends=[final_status(backend, cells) for backend in result.backends],
         cells=cells,
         comparisons=compare_with_baseline(cells, result.settings, backends, sets_planned(result)),
         parts=[*cpu.derive(cells, backends), *gpu.derive(cells, backends)],
         reference=measure_reference(result.reference),
         warnings=[warning for warning in result.warnings if not _FORMER_WARNINGS.match(warning)],
     )
+
+
+def _possible(cell: Cell, backend: BackendRecord | None, result: Result) -> Cell:
+    """A cell with its figures; one whose figures cannot be has none, and has failed. Its samples stay."""
+    measured = measure(cell, backend)
+    why = why_impossible(measured, backend, result.ceilings, result.machine)
+    return msgspec.structs.replace(cell, status="failed", reason=why, seconds=None, gflops=None) if why else measured
 
 
 def measure(cell: Cell, backend: BackendRecord | None) -> Cell:
@@ -78,12 +87,12 @@ def _with_process_modes(cells: Sequence[Cell]) -> list[Cell]:
     """The cells, with the groups into which their processes fall once the machine's own changes are taken out."""
     by_shape: dict[Shape, list[dict[int, float]]] = {}
     for cell in cells:
-        if cell.samples:
+        if cell.samples and cell.status == "ok":
             by_shape.setdefault(cell.shape, []).append(statistics.set_medians(cell.samples))
     factors = {shape: processes.machine_factors(medians) for shape, medians in by_shape.items()}
     return [
         msgspec.structs.replace(cell, process_modes=processes.process_modes(cell.samples, factors[cell.shape]))
-        if cell.samples
+        if cell.samples and cell.status == "ok"
         else cell
         for cell in cells
     ]

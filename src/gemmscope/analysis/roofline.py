@@ -74,7 +74,12 @@ def best_rates(result: Result) -> list[Reached]:
     under = {record.name for record in result.backends if record.device == "cpu" and record.multiplies}
     best: dict[str, tuple[float, Shape]] = {}
     for cell in result.cells:
-        if cell.backend not in under or cell.mode != "latency" or cell.precision not in (None, "float32"):
+        if (
+            cell.status != "ok"
+            or cell.backend not in under
+            or cell.mode != "latency"
+            or cell.precision not in (None, "float32")
+        ):
             continue
         if cell.gflops and cell.gflops > best.get(cell.backend, (0.0, None))[0]:
             best[cell.backend] = (cell.gflops, cell.shape)

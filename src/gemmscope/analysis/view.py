@@ -49,7 +49,8 @@ class View(Lookup):
         """Which cells depend on what ran just before them. What does nothing is not tested; it may have run before."""
         multiplying = [
             cell.key for cell in self.result.cells
-            if cell.samples and (cell.backend not in self.backends or self.backends[cell.backend].multiplies)
+            if cell.samples and cell.status == "ok"
+            and (cell.backend not in self.backends or self.backends[cell.backend].multiplies)
         ]  # fmt: skip
         return carry_over.find(self._all_cells, multiplying, self.result.settings.margin)
 

@@ -52,6 +52,12 @@ class Use(NamedTuple):
     cycles: float | None = None
     page_faults: float | None = None
 
+    def plus(self, other: Use) -> Use:
+        """What was used in two stretches of time."""
+        return Use._make(
+            None if one is None or more is None else one + more for one, more in zip(self, other, strict=True)
+        )
+
     def since(self, earlier: Use) -> Use:
         """What was used between two readings of one meter."""
         return Use._make(

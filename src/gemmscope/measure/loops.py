@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import numbers
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gemmscope.errors import BackendUnavailable
+from gemmscope.records.base import LEAST_SECONDS, MOST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gemmscope.backends.base import Backend
+    from gemmscope.machine.usage import Meter, Use
     from gemmscope.records.base import Mode
 
     # Multiplies so many times, from a pair on, and returns the seconds.
@@ -24,20 +28,98 @@ if TYPE_CHECKING:
 _BESIDE_SECONDS = 1e-3
 _BESIDE_SIZE = 256
 
+# Two steady clocks of one machine differ by less.
+_CLOCKS_DIFFER = 1.02
+_CLOCK_STEP = 20e-6
+# What a backend may do outside of its own clock, as a multiple of what it times, and besides.
+_NOT_TIMED = 4.0
+_NOT_TIMED_SECONDS = 0.2e-3
+_TIMES_TO_ASK = 3
 
-def bind(backend: Backend, mode: Mode) -> Run:
-    """The backend's loop for a mode; with ``cold`` on operands that are in no cache, with ``beside`` after a neighbour.
+
+class Loop:
+    """A backend's loop for a mode; with ``cold`` on operands that are in no cache, with ``beside`` after a neighbour.
+
+    What the backend says of each piece of it is held against the wall clock.
 
     Raises:
         BackendUnavailable: If a variant asks for what cannot be had here.
     """
-    run: Run = {"latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device}[mode]
-    if "cold" in backend.settings:
-        run = with_cold_operands(run, backend.operand_arrays())
-    if "beside" in backend.settings:
-        # Around the eviction, which the neighbour's operands must not undo.
-        run = with_neighbour(run, neighbour(backend.settings["beside"], backend.library))
-    return run
+
+    def __init__(self, backend: Backend, mode: Mode) -> None:
+        self._own: Run = {
+            "latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device
+        }[mode]  # fmt: skip
+        # A device's own clock, or the slope over fewer calls, is no wall clock's.
+        self._is_wall_time = mode != "device"
+        self._meter: Meter | None = None
+        self._used: Use | None = None
+        run: Run = self._checked
+        if "cold" in backend.settings:
+            run = with_cold_operands(run, backend.operand_arrays())
+        if "beside" in backend.settings:
+            # Around the eviction, which the neighbour's operands must not undo.
+            run = with_neighbour(run, neighbour(backend.settings["beside"], backend.library))
+        self._run = run
+
+    def __call__(self, loops: int, first: int) -> float:
+        """Multiplies so many times, from a pair on, and returns the seconds.
+
+        Raises:
+            ValueError: If the backend returns no duration, or one that the wall clock around it contradicts.
+        """
+        return self._run(loops, first)
+
+    def metered(self, loops: int, first: int, meter: Meter) -> tuple[float, Use]:
+        """The same, with what all of the process's threads used meanwhile: without what is not timed."""
+        self._meter, self._used = meter, None
+        try:
+            seconds = self._run(loops, first)
+        finally:
+            self._meter = None
+        assert self._used is not None
+        return seconds, self._used
+
+    def _checked(self, loops: int, first: int) -> float:
+        # What holds the process up right before or after the backend's clock runs looks like a lie. It does once.
+        for _ in range(_TIMES_TO_ASK):
+            before = self._meter.read() if self._meter is not None else None
+            start = time.perf_counter()
+            seconds = checked_seconds(self._own(loops, first))
+            wall = time.perf_counter() - start
+            if self._meter is not None and before is not None:
+                used = self._meter.read().since(before)
+            if not (self._is_wall_time and contradicts(seconds, wall)):
+                break
+        else:
+            raise ValueError(
+                f"run() returned {seconds:.3g} s for {loops} calls, but by the wall clock it took {wall:.3g} s, so "
+                "these are not the seconds of its calls"
+            )
+        if before is not None:
+            self._used = used if self._used is None else self._used.plus(used)
+        return seconds
+
+
+def checked_seconds(seconds: object) -> float:
+    """What a backend's ``run`` returned, if it can be a duration.
+
+    Raises:
+        ValueError: If it is no number, or one that no record can hold.
+    """
+    if not isinstance(seconds, numbers.Real) or not LEAST_SECONDS <= float(seconds) <= MOST_SECONDS:
+        raise ValueError(
+            f"run() returned {seconds!r}; expected the seconds of all its calls, {LEAST_SECONDS:g} at least"
+        )
+    return float(seconds)
+
+
+def contradicts(seconds: float, wall: float) -> bool:
+    """Whether a wall clock around calls shows that they did not take so many seconds.
+
+    They cannot take longer than all that was done. What a backend does before its own clock starts is short beside it.
+    """
+    return seconds > _CLOCKS_DIFFER * wall + _CLOCK_STEP or wall > _NOT_TIMED * seconds + _NOT_TIMED_SECONDS
 
 
 def with_neighbour(run: Run, multiply: Callable[[], object]) -> Run:

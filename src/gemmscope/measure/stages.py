@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
-import numbers
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,11 +13,10 @@ import numpy as np
 from gemmscope.backends import preload
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import gpu_clock, usage
-from gemmscope.measure.loops import bind
+from gemmscope.measure.loops import Loop
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.measure.washing import wash_out, wash_out_window
-from gemmscope.records.base import LEAST_SECONDS, MOST_SECONDS
 from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ def _timed_once(run: Run, pairs: int) -> float:
     if loops == 1:
         return seconds
     while True:
-        elapsed = checked_seconds(run(loops, 0))
+        elapsed = run(loops, 0)
         if elapsed >= _CALIBRATE_SECONDS or loops >= MOST_LOOPS:
             return elapsed / loops
         loops = min(MOST_LOOPS, math.ceil(loops * min(10.0, 1.5 * _CALIBRATE_SECONDS / max(elapsed, 1e-9))))
@@ -193,7 +191,7 @@ def prepare_cells(
             what = "one wait after many" if mode == "throughput" else "the device's own time"
             reason = f"one call takes {latency:.3g} s, so {what} is no different: see latency"
         if not reason:
-            seconds = known.get(mode) or calibrate(bind(backend, mode), len(comparisons))
+            seconds = known.get(mode) or calibrate(Loop(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
@@ -247,7 +245,7 @@ class _Turn:
     def __init__(self, cells: Sequence[TurnCell], backends: Mapping[str, Backend], pairs: int) -> None:
         self._cells = cells
         self._pairs = pairs
-        self._runs = [bind(backends[cell.backend], cell.mode) for cell in cells]
+        self._loops = [Loop(backends[cell.backend], cell.mode) for cell in cells]
         self._next = [cell.first_pair for cell in cells]
         self._meter = usage.meter()
         self.samples: list[list[Measurement]] = [[] for _ in cells]
@@ -269,29 +267,25 @@ class _Turn:
         if self._cells[i].mode == "throughput":
             # One call at a time would warm up another path than the one that is timed.
             loops = min(self._cells[i].loops, self._pairs)
-            return warm_up(lambda _, first: self._runs[i](loops, first), 1, self._next[i]) / loops
-        return warm_up(self._runs[i], self._pairs, self._next[i])
+            return warm_up(lambda _, first: self._loops[i](loops, first), 1, self._next[i]) / loops
+        return warm_up(self._loops[i], self._pairs, self._next[i])
 
     def warm_up_gpu(self, i: int) -> None:
         seconds = max(self.warm_up(i), 1e-9)
         loops = min(self._cells[i].loops, math.ceil(_STEADY_BLOCK / seconds))
-        wash_out(self._runs[i], loops, self._next[i], gpu_clock.reader(), wash_out_window(seconds))
+        wash_out(self._loops[i], loops, self._next[i], gpu_clock.reader(), wash_out_window(seconds))
 
     def sample(self, i: int) -> None:
         loops = self._cells[i].loops
-        self.samples[i].append(sample(self._runs[i], loops, self._next[i], self._meter))
+        self.samples[i].append(sample(self._loops[i], loops, self._next[i], self._meter))
         self._next[i] = (self._next[i] + loops) % self._pairs
 
 
-def sample(run: Run, loops: int, first: int, meter: Meter) -> Measurement:
+def sample(loop: Loop, loops: int, first: int, meter: Meter) -> Measurement:
     """One sample, with what all the worker's threads used meanwhile beside it."""
-    before = meter.read()
     start = time.perf_counter()
-    seconds = run(loops, first)
-    used = meter.read().since(before)
-    return Measurement(
-        start=start, first_pair=first, loops=loops, seconds=checked_seconds(seconds), **used._asdict()
-    )  # fmt: skip
+    seconds, used = loop.metered(loops, first, meter)
+    return Measurement(start=start, first_pair=first, loops=loops, seconds=seconds, **used._asdict())
 
 
 def wait_until_quiet() -> float:
@@ -307,19 +301,6 @@ def wait_until_quiet() -> float:
         now = time.perf_counter()
         if time.process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _QUIET_AT_MOST:
             return now - start
-
-
-def checked_seconds(seconds: object) -> float:
-    """What a backend's ``run`` returned, if it can be a duration.
-
-    Raises:
-        ValueError: If it is no number, or one that no record can hold.
-    """
-    if not isinstance(seconds, numbers.Real) or not LEAST_SECONDS <= float(seconds) <= MOST_SECONDS:
-        raise ValueError(
-            f"run() returned {seconds!r}; expected the seconds of all its calls, {LEAST_SECONDS:g} at least"
-        )
-    return float(seconds)
 
 
 def describe(error: BaseException) -> str:

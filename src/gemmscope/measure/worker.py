@@ -159,7 +159,7 @@ class Worker:
         if not backend.multiplies or backend.device in self._called:
             return None
         self._called.add(backend.device)
-        return stages.checked_seconds(backend.run(1, 0))
+        return loops.checked_seconds(backend.run(1, 0))
 
     def _sample_instructions(self, seconds: float) -> protocol.InstructionsSeen:
         """What the first backend on the processor executes, in calls that are not timed."""
@@ -172,7 +172,7 @@ class Worker:
             return protocol.InstructionsSeen()
         name, backend = found[0]
         count = max(1, math.ceil(_SAMPLED_BLOCK / max(self._seconds.get(name, 0.0), 1e-9)))
-        run = loops.bind(backend, "latency")
+        run = loops.Loop(backend, "latency")
         seen = sampling.sample(lambda: run(count, 0), seconds)
         return protocol.InstructionsSeen(backend=name, sampling=seen, settling=stages.wait_until_quiet())
 

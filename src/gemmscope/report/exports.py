@@ -52,7 +52,7 @@ def to_pyperf(result: Result) -> str:
     Raises:
         UsageError: If nothing was measured: pyperf knows no suite without a benchmark.
     """
-    cells = [cell for cell in View(result).result.cells if cell.samples]
+    cells = [cell for cell in View(result).result.cells if cell.samples and cell.seconds is not None]
     if not cells:
         raise UsageError("nothing was measured, and pyperf knows no suite without a benchmark")
     machine = result.machine

@@ -38,7 +38,7 @@ def derive(cells: Sequence[Cell], backends: Mapping[str, BackendRecord]) -> list
     parts: list[Part] = []
     for key, cell in measured.items():
         record = backends.get(key.backend)
-        if record is None or record.device != "cpu" or not cell.samples:
+        if record is None or record.device != "cpu" or cell.status != "ok" or not cell.samples:
             continue
         if record.inside in backends:
             parts += _of(cell, record, measured, backends)
