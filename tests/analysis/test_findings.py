@@ -13,6 +13,7 @@ from gemmscope.analysis.breakdown.cpu import derive as derive_parts
 from gemmscope.analysis.figures import figures
 from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
+from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
 from tests.builders import (
     make_backend,
@@ -304,40 +305,65 @@ def test_an_allocation_is_named_where_it_is_worth_it():
 # --- Trust ------------------------------------------------------------------------------------------------------------
 
 
-def reported(name, threads):
-    return [WorkerRecord(set=0, worker="torch", library="torch", pid=1, backends={name: {"threads": threads}})]
+def pool(library, threads, kind="OpenBLAS"):
+    image = f"/site-packages/{library}.libs/libblas.so"
+    return WorkerRecord(set=0, worker=library, library=library, pid=1,
+                        libraries=[LibraryThreads(image=image, kind=kind, threads=threads)])  # fmt: skip
 
 
-def threads_view(backends, threads, workers, usable):
-    settings = make_settings(backends=backends, threads=threads)
-    return view(settings=settings, machine=make_machine(usable_cpus=usable), workers=workers)
-
-
-@pytest.mark.parametrize(
-    ("backends", "threads", "workers", "usable", "words"),
-    [
-        (["numpy-cpu"], 8, [], 2.0, "numpy-cpu ran 8 threads on 2 processors"),
-        (["numpy-cpu"], 2, [], 1.5, "numpy-cpu ran 2 threads on 1.5 processors"),
-        (["numpy-cpu:out+threads=4", "cblas"], None, [], 2.0, "numpy-cpu:out+threads=4 ran 4 threads"),
-        (["torch-cpu"], None, reported("torch-cpu", 16), 2.0, "torch-cpu ran 16 threads"),
-        (["torch-cpu", "cblas"], 9, [], None, "torch-cpu and cblas ran 9 threads on 8 processors"),
-    ],
-)
-def test_more_threads_than_processors(backends, threads, workers, usable, words):
-    assert words in only(quality.too_many_threads(threads_view(backends, threads, workers, usable))).text
+def threads_view(names, threads, workers, usable=2.0):
+    library = {name: name.partition("-")[0] for name in names}
+    backends = [
+        make_backend(name, worker=library[name], library=library[name], device=name[-3:] if "gpu" in name else "cpu")
+        for name in names
+    ]
+    return view(*(cell(name, 1.0) for name in names), backends=backends, workers=workers,
+                settings=make_settings(backends=names, threads=threads),
+                machine=make_machine(usable_cpus=usable))  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("backends", "threads", "workers"),
+    ("names", "workers", "usable", "words"),
     [
-        (["numpy-cpu"], None, []),
-        (["numpy-cpu"], 2, []),
-        (["numpy-cpu:threads=1"], 8, []),
-        (["torch-cpu"], None, reported("torch-cpu", 2)),
+        (["numpy-cpu"], [pool("numpy", 8)], 2.0, "numpy-cpu ran 8 threads on 2 processors"),
+        (["numpy-cpu"], [pool("numpy", 2)], 1.5, "numpy-cpu ran 2 threads on 1.5 processors"),
+        (["torch-cpu"], [pool("torch", 16, "OpenMP")], 2.0, "torch-cpu ran 16 threads"),
+        (["torch-cpu", "numpy-cpu"], [pool("torch", 9), pool("numpy", 9)], None,
+         "torch-cpu and numpy-cpu ran 9 threads on 8 processors"),
+    ],
+)  # fmt: skip
+def test_more_threads_than_processors(names, workers, usable, words):
+    assert words in only(quality.too_many_threads(threads_view(names, None, workers, usable))).text
+
+
+@pytest.mark.parametrize(
+    ("names", "workers"),
+    [
+        (["numpy-cpu"], []),
+        (["numpy-cpu"], [pool("numpy", 2)]),  # OpenBLAS takes no more threads than there are processors
+        (["mlx-cpu"], [pool("mlx", 1, "reference BLAS")]),
+        (["jax-cpu"], [pool("jax", 8)]),  # NumPy's, which is loaded there too
+        (["torch-gpu"], [pool("torch", 8)]),
     ],
 )
-def test_as_many_threads_as_processors_or_fewer(backends, threads, workers):
-    assert quality.too_many_threads(threads_view(backends, threads, workers, 2.0)) == []
+def test_what_was_asked_for_is_no_claim(names, workers):
+    assert quality.too_many_threads(threads_view(names, 8, workers)) == []
+
+
+def test_nothing_is_said_of_threads_where_nothing_ran():
+    failed = make_cell("numpy-cpu", None, status="failed", reason="why")
+    backends = [make_backend("numpy-cpu", worker="numpy", library="numpy")]
+    there = view(failed, backends=backends, workers=[pool("numpy", 8)], settings=make_settings(threads=4),
+                 machine=make_machine(usable_cpus=2.0))  # fmt: skip
+    assert quality.too_many_threads(there) == []
+    assert quality.other_threads_than_asked(there) == []
+
+
+def test_a_library_that_takes_another_number_of_threads_is_named():
+    capped = threads_view(["numpy-cpu", "torch-cpu"], 8, [pool("numpy", 2), pool("torch", 8)])
+    finding = only(quality.other_threads_than_asked(capped))
+    assert "numpy-cpu had 2 threads, and not the 8 asked for" in finding.text
+    assert quality.other_threads_than_asked(threads_view(["numpy-cpu"], None, [pool("numpy", 2)])) == []
 
 
 def test_unequal_precision():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _NEAR_PEAK_SIDE = 512
 # Variants that do less than a call on fresh operands: half of the arithmetic, or operands that stay in the caches.
 _EASIER = {"self", "reused"}
+# They compile their own kernels; what else is loaded in their worker is NumPy's.
+WITHOUT_BLAS = {"jax", "tinygrad"}
 # No BLAS itself: it passes calls on.
 _PRELOADED = "libgemmscope_blas.so"
 
@@ -182,11 +184,16 @@ class Subject:
 
     @property
     def pool(self) -> int | None:
-        """How many threads its BLAS says that it has, or its OpenMP runtime."""
+        """How many threads its BLAS says that it has, or its OpenMP runtime; None where nobody has counted them."""
+        if self.library in WITHOUT_BLAS:
+            return None
         if self.called is not None and self.called.threads is not None:
             return self.called.threads
         counts = [library.threads for library in self.libraries if library.kind == "OpenMP" and library.threads]
-        return max(counts, default=None)
+        if counts or self.worker is None:
+            return max(counts, default=None)
+        reported = self.worker.backends.get(self.name, {}).get("threads")  # in files from before they were recorded
+        return reported if isinstance(reported, int) else None
 
     def threads(self, shape: Shape | None) -> float | None:
         """How many threads were at work: processor seconds per second."""

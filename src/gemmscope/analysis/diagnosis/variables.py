@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.diagnosis.subject import WITHOUT_BLAS
 from gemmscope.backends import preload
 from gemmscope.machine import environment, known_kernels
 
@@ -29,8 +30,6 @@ _ON_GPU = {"CUDA", "cuBLAS", "MLX", "PyTorch", "Metal", "JAX", "CuPy"}
 _ANYWHERE = {"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"}
 # The ends of the names of variables that say how many threads there may be.
 _COUNTS = ("NUM_THREADS", "MAXIMUM_THREADS", "THREAD_LIMIT")
-# They compile their own kernels; what else is loaded in their worker is NumPy's.
-_WITHOUT_BLAS = {"jax", "tinygrad"}
 # Without these a library may not find its own files, or another device would be measured.
 _NEEDED = {"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING"}
 
@@ -92,7 +91,7 @@ def _is_fine(subject: Subject, name: str, known: Variable) -> bool:
 
 def _kinds(subject: Subject) -> set[str]:
     """The BLAS that is called, and OpenMP where that or the library uses it. NumPy's BLAS is loaded in every worker."""
-    if subject.library in _WITHOUT_BLAS:
+    if subject.library in WITHOUT_BLAS:
         return set()
     called = subject.called
     kinds = {library.kind for library in subject.libraries}

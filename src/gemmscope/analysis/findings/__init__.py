@@ -51,6 +51,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     quality.unequal_precision,
     quality.unequal_threads,
     quality.too_many_threads,
+    quality.other_threads_than_asked,
     quality.drift,
     quality.disturbed_sets,
     carry_over.carry_over,

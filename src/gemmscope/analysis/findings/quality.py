@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import collections
-import re
 import statistics
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.diagnosis.subject import Subject
 from gemmscope.analysis.statistics import set_medians
 from gemmscope.records import words
 from gemmscope.records.model import Finding
@@ -21,8 +21,6 @@ _AS_MANY_THREADS = 1.3
 _DRIFT = 0.05
 # Samples of one process that scatter by more than this make every interval wide.
 _NOISY = 0.10
-
-_THREADS_OPTION = re.compile(r"[:+]threads=(\d+)(?=\+|$)")
 
 
 def unequal_precision(view: View) -> list[Finding]:
@@ -78,17 +76,16 @@ def unequal_threads(view: View) -> list[Finding]:
 
 
 def too_many_threads(view: View) -> list[Finding]:
-    """Backends that were asked for more threads than there are processors for them.
+    """Backends that ran on more threads than there are processors for them, by the libraries' own counts.
 
-    A number is a variant's own, else what the library reported, else what the run asked for. A container's quota
-    counts: libraries see the processors, and not the quota.
+    A container's quota counts: libraries see the processors, and not the quota.
     """
     machine = view.result.machine
     usable = machine.usable_cpus if machine.usable_cpus is not None else float(machine.logical_cpus)
     names: dict[int, list[str]] = collections.defaultdict(list)
-    for name, count in _thread_counts(view).items():
-        if count > usable:
-            names[count].append(name)
+    for subject in _measured_on_the_processor(view):
+        if subject.pool is not None and subject.pool > usable:
+            names[subject.pool].append(subject.name)
     return [
         Finding(
             id="too-many-threads",
@@ -99,6 +96,26 @@ def too_many_threads(view: View) -> list[Finding]:
             backends=those,
         )
         for count, those in sorted(names.items())
+    ]
+
+
+def other_threads_than_asked(view: View) -> list[Finding]:
+    """Backends whose libraries did not take the number of threads that they were asked for."""
+    names: dict[tuple[int, int], list[str]] = collections.defaultdict(list)
+    for subject in _measured_on_the_processor(view):
+        asked = subject.asked_threads
+        if asked is not None and subject.pool is not None and subject.pool != asked:
+            names[asked, subject.pool].append(subject.name)
+    return [
+        Finding(
+            id="other-threads-than-asked",
+            verdict="found",
+            text=f"By the libraries' own counts {words.listed(those)} had {words.count(pool, 'thread')}, and not the "
+            f"{asked} asked for.",
+            evidence={"asked": asked, "threads": pool},
+            backends=those,
+        )
+        for (asked, pool), those in sorted(names.items())
     ]
 
 
@@ -214,16 +231,12 @@ def not_converged(view: View) -> list[Finding]:
     ]
 
 
-def _thread_counts(view: View) -> dict[str, int]:
-    settings = view.result.settings
-    counts = dict.fromkeys(settings.backends, settings.threads or 0)
-    for worker in view.result.workers:
-        for name, facts in worker.backends.items():
-            reported = facts.get("threads")
-            if isinstance(reported, int) and name in counts:
-                counts[name] = reported
-    asked = {name: found for name in counts if (found := _THREADS_OPTION.search(name))}
-    return counts | {name: int(found[1]) for name, found in asked.items()}
+def _measured_on_the_processor(view: View) -> list[Subject]:
+    return [
+        subject
+        for name, record in view.backends.items()
+        if record.device == "cpu" and record.multiplies and (subject := Subject(view, name)).shapes
+    ]
 
 
 def _shapes(cells: list[Cell]) -> list[str]:
