@@ -29,7 +29,7 @@ def test_a_cell_keeps_to_its_slot():
 def test_all_take_part_in_the_first_round_and_slow_ones_wait_after_it():
     pace = CellPace(seconds=1.0, throughput=False, product_bytes=4, slot=0.1)
     assert pace.is_due(0)
-    pace.took_turn(pace.cost, 1.0, 1)
+    pace.took_turn(pace.cost, [1.0])
     assert not pace.is_due(1)
     due = next(r for r in range(1, 1000) if pace.is_due(r))
     assert due == pytest.approx(2 * pace.cost / (1.5 * 0.1), abs=2)
@@ -37,10 +37,28 @@ def test_all_take_part_in_the_first_round_and_slow_ones_wait_after_it():
 
 def test_samples_correct_the_estimate():
     pace = CellPace(seconds=1.0, throughput=False, product_bytes=4, slot=0.1)
-    pace.took_turn(0.1, 0.5, 1000)
+    pace.took_turn(0.1, [0.0005])
     assert pace.seconds == 0.0005
-    pace.took_turn(0.1, 0.0, 0)
+    pace.took_turn(0.1, [])
     assert pace.seconds == 0.0005
+
+
+@pytest.mark.parametrize("samples", [1, 2, 15])
+@pytest.mark.parametrize("turns_before", [0, 1, 4])
+def test_a_stall_is_not_a_speed(samples, turns_before):
+    """A process that was stopped for 1.5 s in one sample: what it takes as a call's time would skip cells."""
+    pace = CellPace(seconds=1e-3, throughput=False, product_bytes=4, slot=0.1)
+    for _ in range(turns_before):
+        pace.took_turn(0.1, [1e-3] * samples)
+    pace.took_turn(0.1, [1.5] + [1e-3] * (samples - 1))
+    assert pace.seconds == 1e-3
+
+
+def test_a_machine_that_became_slower_is_followed():
+    pace = CellPace(seconds=1e-3, throughput=False, product_bytes=4, slot=0.1)
+    for _ in range(3):
+        pace.took_turn(0.1, [2e-3] * 5)
+    assert pace.seconds == 2e-3
 
 
 def test_slots_are_even_where_all_are_fast():

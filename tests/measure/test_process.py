@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from gemmscope.measure.guard import VARIABLE, Guard
 from gemmscope.measure.process import WorkerProcess, WorkerSpec, worker_environment
 from gemmscope.measure.protocol import (
     Decoder,
+    Describe,
+    Described,
     Done,
     MakeOperands,
     Message,
@@ -104,6 +107,41 @@ def test_a_worker_goes_through_its_stages(memory):
         ask(worker, Release(), Done)
         with pytest.raises(WorkerLost, match="KeyError"):
             ask(worker, turn("numpy-cpu"), Turned)
+
+
+class Stopped:
+    """A clock for an orchestrator that is stopped for an hour at every look."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 3600.0
+        return self.now
+
+
+def test_a_worker_is_not_blamed_for_the_time_that_the_orchestrator_was_stopped(memory, monkeypatch):
+    with started(worker_for("numpy-cpu"), memory) as worker:
+        worker.send(Open(variants=worker.spec.variants))
+        monkeypatch.setattr(process, "time", Stopped())
+        assert worker.receive(Opened, 600).backends[0].status == "ok"
+
+
+def test_what_a_worker_has_sent_is_read_before_it_is_judged(memory):
+    with started(worker_for("numpy-cpu"), memory) as worker:
+        ask(worker, Open(variants=worker.spec.variants), Opened)
+        worker.send(Release())
+        assert select.select([worker._replies], [], [], 60)[0]
+        assert worker.receive(Done, 0.0) == Done()
+
+
+def test_a_silent_worker_that_talks_to_standard_error_is_ended_nevertheless(memory, tmp_path):
+    file = tmp_path / "talks.py"
+    file.write_text("import os\nwhile True: os.write(2, b'x' * 4096)\n")
+    with started(WorkerSpec("talks", "talks", {}, []), memory) as worker:
+        worker.send(Describe(origin=f"file:{file}"))
+        with pytest.raises(WorkerLost, match="no answer within 1 s"):
+            worker.receive(Described, 1)
 
 
 def test_a_worker_changes_operands_and_what_they_are_compared_with(memory):

@@ -112,6 +112,28 @@ def test_a_call_that_was_held_up_once_is_not_taken_for_slow(time, held_up):
     assert cell.seconds == pytest.approx(1e-4, rel=0.05)
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["in a call", "between calls"])
+@pytest.mark.parametrize("seconds", [1e-7, 1e-5, 1e-3, 0.02])
+def test_a_stall_is_not_a_speed(time, seconds, inside):
+    """Whichever call of the calibration it hits: with one look, a stall late in a warm-up became 7 ms a call."""
+    total = len(called(time, seconds, None, inside)[1].calls)
+    for hit in [*range(min(total, 30)), *range(30, total, 37), total - 1]:
+        cell, _ = called(time, seconds, hit, inside)
+        assert cell.seconds < 2 * called(time, seconds, None, inside)[0].seconds, hit
+
+
+def called(time, seconds, hit, inside):
+    """A calibrated cell where a call is held up for 1.5 s."""
+
+    def run(self, loops, first):
+        held_up = 1.5 if len(self.calls) == hit else 0.0
+        time.now += held_up
+        return Plain.run(self, loops, first) + (held_up if inside else 0.0)
+
+    backend = made(Plain, run=run, seconds=seconds)
+    return prepared(backend)[0], backend
+
+
 def test_what_is_known_is_not_calibrated_again():
     backend = made(Plain)
     (cell,) = prepared(backend, known={"latency": 0.25})

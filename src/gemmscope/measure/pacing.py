@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemmscope.measure.stages import MOST_LOOPS, SLOW_CALL
@@ -28,6 +29,9 @@ _THROUGHPUT_CALLS = 10
 # The results of a throughput sample live until its one wait.
 _THROUGHPUT_BYTES = 256 * 2**20
 
+# The time of a call is the median of so many turns: it follows a machine that changes, and not one that stalls.
+_TURNS_SEEN = 5
+
 # The least that a cell costs in every set: a comparison, a warm-up and a sample.
 _LEAST_CALLS = 3
 
@@ -47,6 +51,7 @@ class CellPace:
     on_gpu: bool = False
     spent: float = 0.0
     turns: int = 0
+    seen: list[float] = field(default_factory=list)  # of a call: the first estimate, and those of the last turns
 
     @property
     def loops(self) -> int:
@@ -89,12 +94,16 @@ class CellPace:
         """
         return self.turns == 0 or self.spent + self.cost <= 1.5 * self.slot * (round_ + 1)
 
-    def took_turn(self, seconds: float, sampled: float, calls: int) -> None:
-        """Books a turn: what it cost, and what its samples say of the time of one call."""
+    def took_turn(self, seconds: float, calls: Sequence[float]) -> None:
+        """Books a turn: what it cost, and the seconds of a call by each of its samples.
+
+        A process that was held up for a second was not slow: medians, over samples and over turns, do not see it.
+        """
         self.turns += 1
         self.spent += seconds
-        if calls > 0 and sampled > 0:
-            self.seconds = sampled / calls
+        if calls:
+            self.seen = [*(self.seen or [self.seconds]), statistics.median(calls)][-_TURNS_SEEN:]
+            self.seconds = statistics.median_low(self.seen)
 
 
 def round_count(seconds: float, warm_ups: Sequence[float]) -> int:

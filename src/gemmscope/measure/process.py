@@ -143,7 +143,7 @@ class WorkerProcess:
             WorkerLost: If the worker ends, refuses, sends something else, or is silent for ``timeout`` seconds; it is
                 ended then.
         """
-        deadline = time.perf_counter() + timeout
+        waited = 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(self._replies, selectors.EVENT_READ)
             selector.register(self._errors, selectors.EVENT_READ)
@@ -154,19 +154,22 @@ class WorkerProcess:
                 if reply is not None:
                     reason = reply.reason if isinstance(reply, Refused) else "it sent the reply to another request"
                     raise self._lose(reason)
-                left = deadline - time.perf_counter()
-                if left <= 0:
-                    raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
-                ready = selector.select(min(left, _CHECK_SECONDS))
+                # At least one look into the pipe: what the worker has sent is there, however late this process looks.
+                asked = max(0.0, min(timeout - waited, _CHECK_SECONDS))
+                before = time.perf_counter()
+                ready = {key.fd for key, _ in selector.select(asked)}
+                # Where this process was stopped meanwhile, more has passed than it asked for: not the worker's doing.
+                waited += min(time.perf_counter() - before, asked)
                 if not ready and self._process.poll() is not None:
                     # A child that it has forked holds the pipes, so that they have no end.
                     raise self._ended()
-                for key, _ in ready:
-                    if key.fd == self._errors:
-                        if not self._read_errors():
-                            selector.unregister(self._errors)
-                    elif not self._read_replies():
+                if self._errors in ready and not self._read_errors():
+                    selector.unregister(self._errors)
+                if self._replies in ready:
+                    if not self._read_replies():
                         raise self._ended()
+                elif waited >= timeout:
+                    raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
 
     def close(self) -> None:
         """Ends the worker: by the end of its pipe, or by force if that does not end it. Safe to call twice."""

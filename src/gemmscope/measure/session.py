@@ -279,8 +279,8 @@ class Session:
         ]
         if samples:
             self._observer(events.SamplesTaken(**cell.key.fields, samples=samples))
+        cell.pace.took_turn(cell.pace.cost, [sample.seconds / sample.loops for sample in samples])
         calls = sum(sample.loops for sample in samples)
-        cell.pace.took_turn(cell.pace.cost, sum(sample.seconds for sample in samples), calls)
         cell.next_pair = (cell.next_pair + calls) % self._blocks[cell.key.shape].pairs
 
     def _spend(self, **seconds: float) -> None:

@@ -47,10 +47,6 @@ _CALIBRATE_SECONDS = 0.5e-3
 # However short a call seems: a backend that returns the mean of its calls would else be asked for ever more of them.
 MOST_LOOPS = 2**24
 
-# From here on a calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole
-# run. A busy machine may hold up a call for so long, but hardly twice.
-_TIMED_TWICE = 10e-3
-
 # From here on a wait after every call cannot matter: it costs microseconds.
 SLOW_CALL = 0.1
 
@@ -113,9 +109,12 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
 
 
 def calibrate(run: Run, pairs: int) -> float:
-    """Seconds of one call, from calls in a row that are long enough for the clock."""
-    seconds = _timed_once(run, pairs)
-    return seconds if seconds < _TIMED_TWICE else min(seconds, _timed_once(run, pairs))
+    """Seconds of one call, from calls in a row that are long enough for the clock: the lower of two looks.
+
+    A calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole run. A
+    busy machine may hold up one look for a second, but hardly both.
+    """
+    return min(_timed_once(run, pairs), _timed_once(run, pairs))
 
 
 def _timed_once(run: Run, pairs: int) -> float:
