@@ -3,7 +3,7 @@
     python bench/truth.py run --short
     python bench/truth.py run --trials 100 --out truth.jsonl      # hours; go on with the same command
     python bench/truth.py run --trials 100 --lanes 6              # on a machine with twelve processors or more
-    python bench/truth.py run --trials 200 --margin 0.005 --seconds 12 --methods gemmscope --conditions idle
+    python bench/truth.py run --trials 200 --margin 0.5% --seconds 12 --methods gemmscope --conditions idle
     python bench/truth.py table truth.jsonl
     python bench/truth.py plant                                   # how large are the slow-downs really?
 
@@ -31,6 +31,8 @@ from time import perf_counter
 import click
 import msgspec
 
+from gemmscope.cli import percent
+
 sys.path.insert(0, str(Path(__file__).parent))  # what is planted stands beside this script, wherever that is
 from common.intervals import median_interval
 from planted import BASE, LEDGERS, SLOWDOWNS, Ledger, achieved, name_of, operands_of, slowed
@@ -43,6 +45,17 @@ from trials.table import lines, table
 LANE = 2
 
 SIZE = click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="M = N = K.")
+
+
+def positive(share: float) -> float:
+    """A margin that something can lie above or below.
+
+    Raises:
+        BadParameter: If it is none.
+    """
+    if not 0 < share < 1:
+        raise click.BadParameter("expected a percentage above 0 and below 100")
+    return share
 
 
 def names_from(known: tuple[str, ...], text: str) -> list[str]:
@@ -68,7 +81,7 @@ def main() -> None:
 @click.option("--trials", type=click.IntRange(min=1), default=100, show_default=True, help="Of each case.")
 @click.option("--seconds", type=float, default=20.0, show_default=True,
               help="Budget of one run of gemmscope, or of the alternating loop.")  # fmt: skip
-@click.option("--margin", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True,
+@click.option("--margin", type=percent, default="1%", show_default=True, callback=lambda _c, _p, share: positive(share),
               help="The smallest relative difference worth naming, for every method.")  # fmt: skip
 @SIZE
 @click.option("--methods", default=",".join(METHODS), show_default=True, callback=lambda _c, _p, text: names_from(METHODS, text))  # fmt: skip  # noqa: E501

@@ -30,13 +30,14 @@ EXIT_INTERRUPTED = 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-def percent(value: str | float) -> float:
-    """A share written as ``1%`` or ``0.01``. By the name of this function it is called in the help."""
-    text = str(value).strip()
+def percent(text: str) -> float:
+    """A share, written as ``5%`` or ``5``. By the name of this function it is called in the help."""
+    from gemmscope.workload.spans import share
+
     try:
-        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no share: write 1% or 0.01") from None
+        return share(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def duration(value: str | float) -> float:
@@ -117,10 +118,10 @@ def main() -> None:
     help="Sets of fresh processes; from 5 on, more where they are cheap.",
 )
 @click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s; with --deep 4m, with --grid 5m]")  # fmt: skip
-@click.option("--margin", type=percent, default=0.01, help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--margin", type=percent, default="1%", help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
-@click.option("--experiments", type=percent, default=0.25, help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
+@click.option("--experiments", type=percent, default="25%", help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--anyway", is_flag=True, help="With --resume: go on although something has changed since, such as a library's version; the report says what.")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
@@ -503,7 +504,7 @@ def blas_shim(name: str | None, print_env: bool) -> None:
 @main.command(short_help="Compare runs, or machines.")
 @click.argument("results", nargs=-1, type=click.Path(exists=True))
 @click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
-@click.option("--margin", type=percent, default=0.02, help="Smallest difference worth naming.  [default: 2%]")
+@click.option("--margin", type=percent, default="2%", help="Smallest difference worth naming.  [default: 2%]")
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
 @click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip

@@ -13,6 +13,7 @@ from gemmscope.analysis.breakdown.cpu import derive as derive_parts
 from gemmscope.analysis.figures import figures
 from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
+from gemmscope.records.base import Interval
 from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
 from tests.builders import (
@@ -285,6 +286,17 @@ def test_what_dropping_to_cpp_would_save():
     assert finding.verdict == "found"
     noisy = [cell("mlx-cpu", 11.0, spread=0.9), cell("mlx-cpp-cpu", 10.9, spread=0.8), cell("kernel-mlx", 1.0)]
     assert overhead.python_against_native(with_parts(*noisy, backends=MLX)) == []
+
+
+def test_no_more_than_the_overhead_can_be_saved():
+    """A part whose interval ends beyond the call itself: nobody saves 101 % of it."""
+    calls = mlx_calls((16, 1.0))
+    wide = Interval(estimate=6 * MICRO, low=1 * MICRO, high=11.2 * MICRO)
+    parts = [
+        msgspec.structs.replace(part, seconds=wide) if part.part == "binding" else part for part in calls.result.parts
+    ]
+    finding = only(overhead.python_against_native(View(msgspec.structs.replace(calls.result, parts=parts))))
+    assert "would save mlx-cpu at most 10.0 µs (91 %) per call at 16" in finding.text
 
 
 def numpy_calls(allocation):

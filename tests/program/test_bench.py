@@ -61,7 +61,7 @@ def test_a_trial_of_every_peer_is_made_once(tmp_path):
     path = tmp_path / "truth.jsonl"
     methods = "plain loop,alternating loop,torch.utils.benchmark,pyperf"
     arguments = (
-        "truth.py", "run", "--trials", "1", "--size", "32", "--seconds", "1", "--margin", "0.005",
+        "truth.py", "run", "--trials", "1", "--size", "32", "--seconds", "1", "--margin", "0.5%",
         "--methods", methods, "--conditions", "idle", "--out", str(path),
     )  # fmt: skip
     bench(*arguments)

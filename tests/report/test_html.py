@@ -138,7 +138,7 @@ class TestText:
         html = page(a_run(settings=settings))
         assert (
             "gemmscope run --shape 8x8x8 --backends numpy-cpu:out --backend-file &#39;a b.py&#39; --threads 2 "
-            "--pairs 10 --sets 5 --seconds 5 --margin 0.01 --width 0.005 --seed 0"
+            "--pairs 10 --sets 5 --seconds 5 --margin 1% --width 0.5% --seed 0"
         ) in html
 
     def test_everything_from_the_file_is_escaped(self):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
+from click.testing import CliRunner
 
+from gemmscope.cli import main
 from gemmscope.errors import UsageError
 from gemmscope.measure.settings import make_settings
 from gemmscope.workload import spans
@@ -87,3 +90,43 @@ def test_one_text_will_do_for_a_list():
     assert settings.shapes[:2] == ["4x4x4", "1x1024x1024"]
     with pytest.raises(UsageError, match="no backends"):
         make_settings(sizes=4, backends=" ,", **ASKED)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("5%", 0.05),
+        ("5", 0.05),
+        (" 5 % ", 0.05),
+        ("0.5%", 0.005),
+        ("1", 0.01),
+        ("1.5", 0.015),
+        ("0", 0.0),
+        ("-1%", -0.01),
+    ],
+)
+def test_a_percentage_is_one_with_its_sign_or_without(text, share):
+    assert spans.share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("0.05", "'0.05' may be 0.05 % or 5 %: write 0.05% or 5%"), ("-.5", "may be -.5 % or -50 %"),
+     ("much", "write 5% or 5"), ("", "is no percentage"), ("5%%", "is no percentage")],
+)  # fmt: skip
+def test_what_may_be_meant_as_a_share_is_refused(text, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        spans.share(text)
+
+
+def test_every_option_that_takes_a_percentage_refuses_a_share():
+    options = [
+        (command.name, option.opts[0])
+        for command in main.commands.values() for option in command.params
+        if option.opts[0] in ("--margin", "--width", "--experiments", "--fail-slower-than")
+    ]  # fmt: skip
+    assert len(options) == 5
+    for command, option in options:
+        done = CliRunner().invoke(main, [command, option, "0.05"])
+        assert done.exit_code == 2
+        assert "write 0.05% or 5%" in done.output

@@ -1,4 +1,4 @@
-"""Short ways to write what is asked for: sizes as a span, and seconds with a unit."""
+"""Short ways to write what is asked for: sizes as a span, seconds with a unit, and percentages."""
 
 from __future__ import annotations
 
@@ -70,3 +70,21 @@ def seconds(text: str | float) -> float:
     if math.isnan(value):
         raise UsageError(f"duration {text!r}: expected seconds such as 90, or a number with a unit: 90s, 2m, 1h")
     return value
+
+
+def share(text: str) -> float:
+    """A share, from a percentage such as ``"5%"`` or ``"5"``: both are 0.05.
+
+    Raises:
+        UsageError: If the text is no percentage; or is one below 1 without the sign, which may be meant as a share.
+    """
+    number = text.strip().removesuffix("%").strip()
+    try:
+        percentage = float(number)
+    except ValueError:
+        raise UsageError(f"{text!r} is no percentage: write 5% or 5") from None
+    if 0 < abs(percentage) < 1 and not text.strip().endswith("%"):
+        raise UsageError(
+            f"{text!r} may be {number} % or {100 * percentage:g} %: write {number}% or {100 * percentage:g}%"
+        )
+    return percentage / 100

@@ -59,7 +59,7 @@ def python_against_native(view: View) -> list[Finding]:
     findings: list[Finding] = []
     for backend, measured in _calls(view).items():
         bindings = [
-            (one, part, part.seconds.high)
+            (one, part, min(part.seconds.high, _largest(one)))
             for one in measured
             for part in one.parts
             if part.part == "binding" and part.seconds is not None and part.seconds.high is not None
@@ -175,6 +175,11 @@ def _size(part: Part) -> str:
     if part.status == "inconsistent":
         return f"inconsistent ({words.interval(part.seconds)})"
     return words.interval(part.seconds)
+
+
+def _largest(one: Overhead) -> float:
+    """The seconds that no part of a call can exceed: all that may be outside its kernel, however noisy the part is."""
+    return one.call.estimate * (1.0 if one.share.high is None else one.share.high)
 
 
 def _per_call(seconds: float, one: Overhead) -> str:

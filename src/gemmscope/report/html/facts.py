@@ -116,8 +116,11 @@ def command_of(settings: Settings) -> str:
         parts += ["--backend-file", file]
     if settings.threads is not None:
         parts += ["--threads", str(settings.threads)]
-    for option in ("pairs", "sets", "seconds", "margin", "width", "seed"):
+    for option in ("pairs", "sets", "seconds"):
         parts += [f"--{option}", f"{getattr(settings, option):.12g}"]
+    for option in ("margin", "width"):
+        parts += [f"--{option}", f"{100 * getattr(settings, option):.12g}%"]
+    parts += ["--seed", str(settings.seed)]
     return shlex.join(parts)
 
 
