@@ -47,6 +47,7 @@ from gemmscope.machine.limits import processors
 from gemmscope.records.diagnosis import Diagnosis
 
 sys.path.insert(0, str(Path(__file__).parent))
+from common import records
 from common.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -738,7 +739,7 @@ def print_table(trials: Path) -> None:
 
 def read(path: Path) -> list[Trial]:
     """The trials of a file."""
-    return [msgspec.json.decode(line, type=Trial) for line in path.read_bytes().splitlines()]
+    return records.read(path, Trial, "bench/truth_causes.py")
 
 
 # --- Tables ----------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ import gemmscope
 from gemmscope.analysis.runs import others
 
 sys.path.insert(0, str(Path(__file__).parent))  # the other scripts stand beside this one, wherever that is
+from common import records
 from common.intervals import clopper_pearson
 from planted import BASE
 
@@ -191,7 +192,7 @@ def judge_again(folder: Path) -> None:
 
 def read(path: Path) -> list[Pair]:
     """The pairs of a file."""
-    return [msgspec.json.decode(line, type=Pair) for line in path.read_bytes().splitlines()]
+    return records.read(path, Pair, "bench/truth_runs.py")
 
 
 def table(pairs: list[Pair]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
+from common import records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,18 +47,13 @@ def read(path: Path) -> list[Trial]:
     """The trials of a file. Those from before sizes were measured have ``achieved`` None.
 
     Raises:
-        ClickException: If a line is none, or the trials are not of one size and margin.
+        UnreadableError: If a line is none, or the trials are not of one size and margin.
     """
-    trials = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            trials.append(msgspec.json.decode(line, type=Trial))
-        except msgspec.DecodeError as error:
-            raise click.ClickException(f"{path.name}, line {number} is no trial of bench/truth.py: {error}") from error
+    trials = records.read(path, Trial, "bench/truth.py")
     kinds = sorted({(trial.size, trial.margin) for trial in trials})
     if len(kinds) > 1:
         words = " and ".join(f"of size {size} with margin {margin:g}" for size, margin in kinds)
-        raise click.ClickException(f"{path.name} has trials {words}; one table needs one kind")
+        raise records.UnreadableError(f"{path.name} has trials {words}; one table needs one kind")
     return trials
 
 
@@ -66,11 +61,11 @@ def check_goes_on(trials: list[Trial], path: Path, size: int, margin: float) -> 
     """That more trials of that size and margin may join these.
 
     Raises:
-        ClickException: If they are of another kind, or made with plants whose size was not measured.
+        UnreadableError: If they are of another kind, or made with plants whose size was not measured.
     """
     for trial in trials:
         if (trial.size, trial.margin) != (size, margin):
             kind = f"size {trial.size} with margin {trial.margin:g}"
-            raise click.ClickException(f"{path.name} has trials of {kind}; name another file with --out")
+            raise records.UnreadableError(f"{path.name} has trials of {kind}; name another file with --out")
         if any(outcome.achieved is None for outcome in trial.outcomes):
-            raise click.ClickException(f"{path.name} has trials of unmeasured plants; name another file with --out")
+            raise records.UnreadableError(f"{path.name} has trials of unmeasured plants; name another file with --out")

@@ -254,12 +254,15 @@ def test_trials_from_before_sizes_were_measured_load(module):
 
 
 @pytest.mark.parametrize("line", ["{}", "no JSON", json.dumps({"method": "gemmscope", "outcomes": [3]})])
-def test_a_line_that_is_no_trial_is_refused_in_one_line(tmp_path, line):
+@pytest.mark.parametrize(
+    ("script", "kind"), [("truth.py", "trial"), ("truth_causes.py", "trial"), ("truth_runs.py", "pair")]
+)
+def test_a_line_that_is_none_is_refused_in_one_line(tmp_path, script, kind, line):
     path = tmp_path / "trials.jsonl"
     path.write_text(line)
-    done = subprocess.run([sys.executable, BENCH / "truth.py", "table", path], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: trials.jsonl, line 1 is no trial of bench/truth.py: ")
+    done = subprocess.run([sys.executable, BENCH / script, "table", path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: trials.jsonl, line 1 is no {kind} of bench/{script}: ")
     assert done.stderr.count("\n") == 1
 
 
