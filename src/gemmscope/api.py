@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,9 @@ def run(
     anyway: bool = False,
     observer: Observer | None = None,
 ) -> Run:
-    """Measures, and writes ``results.json``, the journal it is made from, and ``figures/``.
+    """Measures, and writes ``results.json``, the journal it is made from, ``report.html`` and ``figures/``.
+
+    A page or a figure that cannot be written costs no more than itself, and is warned of.
 
     Args:
         sizes: Squares, as M = N = K, or spans such as ``"64:4096:2x"``; from 64 to 4096, doubling, and 8192 where
@@ -148,7 +151,10 @@ def run(
             experiments=experiments, grid=grid, quick=quick, deep=deep,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
-    return Run.of(job.execute(observer))
+    result = Run.of(job.execute(observer))
+    for reason in job.unwritten:
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+    return result
 
 
 def load(file: str | os.PathLike[str]) -> Run:

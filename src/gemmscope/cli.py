@@ -17,6 +17,7 @@ from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gemmscope.job import Job
     from gemmscope.records.model import Result
     from gemmscope.report.document import Block
     from gemmscope.report.output import Console
@@ -178,7 +179,7 @@ def run(
             print_end(result, job.folder, console)
         if preset == "original" and result.status == "complete":
             _print_original(result)
-    _exit(result, job.folder)
+    _exit(result, job)
 
 
 @main.command(short_help="List backends, their options, and whether they can run here.")
@@ -315,6 +316,8 @@ def report(
     if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
     result = load(results if results is not None else newest()[0])
+    if result.status == "partial" and results is not None and Path(results).is_dir():
+        _tell(f"This run was cut off. Go on with: gemmscope run --resume {results}")
     if share:
         result = shared(result)
     if "-" not in files.values():
@@ -431,7 +434,7 @@ def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) 
         _print_json(result.diagnoses)
     else:
         _print_document(causes.in_full(result))
-    _exit(result, job.folder)
+    _exit(result, job)
 
 
 @main.command(short_help="List the BLAS libraries that are here.")
@@ -578,11 +581,15 @@ def _refuse_others(why: str, but: Sequence[str]) -> None:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
 
 
-def _exit(result: Result, folder: Path) -> NoReturn:
+def _exit(result: Result, job: Job) -> NoReturn:
     """Ends with the status of a run."""
+    for reason in job.unwritten:
+        _tell(f"gemmscope: {reason}")
     if result.status == "partial":
-        _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {folder}")
+        _tell(f"Interrupted, so the results are partial. Go on with: gemmscope run --resume {job.folder}")
         sys.exit(EXIT_INTERRUPTED)
+    if job.unwritten:
+        sys.exit(EXIT_USAGE)
     # An experiment that cannot run says less of a cause, and costs nothing that was asked for.
     failed = any(backend.status == "failed" and not backend.experiment for backend in result.backends)
     sys.exit(EXIT_FAILED if failed else EXIT_OK)

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.backends import preload
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
-from gemmscope.errors import ResultsError, RunInterrupted, UsageError
+from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, UsageError
 from gemmscope.files import writing
 from gemmscope.machine import blas_libraries, describe
 from gemmscope.machine.limits import available_bytes
@@ -41,7 +41,7 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gemmscope.backends.registry import Registry
     from gemmscope.measure.process import WorkerSpec
@@ -66,6 +66,7 @@ class Job:
     earlier: list[Event]
     journal: Journal | None = None
     changes: Sequence[str] = ()  # what is different since an earlier part of it
+    unwritten: list[str] = field(default_factory=list)
 
     @classmethod
     def new(cls, settings: Settings, folder: Path | None) -> Job:
@@ -77,6 +78,8 @@ class Job:
         machine = describe()
         if folder is not None and holds_run(folder / JOURNAL):
             raise UsageError(f"{folder} holds a run already: name another folder with --out, or go on with --resume")
+        if folder is not None and os.path.lexists(folder / RESULTS):
+            raise UsageError(f"{folder} holds results already, which would be lost: name another folder with --out")
         job = cls._planned(settings, folder or Path(), machine, [])
         # Not before it is known that there is something to put there.
         return replace(job, folder=folder or _claimed_folder(machine))
@@ -140,7 +143,10 @@ class Job:
         return cls(settings, folder, backends, workers, reference, machine, registry, earlier)
 
     def execute(self, observer: Observer | None = None) -> Result:
-        """Measures what is not measured yet, and writes the results. See :func:`gemmscope.run`."""
+        """Measures what is not measured yet, and writes the results, the page and the figures.
+
+        See :func:`gemmscope.run`. A page or a figure that cannot be written is named in ``unwritten``.
+        """
         events = list(self.earlier)
         open_standard_descriptors()
         journal = self.journal or Journal(self.folder / JOURNAL, new=True)
@@ -161,12 +167,9 @@ class Job:
                 # It came before the first set, or after the last: what was measured is written all the same.
                 if not events:
                     raise
-            with ChartScript() as script:
-                result = assemble(events)
-                save(result, self.folder / RESULTS)
-                with writing(self.folder / FIGURES):
-                    write_figures(result, self.folder / FIGURES)
-                write_page(result, self.folder / PAGE, script)
+            result = assemble(events)
+            save(result, self.folder / RESULTS)
+            self.unwritten.extend(write_reports(result, self.folder))
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:
@@ -210,6 +213,25 @@ class Job:
 
 def _went_on(change: str) -> Warned:
     return Warned(text=f"the run was cut off and went on, so its samples are of two kinds: {change}")
+
+
+def write_reports(result: Result, folder: Path) -> list[str]:
+    """Writes a run's page and its figures, each on its own: what fails costs itself, and is returned in words."""
+    failed: list[str] = []
+
+    def attempt(write: Callable[[Path], object], path: Path) -> None:
+        try:
+            with writing(path):
+                write(path)
+        except GemmscopeError as error:
+            failed.append(str(error))
+        except Exception as error:  # noqa: BLE001  (a fault of ours, or of a library that draws)
+            failed.append(f"{path}: cannot be written: {type(error).__name__}: {error}")
+
+    with ChartScript() as script:
+        attempt(lambda path: write_page(result, path, script), folder / PAGE)
+        attempt(lambda path: write_figures(result, path), folder / FIGURES)
+    return failed
 
 
 def _grid(settings: Settings, registry: Registry) -> list[str]:

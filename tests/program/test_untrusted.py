@@ -138,6 +138,20 @@ def test_a_sample_that_cannot_be_is_refused(folder, place, field, value):
         load(path)
 
 
+@pytest.mark.parametrize("value", [1e308, 5e-324, 0.0, -1.0])
+@pytest.mark.parametrize("place", ["seconds", "ratio"])
+def test_a_figure_that_cannot_be_is_refused(folder, place, value):
+    """A file that has kept no samples is shown by its figures."""
+    document = json.loads(json.dumps(WHOLE))
+    for cell in document["cells"]:
+        cell["samples"] = []
+    (document["cells"] if place == "seconds" else document["comparisons"])[0][place]["median"] = value
+    path = folder / "results.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ResultsError, match="it is damaged"):
+        load(path)
+
+
 @pytest.mark.parametrize("margin", [-1, 1, 1e308])
 def test_a_margin_that_cannot_be_is_refused(folder, margin):
     document = json.loads(json.dumps(WHOLE))

@@ -13,12 +13,12 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.view import View
-from gemmscope.errors import UsageError
+from gemmscope.errors import OutputError, UsageError
 from gemmscope.records import words
 from gemmscope.report.charts import kinds
 from gemmscope.report.charts.data import RunData
-from gemmscope.report.charts.picture import NoDataError, Picture
-from gemmscope.report.charts.render import rendered
+from gemmscope.report.charts.picture import NoDataError, NotDrawnError, Picture
+from gemmscope.report.charts.render import rendered, svg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,13 +49,17 @@ def picture(result: Result, name: str) -> Picture:
 
 
 def pictures(data: RunData) -> dict[str, Picture | NoDataError]:
-    """All charts of a run by name, or why there is nothing to show in one."""
+    """All charts of a run by name, ready to be drawn, or why there is nothing to show in one."""
     drawn: dict[str, Picture | NoDataError] = {}
     for name, kind in chart_kinds().items():
         try:
-            drawn[name] = kind.make(data)
+            made = kind.make(data)
+            svg(made.json)
+            drawn[name] = made
         except NoDataError as reason:
             drawn[name] = reason
+        except Exception as error:  # noqa: BLE001  (Vega may raise anything, and one chart must not cost the others)
+            drawn[name] = NotDrawnError(f"it could not be drawn: {type(error).__name__}: {words.line(str(error))}")
     return drawn
 
 
@@ -69,14 +73,19 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
 
     Raises:
         OSError: If a file cannot be written.
+        OutputError: If a chart could not be drawn; all others are written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
+    failed: list[str] = []
     for name, drawn in pictures(RunData(View(result), few=True)).items():
         if isinstance(drawn, NoDataError):
+            failed += [f"{name}: {drawn}"] if isinstance(drawn, NotDrawnError) else []
             continue
         for suffix in (".svg", ".png"):
             path = folder / f"{name}{suffix}"
             path.write_bytes(rendered(drawn.json, suffix))
             written.append(path)
+    if failed:
+        raise OutputError(f"{folder}: {'; '.join(failed)}")
     return written

@@ -80,6 +80,10 @@ class NoDataError(UsageError):
     """The run has no data for this chart; the message says which is missing, and what measures it."""
 
 
+class NotDrawnError(NoDataError):
+    """The chart has data, and could not be made of them."""
+
+
 class ChartKind(NamedTuple):
     """A chart that every run may have: its place among the others, and its title where there is nothing to show.
 
