@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
+from gemmscope.records import words
 from gemmscope.records.model import Result
 from gemmscope.storage import store
 
@@ -204,5 +205,6 @@ def compare(
 def _labels(files: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Names for a table: a file as it was named, a folder's results file by its folder."""
     return [
-        str(path.parent) if path.name == store.RESULTS and path.parent.name else str(path) for path in map(Path, files)
+        words.utf8(str(path.parent if path.name == store.RESULTS and path.parent.name else path))
+        for path in map(Path, files)
     ]

@@ -88,6 +88,15 @@ class _Group(click.Group):
         except GemmscopeError as error:
             _tell(f"gemmscope: {error}")
             ctx.exit(EXIT_INTERRUPTED if isinstance(error, RunInterrupted) else EXIT_FAILED)
+        except KeyboardInterrupt:
+            # Before a run has begun or after it has ended; it treats signals itself, see gemmscope.signals.
+            _tell("gemmscope: interrupted")
+            ctx.exit(EXIT_INTERRUPTED)
+        except OSError as error:
+            # What a system may refuse at any moment: too many open files, no memory, no permission.
+            where = f"{error.filename}: " if error.filename else ""
+            _tell(f"gemmscope: the system refuses: {where}{error.strerror or error}")
+            ctx.exit(EXIT_FAILED)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)

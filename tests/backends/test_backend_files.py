@@ -89,6 +89,7 @@ def test_without_names_a_files_backends_are_measured_with_the_others(tmp_path):
         ("Mine.name = 'Not A Name'", "must be lower-case letters"),
         ("Mine.modes = ('throughput',)", "modes must begin with 'latency'"),
         ("Mine.name = 'numpy-cpu'", "has the name of another"),
+        ("Mine.name = 'canary'", "has the name of another"),
     ],
 )
 def test_a_file_that_cannot_be_loaded_costs_only_itself(tmp_path, line, words):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gemmscope.backends import registry
 from gemmscope.backends.base import Backend, Option, thread_environment
 from gemmscope.backends.registry import Registry, describe
+from gemmscope.backends.variant import Variant
 from gemmscope.errors import UsageError
 from gemmscope.measure.survey import plan_workers
-from gemmscope.records.model import ORIGINAL
+from gemmscope.records.model import ORIGINAL, REFERENCE
 
 KNOWN = registry.built_in()
 
@@ -140,6 +142,12 @@ class TestWorkers:
             ("numpy", ["numpy-cpu", "numpy-cpu:out"]),
             ("torch", ["torch-cpu", "torch-gpu"]),
         ]
+
+    def test_none_has_the_name_of_the_reference_workloads(self):
+        """Whatever a library is called: by its name a worker is known, and what becomes of it."""
+        backend = msgspec.structs.replace(KNOWN.backend("numpy-cpu"), name="bird-cpu", library=REFERENCE)
+        (spec,) = plan_workers([Variant(name="bird-cpu", backend="bird-cpu")], Registry([backend]), {})
+        assert (spec.name, spec.library) == ("bird-cpu", REFERENCE)
 
     def test_another_environment_is_another_worker(self):
         plain, one, own = self.plan("torch-cpu", "torch-cpu:threads=1", "torch-cpu:MKL_DYNAMIC=0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,9 +14,14 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import gemmscope
 from gemmscope.analysis.assemble import assemble
+from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.cli import main
-from gemmscope.errors import ResultsError
+from gemmscope.errors import ResultsError, UsageError
+from gemmscope.measure.resume import check_resumable, resume_point
+from gemmscope.report.exports import to_csv
+from gemmscope.storage.journal import read_journal
 from gemmscope.storage.store import load, save
 from tests.storage.test_results import a_run
 
@@ -93,6 +99,8 @@ def places(value, path=()):
 
 WHOLE = json.loads(msgspec.json.encode(assemble(a_run())))
 PLACES = places(WHOLE)
+LINES = [json.loads(msgspec.json.encode(event)) for event in a_run()]
+PLACES_IN_LINES = places(LINES)
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +108,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged")
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
-    """JSON in the right form and with values that make no sense: no traceback, and nothing that moves a cursor."""
-    document = json.loads(json.dumps(WHOLE))
+def changed(data, whole, where):
+    """A copy of a document with values at some places that make no sense there."""
+    document = json.loads(json.dumps(whole))
     for _ in range(data.draw(st.integers(1, 3))):
-        *way, last = data.draw(st.sampled_from(PLACES))
+        *way, last = data.draw(st.sampled_from(where))
         place = document
         try:
             for key in way:
@@ -114,6 +120,29 @@ def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
             place[last] = data.draw(ODD)
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change has taken that place away
+    return document
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_journal_with_any_values_is_reported_and_resumed_or_refused(folder, data):
+    path = folder / "journal.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in changed(data, LINES, PLACES_IN_LINES)))
+    with contextlib.suppress(ResultsError):
+        run = gemmscope.load(path)
+        assert run.table()
+        assert to_csv(run)
+    with contextlib.suppress(ResultsError, UsageError):
+        events = read_journal(path)
+        resume_point(events, [])
+        OpenVerdicts(check_resumable(events[0], path, events[0].machine), events).open_cells()
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_results_file_with_any_values_is_reported_or_refused(folder, data):
+    """JSON in the right form and with values that make no sense: no traceback, and nothing that moves a cursor."""
+    document = changed(data, WHOLE, PLACES)
     path = folder / "results.json"
     path.write_text(json.dumps(document))
     for more in ([], ["--json"]):

@@ -24,7 +24,7 @@ from gemmscope.report.rows.cells import CellRow, cell_rows
 from gemmscope.report.rows.model import Column, Group, Table
 from gemmscope.report.sections import for_file
 from gemmscope.storage.store import save
-from tests.builders import make_backend, make_ceilings, make_cell, make_result
+from tests.builders import make_backend, make_ceilings, make_cell, make_machine, make_result, make_samples
 from tests.program.test_run import environment, gemmscope_
 from tests.runs import World
 
@@ -72,6 +72,20 @@ class TestRows:
         lost = make_cell("mlx-cpu", None, status="skipped", reason='too slow, "far" too\nslow')
         (row,) = csv.DictReader(io.StringIO(exports.to_csv(make_result([lost]))))
         assert (row["status"], row["seconds"], row["reason"]) == ("skipped", "", lost.reason)
+
+    @pytest.mark.parametrize("reason", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+    def test_no_cell_is_a_formula(self, reason):
+        lost = make_cell("mlx-cpu", None, status="failed", reason=reason)
+        (row,) = csv.DictReader(io.StringIO(exports.to_csv(make_result([lost]))))
+        assert row["reason"] == f"'{reason}"
+
+    def test_a_name_for_pyperf_is_one_line(self):
+        name = "numpy\n-cpu"
+        cells = [make_cell(name, samples=make_samples([1e-6]))]
+        result = make_result(cells, machine=make_machine(cpu="a\r\nprocessor"))
+        suite = json.loads(exports.to_pyperf(result))
+        assert suite["metadata"]["cpu_model_name"] == "a processor"
+        assert suite["benchmarks"][0]["metadata"]["name"] == "numpy -cpu 64x64x64"
 
     def test_shares_of_the_ceilings_are_there_where_they_were_measured(self):
         cells = [

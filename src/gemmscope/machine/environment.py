@@ -252,6 +252,5 @@ def relevant(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def _one_line(value: str) -> str:
-    # A value need not be text: what is no UTF-8 comes as lone surrogates, which no file takes.
-    text = words.line(value.encode(errors="replace").decode())
+    text = words.line(words.utf8(value))
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

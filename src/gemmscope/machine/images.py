@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.machine import sources
 from gemmscope.machine.sources import ROOT
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def _mapped_images(root: Path) -> list[str]:
 
 def math_images(root: Path = ROOT) -> list[str]:
     """Those of the loaded images whose file name speaks of a BLAS, of an ML library or of OpenMP."""
-    return [path for path in loaded_images(root) if _is_math(PurePath(path).name)]
+    return [words.utf8(path) for path in loaded_images(root) if _is_math(PurePath(path).name)]
 
 
 def _is_math(file: str) -> bool:

@@ -80,7 +80,11 @@ def memory_limit_bytes(root: Path = ROOT) -> int | None:
 
 def available_bytes(root: Path = ROOT) -> int:
     """Memory that can still be taken: what the system says is available, but no more than a container has left."""
-    return min([int(psutil.virtual_memory().available), *(left for _, left in _memory_limits(root))])
+    try:
+        available = int(psutil.virtual_memory().available)
+    except (OSError, psutil.Error):  # where /proc is not mounted, the C library still knows what is free
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([available, *(left for _, left in _memory_limits(root))])
 
 
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:

@@ -93,9 +93,9 @@ def _processes() -> dict[tuple[int, float], tuple[str, float]]:
             if process.pid != os.getpid() and info["cpu_times"] is not None:
                 used = info["cpu_times"].user + info["cpu_times"].system
                 # The kernel cuts names at 15 bytes, in the middle of a character too.
-                name = words.line((info["name"] or str(process.pid)).encode(errors="replace").decode())
+                name = words.line(words.utf8(info["name"] or str(process.pid)))
                 found[process.pid, info["create_time"]] = (name, used)
-    except (OSError, psutil.Error):
+    except (OSError, psutil.Error, IndexError):  # psutil takes the first process of an empty /proc
         return {}
     return found
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from gemmscope.measure.process import WorkerProcess
+from gemmscope.errors import WorkerLost
+from gemmscope.measure.process import WorkerProcess, no_process
 
 if TYPE_CHECKING:
     from gemmscope.measure.process import WorkerSpec
@@ -32,18 +33,25 @@ _GRACE_SECONDS = 10.0
 
 
 class Guard:
-    """The orchestrator's side: starts the guard, and workers whose every descendant it will know."""
+    """The orchestrator's side: starts the guard, and workers whose every descendant it will know.
+
+    Raises:
+        WorkerLost: If the system starts no process.
+    """
 
     def __init__(self) -> None:
         self._tag = secrets.token_hex(16)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gemmscope.measure.guard", self._tag],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # What ends the orchestrator by its terminal must not end the guard as well.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gemmscope.measure.guard", self._tag],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # What ends the orchestrator by its terminal must not end the guard as well.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerLost(no_process(error)) from error
 
     def launch(self, spec: WorkerSpec, memory: SharedMemory) -> WorkerProcess:
         """Starts a worker."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import os
 import re
 import selectors
@@ -40,6 +41,9 @@ _PRELOAD = "LD_PRELOAD"
 _WORKER = "gemmscope.measure.worker"
 # The interpreter's message where gemmscope is not installed, or one that has no workers.
 _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
+
+# Too many descriptors, here or in the whole system; too many processes; no memory for another.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 _LAST_WORDS = 4096
 _GRACE_SECONDS = 5.0
@@ -79,17 +83,19 @@ class WorkerProcess:
 
     Raises:
         WorkerUnavailable: If the interpreter that the worker asks for cannot be started.
+        WorkerLost: If the system allows no further process or descriptor.
     """
 
     def __init__(self, spec: WorkerSpec, memory: SharedMemory, more: Mapping[str, str] | None = None) -> None:
         self.spec = spec
         self._decoder = Decoder("replies")
         self._words: collections.deque[bytes] = collections.deque(maxlen=64)
-        requests_read, self._requests = os.pipe()
-        self._replies, replies_write = os.pipe()
-        lifeline_read, self._lifeline = os.pipe()
-        inherited = (requests_read, replies_write, lifeline_read, memory.descriptor)
+        pipes: list[int] = []
         try:
+            for _ in range(3):
+                pipes += os.pipe()
+            requests_read, self._requests, self._replies, replies_write, lifeline_read, self._lifeline = pipes
+            inherited = (requests_read, replies_write, lifeline_read, memory.descriptor)
             self._process = subprocess.Popen(
                 # -P: a file in the current folder must not stand in for a library.
                 [spec.python or sys.executable, "-P", "-m", _WORKER, str(PROTOCOL), *map(str, inherited)],
@@ -102,17 +108,11 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            for descriptor in (self._requests, self._replies, self._lifeline):
+            for descriptor in pipes:
                 os.close(descriptor)
-            if not spec.python:
-                raise
-            raise WorkerUnavailable(
-                f"{spec.python} cannot be started: {error.strerror}",
-                "name a Python interpreter, such as bin/python of a virtual environment, with gemmscope installed",
-            ) from None
-        finally:
-            for descriptor in inherited[:3]:
-                os.close(descriptor)
+            raise _not_started(spec, error) from error
+        for descriptor in inherited[:3]:
+            os.close(descriptor)
         self.pid = self._process.pid
         assert self._process.stderr is not None
         self._errors = self._process.stderr.fileno()
@@ -234,6 +234,22 @@ class WorkerProcess:
                 f"install the same gemmscope there: {self.spec.python} -m pip install gemmscope=={_build.VERSION}",
             )
         return WorkerLost(f"its process {how}" + (f"; its last words: {last}" if last else ""))
+
+
+def _not_started(spec: WorkerSpec, error: OSError) -> WorkerLost:
+    """Why there is no process: what the system refuses to anybody is not the fault of the interpreter asked for."""
+    if spec.python and error.errno not in _EXHAUSTED:
+        return WorkerUnavailable(
+            f"{spec.python} cannot be started: {error.strerror}",
+            "name a Python interpreter, such as bin/python of a virtual environment, with gemmscope installed",
+        )
+    return WorkerLost(no_process(error))
+
+
+def no_process(error: OSError) -> str:
+    """Why the system starts no process for us, and what to do about it."""
+    limits = "; allow more open files (ulimit -n) or processes (ulimit -u)" if error.errno in _EXHAUSTED else ""
+    return f"no process can be started: {error.strerror}{limits}"
 
 
 def open_standard_descriptors() -> None:

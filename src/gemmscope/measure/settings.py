@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
 from gemmscope.measure.defaults import FEW_SIZES, LARGEST_SHARE, ORIGINAL_SIZES, SECONDS, default_sizes, telling_shapes
+from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, Settings
 from gemmscope.workload import spans
 from gemmscope.workload.presets import PRESETS
@@ -38,7 +39,7 @@ _DIAGNOSIS_SIZES = (64, 1024)
 _LIBRARIES = ("numpy-cpu", "torch-cpu", "mlx-cpu")
 
 
-def make_settings(  # noqa: C901  (one check for each number)
+def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     *,
     pairs: int,
     sets: int,
@@ -78,6 +79,10 @@ def make_settings(  # noqa: C901  (one check for each number)
         sets, experiments = min(sets, _QUICK_SETS), 0.0
     seconds = spans.seconds(_budget(quick=quick, deep=deep, grid=grid) if seconds is None else seconds)
     named = _named(backends)
+    files = [str(Path(file).resolve()) for file in backend_files]
+    for text in (*named, *files):
+        if words.utf8(text) != text:
+            raise UsageError(f"{text!r} is no UTF-8, as all of a run's settings must be: give the file another name")
     for name, value in (("pairs", pairs), ("sets", sets), ("threads", threads or 1)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
@@ -97,7 +102,7 @@ def make_settings(  # noqa: C901  (one check for each number)
     return Settings(
         shapes=[str(shape) for shape in wanted],
         backends=named,
-        backend_files=[str(Path(file).resolve()) for file in backend_files],
+        backend_files=files,
         threads=threads,
         pairs=pairs,
         sets=sets,
@@ -109,7 +114,7 @@ def make_settings(  # noqa: C901  (one check for each number)
         grid=grid,
         only_at=only_at,
         largest_share=LARGEST_SHARE if by_default else _LARGEST_SHARE,
-        command=command,
+        command=words.utf8(command),
     )
 
 

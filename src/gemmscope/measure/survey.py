@@ -16,7 +16,7 @@ from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.protocol import Describe, Described, Open, Opened, Probed
 from gemmscope.records.base import Record
-from gemmscope.records.model import BackendRecord
+from gemmscope.records.model import REFERENCE, BackendRecord
 from gemmscope.workload.operands import SharedMemory
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.base import Option
     from gemmscope.backends.registry import BackendInfo
     from gemmscope.backends.variant import Variant
-    from gemmscope.measure.process import ReplyType
+    from gemmscope.measure.process import ReplyType, WorkerProcess
     from gemmscope.measure.protocol import Request
 
 _DESCRIBE_TIMEOUT = 60.0
@@ -67,16 +67,23 @@ def ask_each(
     with contextlib.ExitStack() as stack:
         memory = stack.enter_context(contextlib.closing(SharedMemory.create(1)))
         guard = stack.enter_context(Guard())
-        workers = []
+        workers: list[WorkerProcess | WorkerLost] = []
         for spec, request in questions:
-            worker = stack.enter_context(contextlib.closing(guard.launch(spec, memory)))
+            try:
+                worker = stack.enter_context(contextlib.closing(guard.launch(spec, memory)))
+            except WorkerLost as lost:
+                workers.append(lost)
+                continue
             workers.append(worker)
             with contextlib.suppress(WorkerLost):  # receive says why
                 worker.send(request)
         replies: list[ReplyType | WorkerLost] = []
-        for worker in workers:
+        for started in workers:
+            if isinstance(started, WorkerLost):
+                replies.append(started)
+                continue
             try:
-                replies.append(worker.receive(expected, timeout))
+                replies.append(started.receive(expected, timeout))
             except WorkerLost as lost:
                 replies.append(lost)
         return replies
@@ -106,7 +113,7 @@ def discover(files: Sequence[Path]) -> tuple[Registry, list[BackendRecord]]:
             failed.append(failed_record(short, str(reply)))
             continue
         for backend in reply.backends:
-            if backend.name in known:
+            if backend.name in known or backend.name == REFERENCE:
                 reason = f"its backend {backend.name!r} has the name of another; rename one of them"
                 failed.append(failed_record(short, reason))
             else:
@@ -152,7 +159,7 @@ def plan_workers(
         for variant in members:
             needs |= registry.backend(variant.backend).environment
         differs = first.environment or first.own_worker or first.python
-        taken = backend.library in [spec.name for spec in specs]
+        taken = backend.library in [REFERENCE, *(spec.name for spec in specs)]
         specs.append(
             WorkerSpec(
                 name=name or (first.name if differs or taken else backend.library),

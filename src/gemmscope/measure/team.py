@@ -103,8 +103,8 @@ class Team:
         for spec, role, variants in wanted:
             try:
                 handle = self._start(spec)
-            except WorkerUnavailable as absent:
-                self._not_opened(spec, role, absent)
+            except WorkerLost as lost:
+                self._not_opened(spec, role, lost)
                 continue
             opening.append(Member(spec, role, handle))
             with contextlib.suppress(WorkerLost):  # receive says why

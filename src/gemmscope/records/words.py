@@ -162,6 +162,11 @@ def line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
+def utf8(text: str) -> str:
+    """A text with question marks for what is no UTF-8: names of files may hold any bytes, and records may not."""
+    return text.encode(errors="replace").decode()
+
+
 def in_ascii(text: str) -> str:
     """A text for a terminal or a file that has no other characters."""
     return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")

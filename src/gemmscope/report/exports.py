@@ -12,6 +12,7 @@ import msgspec
 from gemmscope.analysis.statistics import per_call
 from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
+from gemmscope.records import words
 from gemmscope.report.rows.cells import CellRow, cell_rows
 
 if TYPE_CHECKING:
@@ -20,14 +21,25 @@ if TYPE_CHECKING:
     from gemmscope.records.model import Cell, Result
 
 
+# CSV injection, by OWASP's list.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def to_csv(result: Result) -> str:
     """Tidy CSV (RFC 4180, with a header): one row for every cell; what is not known is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(CellRow.__struct_fields__)
     for row in cell_rows(View(result)):
-        writer.writerow(["" if value is None else value for value in msgspec.structs.astuple(row)])
+        writer.writerow(map(_field, msgspec.structs.astuple(row)))
     return text.getvalue()
+
+
+def _field(value: object) -> object:
+    """A value for CSV. A spreadsheet would execute a text that begins like a formula: it is shown as text instead."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def to_pandas(result: Result) -> pd.DataFrame:
@@ -62,7 +74,10 @@ def to_pyperf(result: Result) -> str:
     }  # fmt: skip
     suite = {
         "version": "1.0",
-        "metadata": {name: value for name, value in common.items() if value},
+        # A line break in metadata is an error of pyperf's.
+        "metadata": {
+            name: words.line(value) if isinstance(value, str) else value for name, value in common.items() if value
+        },
         "benchmarks": [{"metadata": {"name": _name(cell)}, "runs": _runs(cell, result)} for cell in cells],
     }
     return msgspec.json.format(msgspec.json.encode(suite), indent=1).decode() + "\n"
@@ -80,7 +95,7 @@ def _runs(cell: Cell, result: Result) -> list[dict[str, Any]]:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.backend} {cell.shape}" + ("" if cell.mode == "latency" else f" {cell.mode}")
+    return f"{words.line(cell.backend)} {cell.shape}" + ("" if cell.mode == "latency" else f" {cell.mode}")
 
 
 def _date(started: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.headline import headline
 from gemmscope.errors import ResultsError
+from gemmscope.records import words
 from gemmscope.records.base import Record
 from gemmscope.report.document import Heading, Item, Items, Paragraph
 from gemmscope.storage import store
@@ -31,13 +32,14 @@ def listed() -> list[ListedRun]:
     """The runs of the usual folder, the newest last."""
     found: list[ListedRun] = []
     for path in store.runs():
+        folder = words.utf8(str(path.parent))
         try:
             run = store.summary(path)
         except ResultsError as error:
-            found.append(ListedRun(folder=str(path.parent), reason=str(error)))
+            found.append(ListedRun(folder=folder, reason=words.utf8(str(error))))
             continue
         found.append(
-            ListedRun(folder=str(path.parent), started=run.started, machine=run.machine.name,
+            ListedRun(folder=folder, started=run.started, machine=run.machine.name,
                       partial=run.status == "partial", headline=headline(run.findings))
         )  # fmt: skip
     return found

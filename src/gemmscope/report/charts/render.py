@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PNG_SCALE = 2
 # Characters that JavaScript holds as two units.
 _TWO_UNITS = re.compile("[\U00010000-\U0010ffff]")
+
+
+@contextlib.contextmanager
+def panics_are_errors() -> Iterator[None]:
+    """Goes around vl-convert, which is written in Rust: its panics pass ``except Exception`` by.
+
+    Raises:
+        RuntimeError: If it panics, as where there is no /proc.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a class that no module offers
+            raise
+        raise RuntimeError(f"vl-convert gave up: {error}") from error
 
 
 @functools.lru_cache(maxsize=16)  # the files of a run and its page show the same
@@ -18,7 +38,8 @@ def svg(specification: str) -> str:
     # Where Vega cuts a text that is too long it would cut these in halves, which vl-convert takes for no text.
     specification = _TWO_UNITS.sub("\N{REPLACEMENT CHARACTER}", specification)
     # Nothing is read from anywhere: a chart's data are in it.
-    return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
+    with panics_are_errors():
+        return str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
 
 
 def rendered(specification: str, suffix: str) -> bytes:
@@ -26,11 +47,12 @@ def rendered(specification: str, suffix: str) -> bytes:
     import vl_convert  # as in svg
 
     drawn = svg(specification)
-    match suffix:
-        case ".svg":
-            return drawn.encode()
-        case ".png":
-            return bytes(vl_convert.svg_to_png(drawn, scale=_PNG_SCALE))
-        case ".pdf":
-            return bytes(vl_convert.svg_to_pdf(drawn))
+    with panics_are_errors():
+        match suffix:
+            case ".svg":
+                return drawn.encode()
+            case ".png":
+                return bytes(vl_convert.svg_to_png(drawn, scale=_PNG_SCALE))
+            case ".pdf":
+                return bytes(vl_convert.svg_to_pdf(drawn))
     raise ValueError(suffix)

@@ -6,6 +6,8 @@ import contextlib
 import subprocess
 import sys
 
+from gemmscope.report.charts.render import panics_are_errors
+
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _PROGRAM = f"import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle({_SNIPPET!r}).encode())"
 
@@ -50,4 +52,5 @@ _made: list[str] = []
 def _bundle() -> str:
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(_SNIPPET))
+    with panics_are_errors():
+        return str(vl_convert.javascript_bundle(_SNIPPET))

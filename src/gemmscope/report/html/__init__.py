@@ -6,6 +6,7 @@ The modules here settle what stands on the page, in words; ``templates`` holds h
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,11 @@ def page(result: Result, script: ChartScript | None = None) -> str:
     figures = figures_of(data)
     drawn = {figure.name: figure.picture for figure in figures if figure.picture is not None}
     style = _source("page.css") + colours(keys.values())
-    scripts = [script.text(), _source("page.js")] if drawn else []
+    scripts: list[str] = []
+    if drawn:
+        # Without it the page has its pictures all the same, as on paper.
+        with contextlib.suppress(RuntimeError):
+            scripts = [script.text(), _source("page.js")]
     return (
         environment()
         .get_template("page.html")
