@@ -199,6 +199,15 @@ class TestOtherBlas:
         assert found.verdict == "not testable"
         assert "for Linux" in found.reason
 
+    @pytest.mark.parametrize("backend", ["scipy-blas", "numpy-cpu", "torch-cpu", "mlx-cpu"])
+    def test_openblas_is_tried_under_every_framework_that_can_have_it(self, backend):
+        found = the(run(backend, worker={"libraries": [REFERENCE]}), "reference-blas")
+        assert [one.variant for one in found.experiments] == [f"{backend}:blas=openblas"]
+
+    def test_no_other_blas_is_tried_under_what_calls_none(self):
+        found = the(run("jax-cpu", worker={"libraries": [REFERENCE]}), "reference-blas")
+        assert (found.verdict, found.reason) == ("not testable", "gemmscope cannot put another BLAS under jax")
+
     def test_mkl_on_amd(self):
         seen = sampled("torch-cpu", samples=100, width="256-bit", fused=True, instruction="vfmadd231ps ymm",
                        symbols=["mkl_blas_def_sgemm_kernel_0_zen"])  # fmt: skip

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis import variables
 from gemmscope.analysis.diagnosis.suspect import Trial
+from gemmscope.backends.registry import built_in
 from gemmscope.records import words
 
 if TYPE_CHECKING:
     from gemmscope.analysis.diagnosis.subject import Subject
 
-# On Linux one library that is loaded first gives OpenBLAS to all three frameworks.
-_LIBRARIES = ("numpy", "torch", "mlx")
 _CAP = "OPENBLAS_NUM_THREADS"
 REMEDY = "LD_PRELOAD=$(gemmscope blas-shim) python your_program.py"
 
@@ -48,10 +48,17 @@ def why_not(subject: Subject) -> str:
     """Why another BLAS cannot be tried; empty if it can."""
     if "Linux" not in subject.machine.system:
         return "another BLAS is put under a library by LD_PRELOAD, which is for Linux"
-    if subject.library not in _LIBRARIES or subject.record.device != "cpu":
+    if subject.base not in _able():
         return f"gemmscope cannot put another BLAS under {subject.library}"
     if is_chosen(subject):
         return "it is on another BLAS already"
     if bound := variables.affecting(subject, "placement"):
         return f"{words.listed(bound)} binds its threads, and another BLAS has threads of its own; unset it first"
     return ""
+
+
+@functools.cache
+def _able() -> frozenset[str]:
+    """The backends that have the option ``blas``."""
+    backends = built_in().backends.values()
+    return frozenset(one.name for one in backends if any(option.values == "blas" for option in one.options))
