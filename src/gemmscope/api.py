@@ -35,10 +35,10 @@ class Run(Result, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """The run in a line: its samples would fill pages."""
         from gemmscope.analysis.headline import headline
+        from gemmscope.records import words
 
-        return (
-            f"<Run of {self.started[:10]} on {self.machine.name}: {len(self.cells)} cells. {headline(self.findings)}>"
-        )
+        cells = words.count(len(self.cells), "cell")
+        return f"<Run of {self.started[:10]} on {self.machine.name}: {cells}. {headline(self.findings)}>"
 
     def table(self) -> str:
         """The tables that ``gemmscope run`` prints, as plain text."""

@@ -75,8 +75,41 @@ _BACKEND_FILE = click.Path(exists=True, dir_okay=False)
 _FOLDER = click.Path(file_okay=False)
 
 
+# The help's sections, in the order in which somebody new wants them.
+_COMMANDS = {
+    "Measure": ("run", "diagnose"),
+    "Look at runs": ("list", "report", "explain", "compare"),
+    "Look at this machine": ("doctor", "backends", "shapes", "blas"),
+    "Change a program": ("blas-shim",),
+}
+_RUN_OPTIONS = {
+    "What to measure": ("sizes", "shapes", "backends", "grid", "preset", "backend_files", "threads"),
+    "How long, and how sure": (
+        "quick", "deep", "seconds", "sets", "pairs", "experiments", "margin", "width", "seed",
+    ),
+}  # fmt: skip
+
+
+class _Run(click.Command):
+    """A command with so many options that they need sections; what is in none stands last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options."""
+        records = {option.name: option.get_help_record(ctx) for option in self.get_params(ctx)}
+        sections = {title: [records.pop(name) for name in names] for title, names in _RUN_OPTIONS.items()}
+        for title, options in {**sections, "Results": list(records.values())}.items():
+            with formatter.section(title):
+                formatter.write_dl([record for record in options if record is not None])
+
+
 class _Group(click.Group):
     """Turns gemmscope's own errors into one line on standard error and an exit status, instead of a traceback."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands in their sections."""
+        for title, names in _COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(formatter.width)) for name in names])
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command."""
@@ -104,33 +137,29 @@ class _Group(click.Group):
 def main() -> None:
     """Which library multiplies float32 matrices fastest on this machine?
 
-    And is the time spent in the kernel, or in the framework around it?
+    And where does the time go, why is it slow, and what would make it faster?
 
     \b
-    Example:
-      gemmscope run --sizes 64,256,1024
+    Examples:
+      gemmscope run --quick
+      gemmscope doctor
+      gemmscope diagnose torch-cpu
     """
 
 
-@main.command(short_help="Measure, and write results, page and figures.")
+@main.command(cls=_Run, short_help="Measure, and write results, a page and figures.")
 @click.option("--sizes", type=_comma_separated, metavar="N,...", help="Squares, M = N = K; 64:4096:2x doubles from 64 to 4096, as the default does; with a GPU that goes to 8192.")  # fmt: skip
-@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A shape, or a preset: see gemmscope shapes. May be given again; without --sizes these alone are measured.")  # fmt: skip
-@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure: backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.  [default: those of NumPy, PyTorch, MLX, cuBLAS and C++]")  # fmt: skip
-@click.option("--grid", is_flag=True, help="Frameworks by BLAS libraries: each backend (numpy,torch,mlx,cblas unless told) on every BLAS that 'gemmscope blas' finds.")  # fmt: skip
-@click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True, help="Distinct operand pairs a shape; fewer of large ones.")  # fmt: skip
-@click.option(
-    "--sets",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Sets of fresh processes; from 5 on, more where they are cheap.",
-)
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A shape, or a preset: see 'gemmscope shapes'. Repeatable; without --sizes only these are measured.")  # fmt: skip
+@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="Backends, which 'gemmscope backends' lists, or libraries, such as numpy,torch,mlx,jax.  [default: those of NumPy, PyTorch, MLX, cuBLAS and C++]")  # fmt: skip
+@click.option("--grid", is_flag=True, help="Every framework on every BLAS that 'gemmscope blas' finds (Linux).  [default --backends: numpy,torch,mlx,cblas]")  # fmt: skip
+@click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. Repeatable.")  # fmt: skip
+@click.option("--threads", type=int, metavar="N", help="Ask every library for this many threads.")
+@click.option("--pairs", type=int, metavar="N", default=10, show_default=True, help="Distinct pairs of operands per shape; fewer of large ones.")  # fmt: skip
+@click.option("--sets", type=int, metavar="N", default=5, show_default=True, help="Batches of fresh processes; from 5 on, more where they are cheap.")  # fmt: skip
 @click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s; with --deep 4m, with --grid 5m]")  # fmt: skip
 @click.option("--margin", type=percent, default="1%", help="Smallest difference worth naming.  [default: 1%]")
-@click.option("--width", type=percent, help="Half-width of an interval that is narrow enough.  [default: half the margin]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
+@click.option("--width", type=percent, help="Half-width of a ratio's interval that is narrow enough.  [default: half the margin]")  # fmt: skip
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Of the operands and of the random order.")  # fmt: skip
 @click.option("--experiments", type=percent, default="25%", help="Share of the budget, at most, for experiments on why a backend is slow; 0 makes none.  [default: 25%]")  # fmt: skip
 @click.option("--resume", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go on with a run that was cut off, with its own settings; the code of its backend files is executed.")  # fmt: skip
 @click.option("--anyway", is_flag=True, help="With --resume: go on although something has changed since, such as a library's version; the report says what.")  # fmt: skip
@@ -145,14 +174,14 @@ def run(
 ) -> None:
     """Measure, and write DIR/results.json, DIR/report.html and DIR/figures/.
 
-    Every product is compared with float64 before anything is timed. Backends take turns in random rounds, in fresh
-    processes for every set; the intervals are over the sets.
+    Every result is compared with float64 before anything is timed. Backends take turns in random rounds, in several
+    batches of fresh processes; the intervals are over the batches.
 
     \b
     Examples:
       gemmscope run
       gemmscope run --quick
-      gemmscope run --sizes 64,256 --backends numpy-cpu,numpy-cpu:out,torch-cpu:threads=1 --seconds 40
+      gemmscope run --sizes 64,256 --backends numpy-cpu,torch-cpu:threads=1
       gemmscope run --backends numpy,torch,jax --shape 1x4096x4096 --out decode
       gemmscope run --grid --sizes 256,1024
       gemmscope run --preset original
@@ -217,8 +246,8 @@ def backends(backend_files: tuple[str, ...], as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Say what looks wrong with this machine and its libraries, in seconds: nothing is measured.
 
-    Shown are the machine, each library with the BLAS behind it and its threads, the environment variables that they
-    obey, and what of all that looks wrong. These are suspicions: gemmscope diagnose measures what they cost.
+    It shows the machine, each library with the BLAS behind it and its threads, the environment variables that they
+    obey, and what of all this looks wrong. These are suspicions: 'gemmscope diagnose' measures what they cost.
 
     \b
     Examples:
@@ -227,11 +256,14 @@ def doctor(as_json: bool) -> None:
 
     \b
     The JSON is one object:
-      machine      the processor, its instructions, memory, load, GPUs, power, heat
-      throttling   affinity, quota, and the periods in which it stopped the container so far
-      libraries    each with name, status, reason, remedy, versions, wheels, blas, openmp, backends
-      variables    each with name, value, effect, readers, libraries (those here that obey it), source
-      suspicions   each with id, subject, backends, text, evidence, remedy, and the command to confirm it
+      machine      processor, instructions, memory, load, GPUs, power, heat
+      throttling   affinity, quota, and the periods in which it was enforced
+      libraries    name, status, reason, remedy, versions, wheels, blas, openmp,
+                   backends
+      variables    name, value, effect, readers, source, and the libraries here
+                   that obey it
+      suspicions   id, subject, backends, text, evidence, remedy, and the
+                   command that would confirm it
 
     Exit status: 0, whatever was found; 2 for bad usage.
     """
@@ -274,7 +306,7 @@ def shapes(as_json: bool) -> None:
 @main.command("list", short_help="List the runs there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
 def list_runs(as_json: bool) -> None:
-    """List the runs under gemmscope-results: date, machine, what was fastest, and the folder. The newest stands last.
+    """List the runs under gemmscope-results, the newest last: date, machine, what was fastest, and the folder.
 
     \b
     Example:
@@ -293,18 +325,18 @@ def list_runs(as_json: bool) -> None:
 @click.argument("results", type=click.Path(exists=True), required=False)
 @click.option("--figures", type=_FOLDER, metavar="DIR", help="Draw the figures into this folder.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write the page: one file that needs no other.")
-@click.option("--csv", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write CSV, one row a cell; - prints it instead of the table.")  # fmt: skip
+@click.option("--csv", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write CSV, one row per cell; - prints it instead of the tables.")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the tables as Markdown; - prints them instead.")  # fmt: skip
 @click.option("--pyperf", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the samples as pyperf's JSON; - prints it instead.")  # fmt: skip
-@click.option("--share", is_flag=True, help="Leave private folders, and the user's name in them, out of all that is written.")  # fmt: skip
+@click.option("--share", is_flag=True, help="Leave private folders, and your user name in them, out of all that is written.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def report(
     results: str | None, figures: str | None, html: str | None, share: bool, as_json: bool, **files: str | None
 ) -> None:
-    """Print the tables of a run again.
+    """Print a run's tables and findings again, or export it.
 
-    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told. Of a run that
-    was cut off before it had results, its journal is read.
+    RESULTS is a results file or the folder that holds it; by default the newest run under gemmscope-results. Of a run
+    that was cut off before it had results, the journal is read.
 
     \b
     Examples:
@@ -359,8 +391,8 @@ def report(
 def explain(results: str | None, backend: str | None, shape: str | None, only_claims: bool, as_json: bool) -> None:
     """Say in words what a run found: which library is fastest, why, and how sure that is.
 
-    RESULTS is the file, or the folder that holds it; the newest run under gemmscope-results unless told. Of a run that
-    was cut off before it had results, its journal is read.
+    RESULTS is a results file or the folder that holds it; by default the newest run under gemmscope-results. Of a run
+    that was cut off before it had results, the journal is read.
 
     \b
     Examples:
@@ -400,17 +432,17 @@ def explain(results: str | None, backend: str | None, shape: str | None, only_cl
 
 @main.command(short_help="Say why a backend is slow, and what to change.")
 @click.argument("backend", required=False, shell_complete=_complete_backends)
-@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="Where; may be given again.  [default: 64 and 1024]")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Ask every library for this many threads.")
-@click.option("--seconds", type=duration, default=60.0, show_default=True, metavar="BUDGET", help="Time budget: 60, 60s or 1m.")  # fmt: skip
+@click.option("--shape", "shapes", multiple=True, metavar="MxNxK", help="A shape to look at. Repeatable.  [default: 64 and 1024]")  # fmt: skip
+@click.option("--threads", type=int, metavar="N", help="Ask every library for this many threads.")
+@click.option("--seconds", type=duration, default=60.0, metavar="BUDGET", help="Time budget: 60, 60s or 1m.  [default: 60]")  # fmt: skip
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the diagnoses as JSON.")
 def diagnose(backend: str | None, out: str | None, as_json: bool, **asked: Any) -> None:
     """Say why a backend is slow here, and what to change: by experiments in fresh processes.
 
     Each suspected cause is taken away in a variant that is measured beside BACKEND: a variable unset, another number of
-    threads, another BLAS, operands that lie otherwise. All suspicions are shown, with what was seen, what was tried and
-    the verdict. BACKEND is one of 'gemmscope backends', or a variant; all libraries on the processor unless told.
+    threads, another BLAS, another memory layout. All suspicions are shown, with what was seen, what was tried and the
+    verdict. BACKEND is one that 'gemmscope backends' lists, or a variant of it; by default all libraries on the CPU.
 
     \b
     Examples:
@@ -472,19 +504,19 @@ def blas(names: tuple[str, ...], as_json: bool) -> None:
     sys.exit(EXIT_FAILED if names and any(one.status != "ok" for one in found) else EXIT_OK)
 
 
-@main.command("blas-shim", short_help="Put another BLAS under a program of yours (Linux).")
+@main.command("blas-shim", short_help="Put another BLAS under your own program (Linux).")
 @click.option("--blas", "name", metavar="NAME|PATH", help="The BLAS: a name that 'gemmscope blas' lists, or a path.  [default: openblas]")  # fmt: skip
-@click.option("--print-env", is_flag=True, help="Print the variables to set, for env; so does --blas.")
+@click.option("--print-env", is_flag=True, help="Print the variables to set, for env, as --blas does.")
 def blas_shim(name: str | None, print_env: bool) -> None:
-    """Print what puts another BLAS under NumPy, PyTorch, MLX or SciPy in a program of yours, on Linux.
+    """Print what puts another BLAS under NumPy, PyTorch, MLX or SciPy in your own program, on Linux.
 
     Without options it prints the path of a library for LD_PRELOAD, which passes float32 multiplications on to OpenBLAS.
     With --blas it prints the variables to set instead, and keeps what LD_PRELOAD already holds.
 
-    Replaced are float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX.
-    Batches in PyTorch (bmm) are not; nor are LAPACK and the rest of BLAS, but with MKL, which publishes them. OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or
-    BLIS_NUM_THREADS, and not torch.set_num_threads, sets how many threads multiply. With GEMMSCOPE_BLAS_VERBOSE=1 the
-    program says at its end how many calls were passed on.
+    It replaces float32 products of matrices and vectors (sgemm, sgemv, ssyrk, sdot), and dgemm and cgemm for MLX. It
+    does not replace PyTorch's batches (bmm), nor LAPACK and the rest of BLAS, except with MKL, which brings its own.
+    The number of threads is set by OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or BLIS_NUM_THREADS, and not by
+    torch.set_num_threads. With GEMMSCOPE_BLAS_VERBOSE=1 the program says at its end how many calls were passed on.
 
     \b
     Examples:
@@ -515,11 +547,11 @@ def blas_shim(name: str | None, print_env: bool) -> None:
 
 @main.command(short_help="Compare runs, or machines.")
 @click.argument("results", nargs=-1, type=click.Path(exists=True))
-@click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a cell is shown to be slower by more than this.")  # fmt: skip
+@click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with status 1 where a cell is shown to be slower by more than this.")  # fmt: skip
 @click.option("--margin", type=percent, default="2%", help="Smallest difference worth naming.  [default: 2%]")
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
-@click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend into an .svg, .png or .pdf. For a fleet.")  # fmt: skip
+@click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend, as .svg, .png or .pdf; for a fleet.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
 def compare(
     results: tuple[str, ...],
@@ -532,15 +564,15 @@ def compare(
 ) -> None:
     """Compare runs: ratios with intervals and verdicts, and what differs between them.
 
-    RESULTS are results files, journals, or the folders that hold them; each is compared with the first. Without any it is the
-    newest run under gemmscope-results against the one before it. A machine that changed
-    between the runs is told from a library that changed. Runs of different machines are put side by side.
+    RESULTS are results files, journals, or the folders that hold them; each is compared with the first. By default the
+    newest run under gemmscope-results is compared with the one before it. It tells a library that changed from a
+    machine that changed. Runs of different machines are put side by side.
 
     \b
     Examples:
       gemmscope compare
       gemmscope compare before/ after/
-      gemmscope compare main.json branch.json --fail-slower-than 5% --markdown summary.md
+      gemmscope compare main.json branch.json --fail-slower-than 5%
       gemmscope compare node*/results.json --figure fleet.svg
 
     Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be

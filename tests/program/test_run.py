@@ -412,10 +412,10 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
         (["--sizes", "sixty"], "expected one number such as 256"),
         (["--sizes", ""], "no shapes"),
         (["--shape", "2x3"], "MxNxK"),
-        (["--sets", "0"], "0 is not in the range"),
-        (["--pairs", "-1"], "-1 is not in the range"),
-        (["--threads", "0"], "0 is not in the range"),
-        (["--seed", str(2**64)], "is not in the range"),
+        (["--sets", "0"], "sets is 0; expected at least 1"),
+        (["--pairs", "-1"], "pairs is -1; expected at least 1"),
+        (["--threads", "0"], "threads is 0; expected at least 1"),
+        (["--seed", str(2**64)], "expected 0 to 2**63 - 1"),
         (["--seconds", "0"], "expected a number above 0"),
         (["--seconds", "nan"], "expected seconds such as 90"),
         (["--margin", "200%"], "expected a share"),
@@ -457,14 +457,6 @@ def test_a_journal_that_is_none_cannot_be_resumed(tmp_path):
     assert "journal.jsonl: cannot be read" in done.stderr
     (tmp_path / "journal.jsonl").write_text("{}\n")
     assert "is no event of a run" in gemmscope_("run", "--resume", tmp_path).stderr
-
-
-@pytest.mark.parametrize("command", ["", "run", "backends", "report"])
-def test_help_has_an_example(command):
-    done = gemmscope_(*([command] if command else []), "--help")
-    assert done.returncode == 0
-    assert "Example" in done.stdout
-    assert "gemmscope" in done.stdout
 
 
 def test_backends_are_listed_with_their_remedies():
@@ -550,7 +542,7 @@ def test_names_complete_in_the_shell(typed, offered, others):
 
 def test_a_run_is_a_line_where_it_is_printed(tmp_path):
     result = gemmscope.run(sizes=8, backends="numpy", sets=2, seconds="2s", experiments=0, out=tmp_path / "out")
-    assert re.fullmatch(r"<Run of \d{4}-\d\d-\d\d on .*: 1 cells\. .*>", repr(result))
+    assert re.fullmatch(r"<Run of \d{4}-\d\d-\d\d on .*: 1 cell\. .*>", repr(result))
 
 
 def test_a_report_of_what_is_no_results_file(tmp_path):
@@ -559,26 +551,3 @@ def test_a_report_of_what_is_no_results_file(tmp_path):
     assert done.returncode == 2
     assert "is no results file of gemmscope" in done.stderr
     assert gemmscope_("report", tmp_path / "none.json").returncode == 2
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "run",
-        "backends",
-        "shapes",
-        "report",
-        "explain",
-        "compare",
-        "list",
-        "diagnose",
-        "doctor",
-        "blas",
-        "blas-shim",
-    ],
-)
-def test_help_keeps_the_lines_of_its_examples(command):
-    done = gemmscope_(*([command] if command else []), "--help")
-    assert "\\b" not in done.stdout
-    assert re.search(r"\n  Examples?:\n    ", done.stdout)

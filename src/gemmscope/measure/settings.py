@@ -83,7 +83,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     for text in (*named, *files):
         if words.utf8(text) != text:
             raise UsageError(f"{text!r} is no UTF-8, as all of a run's settings must be: give the file another name")
-    for name, value in (("pairs", pairs), ("sets", sets), ("threads", threads or 1)):
+    for name, value in (("pairs", pairs), ("sets", sets), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
     if not 0 < seconds < float("inf"):
