@@ -401,6 +401,7 @@ def explain(results: str | None, backend: str | None, shape: str | None, only_cl
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --claims
     """
     from gemmscope.api import load
+    from gemmscope.records.words import did_you_mean
     from gemmscope.report import causes
     from gemmscope.report.sections import document_of, is_claim, selected
     from gemmscope.storage.store import newest
@@ -412,10 +413,11 @@ def explain(results: str | None, backend: str | None, shape: str | None, only_cl
     plain = {record.library: record.name.partition(":")[0] for record in reversed(result.backends) if record.is_choice}
     backend = backend if backend is None or backend in names else plain.get(backend, backend)
     if backend is not None and backend not in names:
-        raise UsageError(f"no backend {backend!r} in this run; it has: {', '.join(sorted(names))}")
+        hint = did_you_mean(backend, names)
+        raise UsageError(f"this run has no backend {backend!r}: {hint}it has {', '.join(sorted(names))}")
     wanted = None if shape is None else str(Shape.parse(shape))
     if wanted is not None and wanted not in result.settings.shapes:
-        raise UsageError(f"no shape {wanted} in this run; it has: {', '.join(result.settings.shapes)}")
+        raise UsageError(f"this run has no shape {wanted}; it has {', '.join(result.settings.shapes)}")
     found = selected(result.findings, backend, wanted)
     why = [] if only_claims else causes.about(result.diagnoses, backend, wanted)
     if not as_json or only_claims:

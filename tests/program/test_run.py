@@ -407,7 +407,9 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
     ("arguments", "words"),
     [
         (["--backends", "nampy-cpu"], "did you mean numpy-cpu"),
-        (["--backends", "numpy-cpu:fast"], "has no option 'fast'"),
+        (["--backends", "numpy-cpu:thread=1"], "has no option 'thread': did you mean threads? it has out,"),
+        (["--backends", "numpy-cpu:blas=mlk"], "no BLAS is called 'mlk': did you mean mkl? write openblas,"),
+        (["--shape", "64,gemvv"], "no preset 'gemvv': did you mean gemv?"),
         (["--backends", ""], "no backends"),
         (["--sizes", "sixty"], "expected one number such as 256"),
         (["--sizes", ""], "no shapes"),
@@ -492,11 +494,17 @@ def test_runs_are_found_without_being_named(tmp_path):
     assert [path.parent.name in compared for path in gemmscope_store(tmp_path)] == [True, True]
     (tmp_path / "gemmscope-results" / "broken").mkdir()
     (tmp_path / "gemmscope-results" / "broken" / "results.json").write_text("{")
+    (tmp_path / "gemmscope-results" / "cut").mkdir()
+    (tmp_path / "gemmscope-results" / "cut" / "journal.jsonl").touch()
     listed = json.loads(say("list", "--json").stdout)
     assert [bool(one["headline"]) for one in listed if not one.get("reason")] == [True, True]
-    assert [one["folder"] for one in listed if one.get("reason")] == ["gemmscope-results/broken"]
+    assert [one["folder"] for one in listed if one.get("reason")] == [
+        "gemmscope-results/broken",
+        "gemmscope-results/cut",
+    ]
     text = say("list").stdout
-    assert "fastest" in text or "leads" in text
+    assert "fastest" in text
+    assert "gemmscope run --resume gemmscope-results/cut" in text
     assert "is no results file of gemmscope" in text
 
 

@@ -147,6 +147,11 @@ def test_listed_names_a_few_and_counts_the_rest() -> None:
     assert words.listed(list("abcdefg")) == "a, b, c, d and 3 others"
 
 
+def test_a_name_that_is_near_is_hinted_at() -> None:
+    assert words.did_you_mean("nunpy", ["torch", "numpy"]) == "did you mean numpy? "
+    assert words.did_you_mean("xyz", ["torch", "numpy"]) == ""
+
+
 def test_line_has_nothing_that_moves_a_cursor() -> None:
     assert words.line("a\n\tb\x1b[31mc\r") == "a b [31mc"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from typing import TYPE_CHECKING
 
@@ -123,8 +122,7 @@ class Registry:
         """
         if name not in self.backends:
             families = [backend.library for backend in self.backends.values() if backend.is_plain]
-            near = difflib.get_close_matches(name, [*self.backends, *families], n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = words.did_you_mean(name, [*self.backends, *families])
             raise UsageError(f"no backend is called {name!r}: {hint}'gemmscope backends' lists them all")
         return self.backends[name]
 

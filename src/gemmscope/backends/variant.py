@@ -20,6 +20,7 @@ import msgspec
 from gemmscope.backends.preload import TARGET
 from gemmscope.errors import UsageError
 from gemmscope.machine import blas_libraries
+from gemmscope.records.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,8 +127,11 @@ def resolve(text: str, offered: Sequence[Option]) -> Variant:
     variables = dict(sorted(given.items()))
     unknown = next((key for key in variables if not is_variable(key)), None)
     if unknown is not None:
-        known = ", ".join(option.name for option in offered) or "none"
-        raise UsageError(f"backend {text!r}: {name} has no option {unknown!r}; it has: {known}")
+        known = [option.name for option in offered]
+        hint = did_you_mean(unknown, known)
+        raise UsageError(
+            f"backend {text!r}: {name} has no option {unknown!r}: {hint}it has {', '.join(known) or 'none'}"
+        )
     if variables.get(TARGET):
         _checked_blas(text, variables[TARGET])
     settings = {option.name: value for option, value in chosen}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope import _kernels
 from gemmscope.errors import UsageError
+from gemmscope.records import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,8 @@ def find(name: str) -> str:
     if name not in KNOWN:
         example = f"./{name}" if _SUFFIX in name else "./libblis.so"
         raise UsageError(
-            f"no BLAS is called {name!r}: write {', '.join(KNOWN)}, or the path of a library, such as {example}"
+            f"no BLAS is called {name!r}: {words.did_you_mean(name, KNOWN)}write {', '.join(KNOWN)}, or the path of a "
+            f"library, such as {example}"
         )
     return KNOWN[name].file()
 

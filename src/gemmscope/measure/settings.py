@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,8 +213,10 @@ def _without_presets(shapes: Sequence[str | Shape]) -> list[str | Shape]:
     """The shapes, with the names of presets replaced by what they stand for."""
     plain: list[str | Shape] = []
     for shape in shapes:
-        preset = PRESETS.get(shape.strip()) if isinstance(shape, str) else None
-        if preset is None and isinstance(shape, str) and (near := difflib.get_close_matches(shape, PRESETS, n=1)):
-            raise UsageError(f"there is no preset {shape!r}: did you mean {near[0]}? 'gemmscope shapes' lists them")
-        plain += preset.shapes if preset else [shape]
+        # A comma stands between shapes, as it does between sizes.
+        for part in shape.split(",") if isinstance(shape, str) else [shape]:
+            preset = PRESETS.get(part.strip()) if isinstance(part, str) else None
+            if preset is None and isinstance(part, str) and (hint := words.did_you_mean(part.strip(), PRESETS)):
+                raise UsageError(f"there is no preset {part.strip()!r}: {hint}'gemmscope shapes' lists them")
+            plain += preset.shapes if preset else [part]
     return plain

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gemmscope.records.base import Interval
     from gemmscope.workload.shapes import Shape
@@ -145,6 +146,12 @@ def listed(names: list[str], most: int = 4) -> str:
     if len(names) > most + 1:
         names = [*names[:most], count(len(names) - most, "other")]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``'did you mean numpy-cpu? '``, to stand in an error before where all names are; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def shapes(those: Sequence[Shape]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ListedRun(Record, frozen=True, kw_only=True):
-    """A run in a list; ``reason`` says why its file cannot be read, and then nothing else is known of it."""
+    """A run in a list; ``reason`` says why it has no results that can be read: then nothing else is known of it."""
 
     folder: str
     started: str = ""
@@ -29,7 +29,7 @@ class ListedRun(Record, frozen=True, kw_only=True):
 
 
 def listed() -> list[ListedRun]:
-    """The runs of the usual folder, the newest last."""
+    """The runs of the usual folder, the newest last; behind them those without results."""
     found: list[ListedRun] = []
     for path in store.runs():
         folder = words.utf8(str(path.parent))
@@ -42,6 +42,11 @@ def listed() -> list[ListedRun]:
             ListedRun(folder=folder, started=run.started, machine=run.machine.name,
                       partial=run.status == "partial", headline=headline(run.findings))
         )  # fmt: skip
+    found += [
+        ListedRun(folder=str(folder), reason=f"{folder}: it has no results yet, because it is still running or was cut "
+                  f"off; go on with: gemmscope run --resume {folder}")
+        for folder in store.unfinished()
+    ]  # fmt: skip
     return found
 
 
@@ -54,6 +59,6 @@ def document(found: Sequence[ListedRun]) -> list[Block]:
 
 def _item(run: ListedRun) -> Item:
     if run.reason:
-        return Item(f"{run.folder}: {run.reason}", "bad")
+        return Item(run.reason, "bad")
     date = run.started[:16].replace("T", " ")
     return Item(f"{date}, {run.machine}{', cut off' if run.partial else ''}: {run.headline}", "", run.folder)

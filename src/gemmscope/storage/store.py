@@ -10,6 +10,7 @@ import msgspec
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.files import read_file, write_whole
 from gemmscope.records.model import SCHEMA, Result, Summary
+from gemmscope.storage.journal import JOURNAL
 
 if TYPE_CHECKING:
     import os
@@ -59,6 +60,11 @@ def check_schema(schema: int, path: Path) -> None:
 def runs(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
     """The results files of the runs in a folder, the one that was written last at the end."""
     return sorted(folder.glob(f"*/{RESULTS}"), key=lambda path: path.stat().st_mtime)
+
+
+def unfinished(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
+    """The folders of runs that have a journal and no results."""
+    return sorted(path.parent for path in folder.glob(f"*/{JOURNAL}") if not (path.parent / RESULTS).exists())
 
 
 def newest(count: int = 1, folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:

@@ -44,7 +44,8 @@ def picture(result: Result, name: str) -> Picture:
         UsageError: If there is no chart of that name, or the run has no data for it.
     """
     if name not in chart_kinds():
-        raise UsageError(f"there is no chart {name!r}: the charts are {words.listed(list(chart_kinds()), 20)}")
+        hint = words.did_you_mean(name, chart_kinds())
+        raise UsageError(f"there is no chart {name!r}: {hint}the charts are {words.listed(list(chart_kinds()), 20)}")
     return chart_kinds()[name].make(RunData(View(result)))
 
 
