@@ -30,8 +30,8 @@ class Option(msgspec.Struct, frozen=True):
     Args:
         name: As it is written behind the colon: lower-case letters, digits and hyphens.
         help: One line for ``gemmscope backends``.
-        values: What it may be set to: ``"flag"`` for nothing, ``"count"`` for a whole number above 0, ``"blas"`` for a
-            BLAS by its name or file, or the choices.
+        values: What it may be set to: ``"flag"`` for nothing, ``"count"`` for a whole number above 0, ``"index"`` for
+            one from 0 on, ``"blas"`` for a BLAS by its name or file, or the choices.
         environment: The environment variables that it needs; ``{value}`` stands for its value. Where there are any, the
             variant runs in a worker of its own, because libraries read their environment once.
         own_worker: True where the variant must not share its process with others for another reason.
@@ -39,7 +39,7 @@ class Option(msgspec.Struct, frozen=True):
 
     name: str
     help: str
-    values: Literal["flag", "count", "blas"] | tuple[str, ...] = "flag"
+    values: Literal["flag", "count", "index", "blas"] | tuple[str, ...] = "flag"
     environment: Mapping[str, str] = {}
     own_worker: bool = False
 
@@ -82,6 +82,8 @@ HEAP = Option(
     ("warm",),
     {"GEMMSCOPE_HEAP": "{value}"},
 )
+# An environment, as for QOS. The worker leaves the process that one GPU, and libraries take the first they see.
+DEVICE = Option("device", "on this GPU, as CUDA counts from 0", "index", {"GEMMSCOPE_DEVICE": "{value}"})
 OUT = Option("out", "write every result into one array that is there already")
 FROM_HOST = Option(
     "from-host", "from operands in host memory to a result in host memory, copies included", ("pageable", "pinned")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gemmscope import _kernels
-from gemmscope.backends.base import Backend, Option
+from gemmscope.backends.base import DEVICE, Backend, Option
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Cublas(Backend):
     device = "gpu"
     entry = "native"
     summary = "a C++ loop on cublasSgemm, synchronised"
-    options = (TF32,)
+    options = (TF32, DEVICE)
     modes = ("latency", "throughput", "device")
 
     def probe(self) -> None:

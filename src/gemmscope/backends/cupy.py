@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gemmscope.backends import slope
-from gemmscope.backends.base import FROM_HOST_PAGEABLE, OUT, Backend, Option, rotation
+from gemmscope.backends.base import DEVICE, FROM_HOST_PAGEABLE, OUT, Backend, Option, rotation
 from gemmscope.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class CupyGpu(Backend):
     device: ClassVar[Device] = "gpu"
     entry = "python"
     summary = "cupy.matmul(a, b), synchronised"
-    options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST_PAGEABLE)
+    options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST_PAGEABLE, DEVICE)
     environment: ClassVar[dict[str, str]] = {"CUPY_TF32": "0"}
     modes: ClassVar[tuple[Mode, ...]] = ("latency", "throughput", "device")
 

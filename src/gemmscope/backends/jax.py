@@ -10,6 +10,7 @@ import numpy as np
 from gemmscope.backends import slope
 from gemmscope.backends.base import (
     COLD,
+    DEVICE,
     FROM_HOST_PAGEABLE,
     PROCESS_OPTIONS,
     REUSED,
@@ -123,7 +124,7 @@ class JaxGpu(JaxCpu):
 
     name = "jax-gpu"
     device = "gpu"
-    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE)
+    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE, DEVICE)
     modes = ("latency", "throughput", "device")
     inseparable = ""
 

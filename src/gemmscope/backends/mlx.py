@@ -14,6 +14,7 @@ from gemmscope.backends import slope
 from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
     BLAS_OPERAND_OPTIONS,
+    DEVICE,
     FROM_HOST_PAGEABLE,
     PITCH,
     PROCESS_OPTIONS,
@@ -212,7 +213,7 @@ class MlxGpu(MlxCpu):
     device = "gpu"
     summary = "mx.matmul(a, b) and mx.eval on the gpu"
     # MLX pins no memory, so there is one way from the host.
-    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE)
+    options: ClassVar[tuple[Option, ...]] = (TF32, FROM_HOST_PAGEABLE, DEVICE)
     modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = (Layer("binding", "mlx-cpp-gpu"),)
 
@@ -366,7 +367,7 @@ class MlxCppGpu(MlxCppCpu):
     name = "mlx-cpp-gpu"
     device = "gpu"
     summary = "a C++ loop on mlx::core::matmul and eval on the gpu"
-    options: ClassVar[tuple[Option, ...]] = (TF32,)
+    options: ClassVar[tuple[Option, ...]] = (TF32, DEVICE)
     modes = ("latency", "throughput", "device")
     layers: ClassVar[tuple[Layer, ...]] = ()
 

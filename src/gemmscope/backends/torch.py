@@ -10,6 +10,7 @@ from gemmscope import _kernels
 from gemmscope.backends import slope
 from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
+    DEVICE,
     FROM_HOST,
     OUT,
     Backend,
@@ -196,7 +197,7 @@ class TorchGpu(TorchCpu):
     name = "torch-gpu"
     device = "gpu"
     summary = "torch.mm(a, b) on mps or cuda, synchronised"
-    options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST)
+    options: ClassVar[tuple[Option, ...]] = (OUT, TF32, FROM_HOST, DEVICE)
     layers: ClassVar[tuple[Layer, ...]] = ()
     modes = ("latency", "throughput", "device")
 

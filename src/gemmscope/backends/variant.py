@@ -166,6 +166,9 @@ def _checked(text: str, option: Option, value: str) -> str:
         valid, expected = not value, "no value"
     elif option.values == "count":
         valid, expected = value.isascii() and value.isdigit() and int(value) > 0, "a whole number above 0"
+    elif option.values == "index":
+        # CUDA reads 01 as 1, but as another variant it would be measured twice.
+        valid, expected = value.isascii() and value.isdigit() and value == str(int(value)), "a whole number from 0 on"
     else:
         valid, expected = value in option.values, "one of " + ", ".join(option.values)
     if not valid:

@@ -6,8 +6,9 @@ NVML comes with ``nvidia-ml-py``, which is optional. A reading takes some 50 µs
 from __future__ import annotations
 
 import functools
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gemmscope.machine import cuda_devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ def reader() -> Callable[[], float | None]:
         import pynvml
 
         pynvml.nvmlInit()
-        card = _card(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        card = pynvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid())
     except Exception:  # noqa: BLE001  (no NVML, no driver, no such card: whatever it is, there is no clock)
         return lambda: None
 
@@ -31,11 +32,3 @@ def reader() -> Callable[[], float | None]:
             return None
 
     return read
-
-
-def _card(nvml: Any, visible: str) -> Any:
-    """The first GPU that this process sees; frameworks take that one."""
-    first = visible.partition(",")[0].strip()
-    if first.startswith(("GPU-", "MIG-")):
-        return nvml.nvmlDeviceGetHandleByUUID(first)
-    return nvml.nvmlDeviceGetHandleByIndex(int(first or 0))

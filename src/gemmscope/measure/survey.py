@@ -202,7 +202,7 @@ def survey(backend_files: Sequence[Path] = ()) -> list[SurveyedBackend]:
 
 def _described(option: Option) -> OptionRecord:
     if isinstance(option.values, str):
-        takes = {"flag": "", "count": "=N", "blas": "=NAME|PATH"}[option.values]
+        takes = {"flag": "", "count": "=N", "index": "=N", "blas": "=NAME|PATH"}[option.values]
     else:
         takes = "=" + "|".join(option.values)
     return OptionRecord(name=option.name, help=option.help, takes=takes)

@@ -21,7 +21,7 @@ from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
-from gemmscope.machine import ceilings, heap, power, sampling, threads
+from gemmscope.machine import ceilings, cuda_devices, heap, power, sampling, threads
 from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages
 from gemmscope.measure.multiplied import Multiplied
@@ -48,6 +48,7 @@ class Worker:
         self._backends: dict[str, Backend] = {}
         self._seconds: dict[str, float] = {}
         self._pairs = 0
+        self._chosen = False
         # The devices that have been called already: the first call of all is another than later ones.
         self._called: set[str] = set()
 
@@ -89,6 +90,7 @@ class Worker:
                     power.enter_background()  # before the library is loaded and starts threads
                 if variant.settings.get("heap") == "warm":
                     heap.warm()
+                self._choose_device(variant)
                 backend = self._make(variant)
                 backend.probe()
                 if image := backend.blas_image():
@@ -102,6 +104,13 @@ class Worker:
         return protocol.Opened(
             backends=probed, provenance=_provenance(), libraries=threads.loaded(), blas_images=images
         )
+
+    def _choose_device(self, variant: Variant) -> None:
+        """All variants of a worker name the same GPU, or none: it is chosen once, before the library is loaded."""
+        device = variant.settings.get("device")
+        if device is not None and not self._chosen:
+            cuda_devices.choose(int(device))
+            self._chosen = True
 
     def _make(self, variant: Variant) -> Backend:
         if variant.backend not in self._classes:  # another interpreter may have another gemmscope
