@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gemmscope.backends import slope
+from gemmscope.backends import cuda_events, slope
 from gemmscope.backends.base import DEVICE, FROM_HOST_PAGEABLE, OUT, Backend, Option, rotation
 from gemmscope.errors import BackendUnavailable
 
@@ -25,10 +25,6 @@ _INSTALL = "pip install cupy-cuda13x (or cupy-cuda12x) on a machine with an NVID
 # CuPy reads this once, when it is imported.
 TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32", environment={"CUPY_TF32": "1"})  # fmt: skip  # noqa: E501
 
-# A queue of CUDA's holds about a thousand entries, and a call can be several.
-_MOST_QUEUED = 128
-# Longer than Python takes to launch a call: about 20 µs at 2 GHz.
-_CYCLES_TO_LAUNCH = 40_000
 _SPIN = """
 extern "C" __global__ void spin(long long cycles) {
   const long long start = clock64();
@@ -36,6 +32,25 @@ extern "C" __global__ void spin(long long cycles) {
   }
 }
 """
+
+
+class _Queue:
+    """CuPy's current stream, for :mod:`~gemmscope.backends.cuda_events`."""
+
+    def __init__(self, library: Any) -> None:
+        self._cuda = library.cuda
+        self._spin = library.RawKernel(_SPIN, "spin")
+        self._begin, self._end = library.cuda.Event(), library.cuda.Event()
+
+    def begin(self, cycles: int) -> None:
+        self._cuda.get_current_stream().synchronize()
+        self._spin((1,), (1,), (np.int64(cycles),))
+        self._begin.record()
+
+    def end(self) -> float:
+        self._end.record()
+        self._end.synchronize()
+        return float(self._cuda.get_elapsed_time(self._begin, self._end)) * 1e-3
 
 
 class CupyGpu(Backend):
@@ -100,23 +115,9 @@ class CupyGpu(Backend):
 
     def run_device(self, loops: int, first: int) -> float:
         """Seconds by CUDA events around full queues."""
-        cuda, matmul, out = self._cupy.cuda, self._cupy.matmul, self._out
-        begin, end = cuda.Event(), cuda.Event()
-        spin = self._cupy.RawKernel(_SPIN, "spin")
-        seconds = 0.0
-        for done in range(0, loops, _MOST_QUEUED):
-            count = min(_MOST_QUEUED, loops - done)
-            pairs = list(rotation(self._pairs, count, first + done))
-            cuda.get_current_stream().synchronize()
-            # The device is kept busy while the queue fills, so that it does not wait for Python between calls.
-            spin((1,), (1,), (np.int64(count * _CYCLES_TO_LAUNCH),))
-            begin.record()
-            for a, b in pairs:
-                matmul(a, b, out=out)
-            end.record()
-            end.synchronize()
-            seconds += cuda.get_elapsed_time(begin, end) * 1e-3
-        return seconds
+        matmul, out = self._cupy.matmul, self._out
+        queue = _Queue(self._cupy)
+        return cuda_events.seconds(queue, lambda a, b: matmul(a, b, out=out), self._pairs, loops, first)
 
     def why_not(self, mode: Mode) -> str:
         """Copies have no throughput or device time of their own."""

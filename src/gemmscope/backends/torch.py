@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gemmscope import _kernels
-from gemmscope.backends import slope
+from gemmscope.backends import cuda_events, slope
 from gemmscope.backends.arrangement import arranged
 from gemmscope.backends.base import (
     DEVICE,
@@ -38,11 +38,6 @@ _INSTALL = (
 )
 # torch.accelerator, which serves mps and cuda alike, came with 2.6.
 _MINIMUM = (2, 6)
-
-# A queue of CUDA's holds about a thousand entries, and a call can be several.
-_MOST_QUEUED = 128
-# Longer than Python takes to launch a call: about 15 µs at 2 GHz.
-_CYCLES_TO_LAUNCH = 30_000
 
 TF32 = Option("tf32", "allow TF32, the 19-bit format of NVIDIA's tensor cores, for float32", own_worker=True)
 
@@ -188,6 +183,24 @@ class KernelTorch(KernelBackend):
     candidates = (Candidate("sgemm_", "fortran-lp64"),)
 
 
+class _Queue:
+    """PyTorch's current stream, for :mod:`~gemmscope.backends.cuda_events`."""
+
+    def __init__(self, library: Any) -> None:
+        self._cuda = library.cuda
+        self._begin, self._end = (library.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def begin(self, cycles: int) -> None:
+        self._cuda.synchronize()
+        self._cuda._sleep(cycles)  # noqa: SLF001  (there is no public one; torch's own tests use it)
+        self._begin.record()
+
+    def end(self) -> float:
+        self._end.record()
+        self._cuda.synchronize()
+        return float(self._begin.elapsed_time(self._end)) * 1e-3
+
+
 class TorchGpu(TorchCpu):
     """``torch.mm`` on the accelerator, synchronised after each call, or once after all of them.
 
@@ -313,23 +326,9 @@ class TorchGpu(TorchCpu):
         self._torch.accelerator.synchronize()
 
     def _event_seconds(self, loops: int, first: int) -> float:
-        cuda, mm, out = self._torch.cuda, self._torch.mm, self._out
-        begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
-        seconds = 0.0
+        mm, out = self._torch.mm, self._out
         with self._torch.inference_mode():
-            for done in range(0, loops, _MOST_QUEUED):
-                count = min(_MOST_QUEUED, loops - done)
-                pairs = list(rotation(self._pairs, count, first + done))
-                cuda.synchronize()
-                # The device is kept busy while the queue fills, so that it does not wait for Python between calls.
-                cuda._sleep(count * _CYCLES_TO_LAUNCH)  # noqa: SLF001  (there is no public one; torch's own tests use it)
-                begin.record()
-                for a, b in pairs:
-                    mm(a, b, out=out)
-                end.record()
-                cuda.synchronize()
-                seconds += begin.elapsed_time(end) * 1e-3
-        return seconds
+            return cuda_events.seconds(_Queue(self._torch), lambda a, b: mm(a, b, out=out), self._pairs, loops, first)
 
     def _find_device(self) -> torch.device:
         if not self._torch.accelerator.is_available():
