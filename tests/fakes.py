@@ -8,6 +8,7 @@ from gemmscope.measure.protocol import (
     CeilingsMeasured,
     Done,
     InstructionsSeen,
+    KernelsSeen,
     MakeOperands,
     MeasureCeilings,
     Open,
@@ -19,6 +20,8 @@ from gemmscope.measure.protocol import (
     Release,
     SampleInstructions,
     TakeTurn,
+    TracedCell,
+    TraceKernels,
     Turned,
     TurnedCell,
 )
@@ -26,6 +29,7 @@ from gemmscope.measure.session import Session
 from gemmscope.measure.survey import plan_workers
 from gemmscope.records.events import Event
 from gemmscope.records.evidence import Sampling
+from gemmscope.records.gpu import Kernel, KernelTrace
 from gemmscope.records.model import REFERENCE, Measurement, Settings
 from gemmscope.workload.shapes import parse_shapes
 from tests.builders import make_ceilings
@@ -77,7 +81,7 @@ class FakeWorker:
         flops = max(self.block.shape.flops, 1)
         return self.world.rates.get(backend, 1e-9) * flops
 
-    def answer(self, request):
+    def answer(self, request):  # noqa: C901, PLR0911  (one case for each kind of request)
         world = self.world
         if (self.spec.name, type(request).__name__) in world.lose:
             raise WorkerLost("it was lost on purpose")
@@ -107,14 +111,29 @@ class FakeWorker:
                         world.clock.now += 3 * self.seconds(name)
                         status = "failed" if name in world.wrong else "ok"
                         cells.append(PreparedCell(backend=name, mode=mode, status=status, seconds=self.seconds(name),
+                                                  precision="tf32" if name in world.reduced else "float32",
                                                   reason="wrong" if status == "failed" else ""))  # fmt: skip
-                return Prepared(cells=cells, preparing=0.0, calibrating=0.0, settling=0.0)
+                on_gpu = [one for one in request.backends if KNOWN.backend(one.split(":")[0]).device == "gpu"]
+                return Prepared(cells=cells, on_gpu=on_gpu, traced=on_gpu if world.cupti else [], preparing=0.0,
+                                calibrating=0.0, settling=0.0)  # fmt: skip
             case TakeTurn():
                 return self.turn(request)
+            case TraceKernels():
+                return KernelsSeen(cells=[self.traced(cell) for cell in request.cells])
             case MeasureCeilings():
                 world.clock.now += world.start_seconds
                 return CeilingsMeasured(ceilings=make_ceilings())
         raise AssertionError(request)
+
+    def traced(self, cell):
+        if cell.backend in self.world.untraceable:
+            return TracedCell(reason="ValueError: on purpose")
+        samples = [
+            Measurement(start=self.world.clock.now, first_pair=0, loops=cell.loops, seconds=cell.loops * 1e-6)
+            for _ in range(cell.samples)
+        ]
+        kernel = Kernel(name="gemm", grid=(1, 1, 1), block=(32, 1, 1), launches=1.0, seconds=1e-6)
+        return TracedCell(samples=samples, trace=KernelTrace(calls=cell.loops * cell.samples, kernels=[kernel]))
 
     def turn(self, request):
         world = self.world
@@ -144,6 +163,9 @@ class World:
         self.unavailable = set()
         self.wrong = set()
         self.raising = set()
+        self.reduced = set()
+        self.untraceable = set()
+        self.cupti = False
         self.lose = set()
         self.start_seconds = 0.1
         self.turn_seconds = 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gemmscope.analysis.breakdown.gpu import derive
@@ -71,3 +72,19 @@ def test_copies_are_what_host_memory_adds(outer, inner):
 def test_the_processor_and_what_failed_have_no_parts_here():
     cells = [cell("numpy-cpu", 1 * MICRO), cell("torch-gpu", None, status="failed", reason="out of memory")]
     assert derive(cells, named("numpy-cpu", "torch-gpu")) == []
+
+
+def test_what_cupti_timed_is_the_kernels_own_at_any_size():
+    """In a turn of its own, so that the two are paired by their sets alone."""
+    cells = [
+        cell("mlx-gpu", 30 * MICRO), traced("mlx-gpu", 20 * MICRO),
+        cell("mlx-gpu", 40 * MICRO, size=1024), traced("mlx-gpu", 25 * MICRO, size=1024),
+    ]  # fmt: skip
+    parts = derive(cells, named("mlx-gpu"))
+    assert [(part.part, part.reason, part.status) for part in parts] == [("device", "", "ok"), ("launch", "", "ok")] * 2
+    assert [part.seconds.estimate for part in parts] == pytest.approx([MICRO * x for x in (20, 10, 25, 15)])
+
+
+def traced(backend, seconds, size=64):
+    elsewhere = [msgspec.structs.replace(sample, round=99, turn=7) for sample in samples(seconds)]
+    return make_cell(backend, seconds, size=size, mode="device", clock="CUPTI", samples=elsewhere)

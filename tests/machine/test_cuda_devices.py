@@ -10,7 +10,7 @@ import pytest
 
 from gemmscope.backends import registry
 from gemmscope.errors import BackendUnavailable, UsageError
-from gemmscope.machine import cuda_devices, gpu_clock
+from gemmscope.machine import cuda_devices, nvml
 from gemmscope.measure.protocol import Open
 from gemmscope.measure.survey import plan_workers
 from gemmscope.measure.worker import Worker
@@ -129,8 +129,8 @@ def test_the_clock_is_read_of_the_gpu_that_cuda_takes(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     cuda_devices.choose(2)
-    gpu_clock.reader.cache_clear()
+    nvml.card.cache_clear()
     try:
-        assert gpu_clock.reader()() == 1980.0
+        assert nvml.card().clock() == 1980.0
     finally:
-        gpu_clock.reader.cache_clear()
+        nvml.card.cache_clear()

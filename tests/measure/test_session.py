@@ -9,7 +9,7 @@ import pytest
 from gemmscope.errors import RunInterrupted
 from gemmscope.measure import schedule
 from gemmscope.measure.experiments import Wanted
-from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn
+from gemmscope.measure.protocol import MakeOperands, Open, Prepare, TakeTurn, TraceKernels
 from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.survey import plan_workers
 from gemmscope.records.base import CellKey
@@ -19,6 +19,7 @@ from gemmscope.records.events import (
     CellFailed,
     CellPrepared,
     InstructionsSampled,
+    KernelsTraced,
     RunFinished,
     SamplesTaken,
     SetFinished,
@@ -483,3 +484,63 @@ def test_instructions_are_sampled_once_in_a_run_at_the_smallest_and_the_largest_
 def test_the_surroundings_of_every_set_are_recorded():
     events = World().run(THREE, sets=2)
     assert [event.surroundings.set for event in of(events, SetFinished)] == [0, 1]
+
+
+class TestKernels:
+    """What CUPTI sees of calls on a GPU."""
+
+    ON_GPU = ("torch-gpu", "torch-gpu:tf32", "cublas")
+    SHAPES = ("64x64x64", "128x128x128")
+
+    def run(self, **world):
+        self.world = World(cupti=True, reduced={"torch-gpu:tf32"}, **world)
+        return self.world.run((*self.ON_GPU, "numpy-cpu"), sets=2, shapes=list(self.SHAPES))
+
+    def test_they_are_looked_at_in_every_set_when_all_is_timed(self):
+        events = self.run()
+        seen = of(events, KernelsTraced)
+        assert sorted((e.set, e.backend, str(e.shape), e.mode) for e in seen) == sorted(
+            (set_, name, shape, "device") for set_ in (0, 1) for name in self.ON_GPU for shape in self.SHAPES
+        )
+        kinds = [type(event) for event in events if isinstance(event, TurnStarted | KernelsTraced | SetFinished)]
+        for _ in (0, 1):
+            done = kinds.index(SetFinished)
+            first = kinds.index(KernelsTraced)
+            assert TurnStarted not in kinds[first:done]
+            del kinds[: done + 1]
+
+    def test_what_draws_the_most_power_comes_last(self):
+        self.run()
+        asked = [
+            cell.backend for _, request in self.world.log if isinstance(request, TraceKernels) for cell in request.cells
+        ]
+        one_set = asked[: len(asked) // 2]
+        assert one_set[-len(self.SHAPES) :] == ["torch-gpu:tf32"] * len(self.SHAPES)
+        assert "torch-gpu:tf32" not in one_set[: -len(self.SHAPES)]
+
+    def test_the_devices_time_is_by_its_clock_and_has_no_turn(self):
+        events = self.run()
+        taken = samples_of(events, "cublas", "device")
+        assert all(sample.seconds / sample.loops == pytest.approx(1e-6) for sample in taken)
+        assert {sample.set for sample in taken} == {0, 1}
+        timed = {cell.mode for _, request in self.world.log if isinstance(request, TakeTurn) for cell in request.cells}
+        assert timed == {"latency", "throughput"}
+
+    def test_one_that_cannot_be_looked_at_costs_only_its_own_time_on_the_device(self):
+        events = self.run(untraceable={"cublas"})
+        assert {(e.backend, e.mode) for e in of(events, CellFailed)} == {("cublas", "device")}
+        assert samples_of(events, "cublas")
+        assert samples_of(events, "torch-gpu", "device")
+
+    def test_without_cupti_the_device_is_timed_in_turns(self):
+        events = World().run(self.ON_GPU, sets=2)
+        assert not of(events, KernelsTraced)
+        assert samples_of(events, "cublas", "device")
+
+    def test_what_could_not_be_timed_is_not_looked_at(self):
+        events = self.run(raising={"cublas"})
+        assert {event.backend for event in of(events, KernelsTraced)} == {"torch-gpu", "torch-gpu:tf32"}
+
+    def test_a_run_still_ends_at_about_its_budget(self):
+        self.run()
+        assert self.world.clock.now - 1000.0 < 12.0

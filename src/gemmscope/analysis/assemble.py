@@ -19,6 +19,7 @@ from gemmscope.records.events import (
     CellFailed,
     CellPrepared,
     InstructionsSampled,
+    KernelsTraced,
     OperandsPlaced,
     RunFinished,
     RunStarted,
@@ -30,6 +31,7 @@ from gemmscope.records.events import (
     WorkerReady,
 )
 from gemmscope.records.evidence import SampledInstructions, Surroundings
+from gemmscope.records.gpu import TracedKernels
 from gemmscope.records.model import REFERENCE, Ceilings, Cell, PlacedOperands, ReferenceWorkload, Result, TimeSpent
 from gemmscope.storage.journal import JOURNAL, read_what_is_whole
 from gemmscope.storage.store import RESULTS, check_schema, load
@@ -110,6 +112,7 @@ class _Collected:
         self._time_spent = TimeSpent()
         self._ceilings: Ceilings | None = None
         self._instructions: dict[CellKey, SampledInstructions] = {}
+        self._kernels: list[TracedKernels] = []
         self._surroundings: list[Surroundings] = []
         self._placements: list[PlacedOperands] = []
         self._planned_sets: int | None = None
@@ -132,6 +135,8 @@ class _Collected:
                 self._take(event)
             case InstructionsSampled():
                 self._instructions[event.key] = SampledInstructions(**event.key.fields, profile=event.profile)
+            case KernelsTraced():
+                self._trace(event)
             case SetFinished() if event.surroundings is not None:
                 self._surroundings.append(event.surroundings)
             case SetsPlanned():
@@ -162,6 +167,7 @@ class _Collected:
             cells=cells,
             comparisons=[],
             instructions=list(self._instructions.values()),
+            kernels=self._kernels,
             surroundings=self._surroundings,
             planned_sets=self._planned_sets,
             placements=self._placements,
@@ -183,6 +189,8 @@ class _Collected:
             digests=(before.digests if before else {}) | event.digests,
             blas_calls=event.blas_calls if event.blas_calls is not None else before.blas_calls if before else None,
             placed=event.placed or (before is not None and before.placed),
+            clock=before.clock if before else str(event.provenance.get("device clock", ""))
+            if event.mode == "device" else "",
             first_calls=[*(before.first_calls if before else []), *([event.first_call] if event.first_call else [])],
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.
@@ -207,6 +215,11 @@ class _Collected:
             return
         before = self._reference.samples if self._reference is not None else []
         self._reference = ReferenceWorkload(shape=str(event.shape), samples=[*before, *event.samples])
+
+    def _trace(self, event: KernelsTraced) -> None:
+        self._kernels.append(TracedKernels(**event.key.fields, set=event.set, trace=event.trace))
+        if event.key in self._cells:
+            self._cells[event.key] = msgspec.structs.replace(self._cells[event.key], clock=event.trace.clock)
 
     def _end(self, event: WorkerEnded) -> None:
         """A worker that is lost takes the cells of its backends with it, those that it never came to as well."""

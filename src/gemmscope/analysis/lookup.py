@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis import gpu_states
 from gemmscope.analysis.comparison import compare_cells, corrected
 from gemmscope.records.base import CellKey
 from gemmscope.records.model import sets_planned
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gemmscope.analysis.comparison import PairwiseComparison
+    from gemmscope.analysis.gpu_states import Clocks
     from gemmscope.records.base import Mode
+    from gemmscope.records.gpu import KernelTrace
     from gemmscope.records.model import BackendRecord, Cell, Comparison, Part, Result
     from gemmscope.workload.shapes import Shape
 
@@ -33,6 +37,10 @@ class Lookup:
         self._cells = {cell.key: cell for cell in result.cells}
         self._parts: dict[CellKey, dict[str, Part]] = {}
         self._compared: dict[tuple[str, str, Shape], PairwiseComparison | None] = {}
+        self._traces: dict[CellKey, list[KernelTrace]] = {}
+        for one in result.kernels:
+            if one.trace.kernels:
+                self._traces.setdefault(CellKey(one.backend, one.shape), []).append(one.trace)
         for part in result.parts:
             self._parts.setdefault(part.key, {})[part.part] = part
 
@@ -65,6 +73,20 @@ class Lookup:
         """The estimated time of one call, or None."""
         cell = self.cell(backend, shape)
         return None if cell is None or cell.seconds is None else cell.seconds.estimate
+
+    def traces(self, backend: str, shape: Shape) -> list[KernelTrace]:
+        """What CUPTI saw of a backend's call, set by set; nothing of sets in which it refused."""
+        return self._traces.get(CellKey(backend, shape), [])
+
+    def trace(self, backend: str, shape: Shape) -> KernelTrace | None:
+        """What CUPTI saw in most sets: the kernels may be others in one of them."""
+        traces = self.traces(backend, shape)
+        seen = Counter(one.signature for one in traces)
+        return max(traces, key=lambda one: seen[one.signature], default=None)
+
+    def clocks(self, backend: str, shape: Shape) -> Clocks | None:
+        """What a GPU's clocks were while the call was measured, by readings of NVML; None without any."""
+        return gpu_states.clocks([self.cell(backend, shape), self.cell(backend, shape, "device")])
 
     def parts(self, backend: str, shape: Shape) -> dict[str, Part]:
         """The parts of a call, by name."""

@@ -65,4 +65,5 @@ def without_experiments(result: Result) -> Result:
         backends=[backend for backend in result.backends if backend.name not in added],
         cells=[cell for cell in result.cells if cell.backend not in added],
         parts=[part for part in result.parts if part.backend not in added],
+        kernels=[one for one in result.kernels if one.backend not in added],
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from gemmscope.machine import cpu, gpu, limits, power
+from gemmscope.machine import cpu, gpu, limits, nvml, power
 from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def describe() -> Machine:
         sve_bits=_fact(cpu.sve_bits),
         translated=_fact(cpu.is_translated),
         scaling_driver=_fact(cpu.scaling_driver),
+        gpu_limits=_fact(nvml.limits) or [],
     )
 
 

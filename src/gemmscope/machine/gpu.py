@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import sources
+from gemmscope.machine import kernel_trace, nvml, sources
 from gemmscope.machine.sources import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _TIMEOUT = 2.0
@@ -52,3 +54,15 @@ def listing() -> str:
     except (OSError, ValueError, subprocess.SubprocessError):
         return ""
     return done.stdout
+
+
+def missing_tools(gpus: Sequence[str]) -> list[str]:
+    """What is not installed of the two packages that look into NVIDIA's GPUs, and what that costs; none elsewhere."""
+    if not any("nvidia" in name.lower() for name in gpus):
+        return []
+    lines: list[str] = []
+    if not kernel_trace.is_installed():
+        lines.append(f"the kernels of calls on the GPU are not seen without cupti-python: {kernel_trace.INSTALL}")
+    if importlib.util.find_spec("pynvml") is None:
+        lines.append(f"the GPU's clocks, power and limits are not read without nvidia-ml-py: {nvml.INSTALL}")
+    return lines

@@ -9,7 +9,7 @@ import numpy as np
 from gemmscope.errors import BackendUnavailable
 from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import OperandPair, Operands, scale
-from gemmscope.workload.placement import Placement, mapped
+from gemmscope.workload.placement import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,12 +54,9 @@ class Multiplied:
         return self._made[key]
 
     def _make(self, same: bool, subnormal: bool, reused: bool) -> tuple[Operands, list[Comparison]]:
-        pairs = self._operands.pairs
-        references, scales = self._references, self._scales
-        placement = self._operands.placement
-        if reused:
-            pairs, references, scales = pairs[:1], references[:1], scales[:1]
-            placement = Placement(placement.a[:1], placement.b[:1], placement.out)
+        operands = self._operands.first(1) if reused else self._operands
+        pairs, placement = operands.pairs, operands.placement
+        references, scales = self._references[: len(pairs)], self._scales[: len(pairs)]
         if same:
             if subnormal:
                 raise BackendUnavailable("self and subnormal together give products below 2^-149, and they are all 0")
@@ -79,8 +76,8 @@ class Multiplied:
         comparisons = [
             Comparison(shape, self._rows, reference, scale) for reference, scale in zip(references, scales, strict=True)
         ]
-        unchanged = not (same or subnormal or reused)
-        return self._operands if unchanged else Operands(pairs, same=same, placement=placement), comparisons
+        unchanged = not (same or subnormal)
+        return operands if unchanged else Operands(pairs, same=same, placement=placement), comparisons
 
 
 def _scaled(matrix: NDArray[F]) -> NDArray[F]:

@@ -15,6 +15,7 @@ from gemmscope.backends.variant import Variant
 from gemmscope.errors import WorkerLost
 from gemmscope.records.base import Mode
 from gemmscope.records.evidence import LibraryThreads, Sampling
+from gemmscope.records.gpu import KernelTrace
 from gemmscope.records.model import Ceilings, Measurement, Precision, Status
 from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Block
@@ -22,7 +23,7 @@ from gemmscope.workload.shapes import Block
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
 # A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its
 # command line, before anything is read, so that even two protocols without a word in common can part in words.
-PROTOCOL = 3
+PROTOCOL = 4
 # The status of a worker that speaks another: EX_PROTOCOL of sysexits(3).
 OTHER_PROTOCOL = 76
 
@@ -103,7 +104,20 @@ class SampleInstructions(Message, frozen=True, tag="sample instructions", kw_onl
     seconds: float
 
 
-Request = Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings | SampleInstructions
+class TraceKernels(Message, frozen=True, tag="trace kernels", kw_only=True):
+    """Say what each cell's own call does on the GPU, in calls that are not timed by the host.
+
+    The operands are copied again, as many pairs as are needed, from where ``block`` and ``placement`` say.
+    """
+
+    block: Block
+    placement: Placement
+    cells: list[TurnCell]
+
+
+Request = (
+    Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings | SampleInstructions | TraceKernels
+)
 
 
 class Probed(Message, frozen=True, kw_only=True):
@@ -158,11 +172,13 @@ class PreparedCell(Message, frozen=True, kw_only=True):
 class Prepared(Message, frozen=True, tag="prepared", kw_only=True):
     """The answer to :class:`Prepare`. The last three say where the worker's time went, in seconds.
 
-    ``on_gpu`` names the backends that compute on a GPU.
+    ``on_gpu`` names the backends that compute on a GPU, ``traced`` those whose time on the device CUPTI should tell, in
+    a turn of its own.
     """
 
     cells: list[PreparedCell]
     on_gpu: list[str] = []
+    traced: list[str] = []
     preparing: float
     calibrating: float
     settling: float
@@ -202,13 +218,28 @@ class InstructionsSeen(Message, frozen=True, tag="instructions seen", kw_only=Tr
     settling: float = 0.0
 
 
+class TracedCell(Message, frozen=True, kw_only=True):
+    """A cell's time on the device and what it does there; ``reason`` is not empty if neither can be had."""
+
+    samples: list[Measurement] = []
+    trace: KernelTrace | None = None
+    reason: str = ""
+
+
+class KernelsSeen(Message, frozen=True, tag="kernels seen", kw_only=True):
+    """The answer to :class:`TraceKernels`: cells in the order of the request."""
+
+    cells: list[TracedCell]
+    settling: float = 0.0
+
+
 class Refused(Message, frozen=True, tag="refused", kw_only=True):
     """The worker could not do what was asked; ``reason`` is the error."""
 
     reason: str
 
 
-Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | InstructionsSeen | Done | Refused
+Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | InstructionsSeen | KernelsSeen | Done | Refused
 
 
 class Decoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide, round_count
@@ -280,14 +280,22 @@ class Schedule:
 
     # --- Rounds and turns within a shape --------------------------------------------------------------------------
 
-    def give_slots(self, plan: ShapePlan, paces: Sequence[CellPace]) -> None:
-        """Shares what is left of a shape's time among the cells that were prepared for it."""
+    def give_slots(self, plan: ShapePlan, paces: Sequence[CellPace], behind: float = 0.0) -> ShapePlan:
+        """Shares what is left of a shape's time among the cells that were prepared for it.
+
+        Returns:
+            The plan for its rounds, which leave ``behind`` seconds of the shape's time for what follows them, or half
+            of that time where it is shorter.
+        """
         now = self.budget.now()
+        behind = min(behind, 0.5 * max(0.0, plan.end - now))
+        plan = replace(plan, end=plan.end - behind)
         rounds = round_count(plan.end - now, [pace.warm_up for pace in paces])
         slot = divide(plan.end - now, [pace.least for pace in paces], rounds)
         for pace in paces:
             pace.slot = slot
-        self._fixed[plan.shape] = now - plan.begin + sum(pace.least for pace in paces if pace.least > slot)
+        self._fixed[plan.shape] = now - plan.begin + behind + sum(pace.least for pace in paces if pace.least > slot)
+        return plan
 
     def rounds(self, plan: ShapePlan) -> Iterator[int]:
         """Numbers the rounds of a shape, from 0 on, until its time is up; a few are taken in any case."""

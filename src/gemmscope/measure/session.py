@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.errors import RunInterrupted
-from gemmscope.machine import instructions
 from gemmscope.machine.surroundings import Watch
-from gemmscope.measure import protocol
+from gemmscope.measure import protocol, tracing
+from gemmscope.measure.evidence import GRACE, PATIENCE, Evidence, observe_samples
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.resume import ResumePoint
@@ -18,8 +18,8 @@ from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
 from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
 from gemmscope.records import events
-from gemmscope.records.model import PlacedOperands, Sample, TimeSpent
-from gemmscope.workload.shapes import by_work, kernel_shape, layout
+from gemmscope.records.model import PlacedOperands, TimeSpent
+from gemmscope.workload.shapes import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,14 +39,6 @@ _CEILINGS_FROM = (20.0, 60.0)
 
 # Preparing ends with a first call, however slow: a kernel has as long as the whole run.
 _PREPARE_TIMEOUT = 60.0
-# A worker is considered to hang after this many times what its turn should take, and some seconds more.
-_PATIENCE = 20.0
-_GRACE = 15.0
-
-# What a worker executes is sampled for so long at each of two shapes, once in a run: some 50 samples a processor, of
-# which a few per cent are chance. All workers together take no more than this share of the budget.
-_SAMPLE_SECONDS = 0.25
-_SAMPLE_SHARE = 0.02
 
 
 class Session:
@@ -98,12 +90,10 @@ class Session:
         self._team = Team(roles, launch, observer)
         self._spent = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
         self._ceilings_sets = sum(settings.seconds >= least for least in _CEILINGS_FROM)
-        self._shapes_to_sample = _telling_shapes(shapes)
-        self._sample_seconds = min(
-            _SAMPLE_SECONDS,
-            _SAMPLE_SHARE * settings.seconds / max(1, len(workers) * len(self._shapes_to_sample)),
-        )
-        self._sampled: set[tuple[str, Shape]] = set()
+        self._evidence = Evidence(
+            team=self._team, observer=observer, now=self._schedule.budget.now, epoch=self._schedule.budget.epoch,
+            spend=self._spend, settings=settings, shapes=shapes, workers=len(workers),
+        )  # fmt: skip
 
     def run(self) -> None:
         """Runs all sets. Ends its workers in any case; a run that is interrupted ends as a partial one."""
@@ -150,6 +140,7 @@ class Session:
         measured = False
         for shape in self._schedule.shapes(plan, start_seconds):
             measured |= self._measure_shape(plan, shape)
+        self._evidence.trace_kernels(plan.number)
         self._team.end_workers()
         return measured
 
@@ -174,43 +165,27 @@ class Session:
         ]
         order = self._schedule.turns(members)
         cells = [cell for member in members for cell in member.cells]
-        self._schedule.give_slots(plan, [cell.pace for cell in cells])
+        tracing_seconds = sum(tracing.cost(cell.pace.seconds) for member in members for cell in member.traced)
+        plan = self._schedule.give_slots(plan, [cell.pace for cell in cells], tracing_seconds)
         measured = False
+        round_ = -1
         for round_ in self._schedule.rounds(plan) if cells else ():
             measured |= self._take_round(set_.number, round_, plan.shape, next(order))
             if all(member.role.watches or not member.cells for member in members):
                 break
-        for member in members:
+        for turn, member in enumerate(members):
+            self._evidence.trace_later(member, self._blocks[plan.shape], placement, round_ + 1, turn)
             if not set_.experiment:
-                self._sample_instructions(set_.number, plan.shape, member)
-            for cell in member.cells:
+                self._evidence.sample_instructions(set_.number, plan.shape, member)
+            for cell in member.cells + member.traced:
                 member.role.measured(cell.key, cell.pace.seconds)
-            self._team.ask(member, protocol.Release(), protocol.Done, _GRACE)
+            self._team.ask(member, protocol.Release(), protocol.Done, GRACE)
         return measured
-
-    def _sample_instructions(self, set_: int, shape: Shape, member: Member) -> None:
-        """Once in a run, in a turn that is not timed: what a worker executes at a small and at a large shape."""
-        key = (member.spec.name, shape)
-        if shape not in self._shapes_to_sample or member.role.watches or not member.cells or key in self._sampled:
-            return
-        self._sampled.add(key)
-        begin = self._schedule.budget.now()
-        slowest = max(cell.pace.seconds for cell in member.cells)
-        seen = self._team.ask(
-            member, protocol.SampleInstructions(seconds=self._sample_seconds), protocol.InstructionsSeen,
-            _PATIENCE * (self._sample_seconds + slowest) + _GRACE,
-        )  # fmt: skip
-        if seen is not None and seen.sampling is not None:
-            self._observer(events.InstructionsSampled(
-                backend=seen.backend, m=shape.m, n=shape.n, k=shape.k, set=set_,
-                profile=instructions.profile(seen.sampling),
-            ))  # fmt: skip
-            self._spend(settling=seen.settling, evidence=self._schedule.budget.now() - begin - seen.settling)
 
     def _prepare(self, set_: SetPlan, shape: Shape, member: Member, placement: Placement) -> bool:
         """Lets a worker prepare its cells; false if it has none at this shape, or was lost."""
         role = member.role
-        member.cells = []
+        member.cells, member.traced = [], []
         backends = role.worth_preparing(set_, shape, member.backends)
         if not backends:
             return False
@@ -234,7 +209,10 @@ class Session:
                     on_gpu=cell.backend in prepared.on_gpu,
                 )  # fmt: skip
                 next_pair = self._schedule.random_pair(block.pairs)
-                member.cells.append(ActiveCell(cell.backend, key, pace, next_pair))
+                is_traced = cell.mode == "device" and cell.backend in prepared.traced
+                cells = member.traced if is_traced else member.cells
+                reduced = cell.precision not in (None, "float32")
+                cells.append(ActiveCell(cell.backend, key, pace, next_pair, reduced))
         return True
 
     def _take_round(self, set_: int, round_: int, shape: Shape, members: Sequence[Member]) -> bool:
@@ -259,7 +237,7 @@ class Session:
         ]  # fmt: skip
         request = protocol.TakeTurn(cells=cells, order=self._schedule.sample_order([cell.samples for cell in cells]))
         expected = sum(cell.pace.cost for cell in due)
-        turned = self._team.ask(member, request, protocol.Turned, _PATIENCE * expected + _GRACE)
+        turned = self._team.ask(member, request, protocol.Turned, PATIENCE * expected + GRACE)
         if turned is None:
             return False
         self._spend(warming=turned.warming, sampling=turned.sampling, settling=turned.settling)
@@ -272,13 +250,7 @@ class Session:
 
     def _book(self, cell: ActiveCell, taken: protocol.TurnedCell, **place: int) -> None:
         """Records a cell's samples, and corrects its pace by them."""
-        epoch = self._schedule.budget.epoch
-        samples = [
-            Sample(**msgspec.structs.asdict(measurement) | {"start": measurement.start - epoch}, **place)
-            for measurement in taken.samples
-        ]
-        if samples:
-            self._observer(events.SamplesTaken(**cell.key.fields, samples=samples))
+        samples = observe_samples(self._observer, self._schedule.budget.epoch, cell, taken.samples, **place)
         cell.pace.took_turn(cell.pace.cost, [sample.seconds / sample.loops for sample in samples])
         calls = sum(sample.loops for sample in samples)
         cell.next_pair = (cell.next_pair + calls) % self._blocks[cell.key.shape].pairs
@@ -306,10 +278,3 @@ class Session:
         """What is open according to the judge, without what cannot be measured any more."""
         assert self._judge is not None
         return {shape: names - self._measured.absent for shape, names in self._judge().items()}
-
-
-def _telling_shapes(shapes: Sequence[Shape]) -> set[Shape]:
-    """The smallest shape, where a call is mostly overhead, and the one at which kernels show what they can."""
-    told = by_work(shape for shape in shapes if shape.flops)
-    kernels = kernel_shape(told)
-    return set() if kernels is None else {told[0], kernels}

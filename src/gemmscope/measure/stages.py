@@ -8,15 +8,17 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from gemmscope.backends import preload
 from gemmscope.errors import BackendUnavailable
-from gemmscope.machine import gpu_clock, usage
+from gemmscope.machine import nvml, usage
 from gemmscope.measure.loops import Loop
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.measure.washing import wash_out, wash_out_window
+from gemmscope.records.gpu import NVML_INDEX
 from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ _WARM_AT_MOST = 10e-3
 
 # Timings of some length: one short call's time scatters by more than clocks do.
 _STEADY_BLOCK = 2e-3
+
+# NVML's readings are up to 100 ms old, and cost some 50 µs each: more of them would say nothing new.
+_STATE_EVERY = 20e-3
 
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.
 _CALIBRATE_SECONDS = 0.5e-3
@@ -151,11 +156,13 @@ def prepare_cells(
     first_call: float | None = None,
     *,
     placed: bool = False,
+    traced: bool = False,
 ) -> tuple[list[PreparedCell], float]:
     """Verifies and calibrates a backend that has its operands; returns its cells and the seconds for calibrating.
 
     Modes in ``known`` are not calibrated again: a slow call has better uses for its time. ``first_call`` is recorded
-    with the first cell, and ``placed`` with each.
+    with the first cell, and ``placed`` with each. Of a backend that is ``traced`` the time on the device is left to
+    CUPTI, which needs neither a chain of calls nor a short one.
     """
     facts: dict[str, Any] = {"placed": placed}
     if backend.multiplies:
@@ -175,16 +182,17 @@ def prepare_cells(
         if "blas" in backend.settings and verified.blas_calls == 0:
             reason = f"{backend.library} calls no BLAS here, so there is none to change"
             return lost_cells(name, backend, "unavailable", reason, **facts), 0.0
-    # Plain values only: a framework's version may be a subclass of str that no message can carry.
-    provenance = {
-        name: int(value) if isinstance(value, int) else "".join(str(value))
-        for name, value in backend.provenance().items()
-    }
+    provenance = _provenance(backend)
     start = time.perf_counter()
     cells: list[PreparedCell] = []
     latency = 0.0
     for mode in backend.modes:
         seconds: float | None = None
+        if traced and mode == "device":
+            cells.append(
+                PreparedCell(backend=name, mode=mode, status="ok", seconds=latency, provenance=provenance, **facts)
+            )
+            continue
         reason = backend.why_not(mode)
         if not reason and mode != "latency" and latency >= SLOW_CALL:
             what = "one wait after many" if mode == "throughput" else "the device's own time"
@@ -197,6 +205,18 @@ def prepare_cells(
                          provenance=provenance, first_call=None if cells else first_call, **facts)
         )  # fmt: skip
     return cells, time.perf_counter() - start
+
+
+def _provenance(backend: Backend) -> dict[str, str | int]:
+    """What a backend says of itself, and which GPU it computes on."""
+    # Plain values only: a framework's version may be a subclass of str that no message can carry.
+    facts = {
+        name: int(value) if isinstance(value, int) else "".join(str(value))
+        for name, value in backend.provenance().items()
+    }
+    if backend.device == "gpu" and (card := nvml.card()) is not None and (index := card.index()) is not None:
+        facts[NVML_INDEX] = index
+    return facts
 
 
 def take_turn(
@@ -228,7 +248,7 @@ def take_turn(
             turn.attempt(i, turn.warm_up_gpu)
             warming += time.perf_counter() - wash
             for _ in range(order.count(i)):
-                turn.attempt(i, turn.sample)
+                turn.attempt(i, turn.sample_gpu)
         sampling = time.perf_counter() - start - warming
     finally:
         gc.enable()
@@ -247,6 +267,7 @@ class _Turn:
         self._loops = [Loop(backends[cell.backend], cell.mode) for cell in cells]
         self._next = [cell.first_pair for cell in cells]
         self._meter = usage.meter()
+        self._state_read = 0.0
         self.samples: list[list[Measurement]] = [[] for _ in cells]
         self.reasons = [""] * len(cells)
 
@@ -270,14 +291,29 @@ class _Turn:
         return warm_up(self._loops[i], self._pairs, self._next[i])
 
     def warm_up_gpu(self, i: int) -> None:
-        seconds = max(self.warm_up(i), 1e-9)
-        loops = min(self._cells[i].loops, math.ceil(_STEADY_BLOCK / seconds))
-        wash_out(self._loops[i], loops, self._next[i], gpu_clock.reader(), wash_out_window(seconds))
+        settle_gpu(self._loops[i], self._cells[i], self._pairs, self.warm_up(i))
 
     def sample(self, i: int) -> None:
         loops = self._cells[i].loops
         self.samples[i].append(sample(self._loops[i], loops, self._next[i], self._meter))
         self._next[i] = (self._next[i] + loops) % self._pairs
+
+    def sample_gpu(self, i: int) -> None:
+        """A sample, and the GPU's state behind it: behind each one where NVML may have a new one, and the last."""
+        self.sample(i)
+        now = time.perf_counter()
+        is_last = len(self.samples[i]) == self._cells[i].samples
+        if (is_last or now > self._state_read + _STATE_EVERY) and (card := nvml.card()) is not None:
+            self._state_read = now
+            self.samples[i][-1] = msgspec.structs.replace(self.samples[i][-1], gpu=card.state())
+
+
+def settle_gpu(run: Run, cell: TurnCell, pairs: int, seconds: float | None = None) -> None:
+    """Calls untimed until a GPU has forgotten the call before; a call takes ``seconds``, if that is known."""
+    each = max(warm_up(run, pairs, cell.first_pair) if seconds is None else seconds, 1e-9)
+    card = nvml.card()
+    loops = min(cell.loops, math.ceil(_STEADY_BLOCK / each))
+    wash_out(run, loops, cell.first_pair, card.clock if card is not None else lambda: None, wash_out_window(each))
 
 
 def sample(loop: Loop, loops: int, first: int, meter: Meter) -> Measurement:

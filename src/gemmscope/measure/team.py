@@ -36,17 +36,22 @@ class ActiveCell:
     key: CellKey  # what its samples are recorded under
     pace: CellPace
     next_pair: int  # the pair of operands with which its next sample begins
+    reduced: bool = False  # whether its results are of a lower precision than float32
 
 
 @dataclass(eq=False)
 class Member:
-    """A worker that has opened its library, the backends of it that can run, and the cells of the shape in hand."""
+    """A worker that has opened its library, the backends of it that can run, and the cells of the shape in hand.
+
+    ``traced`` are those of its cells whose time CUPTI tells, in a turn of their own.
+    """
 
     spec: WorkerSpec
     role: Role
     handle: WorkerProcess
     backends: list[str] = field(default_factory=list)
     cells: list[ActiveCell] = field(default_factory=list)
+    traced: list[ActiveCell] = field(default_factory=list)
 
 
 class Team:
@@ -122,6 +127,7 @@ class Team:
         except WorkerLost as lost:
             self.members.remove(member)
             member.cells.clear()
+            member.traced.clear()
             self._end(member.handle)
             member.role.worker_lost(self._set, member.spec, str(lost))
             return None

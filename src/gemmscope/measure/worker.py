@@ -21,9 +21,9 @@ from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
-from gemmscope.machine import ceilings, cuda_devices, heap, power, sampling, threads
+from gemmscope.machine import ceilings, cuda_devices, heap, kernel_trace, power, sampling, threads
 from gemmscope.machine.images import math_images, versions, wheel_tags
-from gemmscope.measure import loops, protocol, stages
+from gemmscope.measure import loops, protocol, stages, tracing
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
 from gemmscope.workload.placement import PAGE, STEP
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.variant import Variant
     from gemmscope.records.model import Status
     from gemmscope.workload.placement import Placement
+    from gemmscope.workload.shapes import Block
 
 # Calls in a row while instructions are sampled: the Python between two blocks must not show.
 _SAMPLED_BLOCK = 5e-3
@@ -66,9 +67,9 @@ class Worker:
             case protocol.Prepare():
                 return self._prepare(request)
             case protocol.TakeTurn():
-                cells, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
+                turned, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
                 settling = stages.wait_until_quiet()
-                return protocol.Turned(cells=cells, warming=warming, sampling=sampling, settling=settling)
+                return protocol.Turned(cells=turned, warming=warming, sampling=sampling, settling=settling)
             case protocol.Release():
                 self._release()
                 return protocol.Done()
@@ -76,6 +77,8 @@ class Worker:
                 return protocol.CeilingsMeasured(ceilings=ceilings.measure(request.threads))
             case protocol.SampleInstructions():
                 return self._sample_instructions(request.seconds)
+            case protocol.TraceKernels():
+                return self._trace_kernels(request)
 
     def _open(self, request: protocol.Open) -> protocol.Opened:
         self._classes = loading.load(request.origin)
@@ -124,12 +127,8 @@ class Worker:
         self._release()
         start = time.perf_counter()
         block = request.block
-        memory = self._memory.map()
-        operands = operands_in(memory, block, request.placement)
-        self._pairs = len(operands)
-        references = [reference_in(memory, block, i) for i in range(len(operands))]
-        scales = [scale_in(memory, block, i).item() for i in range(len(operands))]
-        multiplied = Multiplied(operands, block.rows, references, scales)
+        self._pairs = block.pairs
+        multiplied = self._multiplied(block, request.placement, block.pairs)
         cells: list[protocol.PreparedCell] = []
         calibrating = 0.0
         for name in request.backends:
@@ -141,8 +140,8 @@ class Worker:
                 first_call = self._first_call(backend)
                 ready, seconds = stages.prepare_cells(
                     name, backend, comparisons, block.shape.k,
-                    request.first_pair % len(operands), request.known.get(name, {}), first_call,
-                    placed=_is_placed(backend, given.placement),
+                    request.first_pair % block.pairs, request.known.get(name, {}), first_call,
+                    placed=_is_placed(backend, given.placement), traced=_is_traced(backend),
                 )  # fmt: skip
             except stages.ANY_ERROR as error:  # a backend may be unavailable at this shape only
                 status, reason, _ = stages.failure(error)
@@ -156,9 +155,37 @@ class Worker:
         preparing = time.perf_counter() - start - calibrating
         settling = stages.wait_until_quiet()
         on_gpu = [name for name, backend in self._backends.items() if backend.device == "gpu"]
+        traced = [name for name in on_gpu if _is_traced(self._backends[name])]
         return protocol.Prepared(
-            cells=cells, on_gpu=on_gpu, preparing=preparing, calibrating=calibrating, settling=settling
+            cells=cells, on_gpu=on_gpu, traced=traced, preparing=preparing, calibrating=calibrating, settling=settling
         )
+
+    def _multiplied(self, block: Block, placement: Placement, count: int) -> Multiplied:
+        """The first operand pairs of a shape, as the run has them and as variants change them."""
+        memory = self._memory.map()
+        operands = operands_in(memory, block, placement)
+        references = [reference_in(memory, block, i) for i in range(count)]
+        scales = [scale_in(memory, block, i).item() for i in range(count)]
+        return Multiplied(operands.first(count), block.rows, references, scales)
+
+    def _trace_kernels(self, request: protocol.TraceKernels) -> protocol.KernelsSeen:
+        """What calls do on the GPU: their results were compared when they were timed."""
+        self._release()
+        block = request.block
+        multiplied = self._multiplied(block, request.placement, tracing.pairs(block.shape, block.pairs))
+        cells: list[protocol.TracedCell] = []
+        for cell in request.cells:
+            try:
+                backend = self._make(self._variants[cell.backend])
+                backend.probe()
+                given, _ = multiplied.by(backend.settings)
+                backend.prepare(given)
+            except stages.ANY_ERROR as error:
+                cells.append(protocol.TracedCell(reason=stages.describe(error)))
+                continue
+            cells.append(tracing.trace(backend, cell, len(given)))
+        self._release()
+        return protocol.KernelsSeen(cells=cells, settling=stages.wait_until_quiet())
 
     def _first_call(self, backend: Backend) -> float | None:
         """Seconds of the first call of all on a device; None if it has been called before.
@@ -203,6 +230,11 @@ def _is_placed(backend: Backend, placement: Placement) -> bool:
     same = all(a == b for a, b in addresses)  # A times its transpose
     drawn = list(zip(placement.a, placement.a if same else placement.b, strict=True))
     return [tuple(address % PAGE // STEP * STEP for address in pair) for pair in addresses] == drawn
+
+
+def _is_traced(backend: Backend) -> bool:
+    """Whether CUPTI should tell its time on the device."""
+    return backend.multiplies and "device" in backend.modes and kernel_trace.is_installed()
 
 
 def _provenance() -> dict[str, str | int | list[str]]:

@@ -13,6 +13,7 @@ import msgspec
 
 from gemmscope.records.base import CellRecord, Record
 from gemmscope.records.evidence import InstructionProfile, Surroundings
+from gemmscope.records.gpu import KernelTrace
 from gemmscope.records.model import (
     BackendRecord,
     Ceilings,
@@ -128,6 +129,13 @@ class InstructionsSampled(CellRecord, frozen=True, kw_only=True, tag="instructio
     profile: InstructionProfile
 
 
+class KernelsTraced(CellRecord, frozen=True, kw_only=True, tag="kernels"):
+    """What a backend's own call does on the GPU, seen in a turn that the host does not time."""
+
+    set: int
+    trace: KernelTrace
+
+
 class SetsPlanned(Record, frozen=True, kw_only=True, tag="sets planned"):
     """What the first sets have cost shows that there is time for more than were asked for."""
 
@@ -202,6 +210,7 @@ Event = (
     | CellFailed
     | SamplesTaken
     | InstructionsSampled
+    | KernelsTraced
     | SetsPlanned
     | ShapeStarted
     | OperandsPlaced

@@ -13,6 +13,7 @@ import msgspec
 from gemmscope.records.base import CellRecord, Count, Interval, Record, Seconds
 from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.records.evidence import LibraryThreads, SampledInstructions, Surroundings
+from gemmscope.records.gpu import GpuLimits, GpuState, TracedKernels
 
 SCHEMA = 1
 
@@ -35,7 +36,8 @@ class Machine(Record, frozen=True, kw_only=True):
 
     ``vendor`` is the processor's maker as it names itself. ``cpu_flags`` are its vector instructions as Linux names
     them, ``sve_bits`` the length of SVE's vectors. ``translated`` says whether this Python is an x86 program that
-    Rosetta runs. What ``governor`` means depends on Linux's ``scaling_driver``.
+    Rosetta runs. What ``governor`` means depends on Linux's ``scaling_driver``. ``gpu_limits`` are NVIDIA's GPUs as
+    they are set up; empty where NVML is not there.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Machine(Record, frozen=True, kw_only=True):
     sve_bits: int | None = None
     translated: bool | None = None
     scaling_driver: str | None = None
+    gpu_limits: list[GpuLimits] = []
 
     @property
     def hardware(self) -> tuple[object, ...]:
@@ -162,7 +165,8 @@ class Measurement(Record, frozen=True, kw_only=True):
     the names of :class:`gemmscope.machine.usage.Use`, where each of them is explained; None where it is not known.
     ``page_faults`` are the minor page faults of the whole worker during the sample (``ru_minflt`` of getrusage): pages
     that the kernel had to map, such as those of a new output in a heap that gives its memory back; None where they are
-    not counted.
+    not counted. ``gpu`` is the GPU's state right behind the sample, in some of those on a GPU: NVML has a new one every
+    100 ms.
     """
 
     start: float
@@ -174,6 +178,7 @@ class Measurement(Record, frozen=True, kw_only=True):
     joules: float | None = None
     cycles: float | None = None
     page_faults: float | None = None
+    gpu: GpuState | None = None
 
 
 class Sample(Measurement, frozen=True, kw_only=True):
@@ -228,6 +233,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     last bit. ``blas_calls`` is how many calls the preloaded BLAS counted for each call of a library that has one.
     ``page_faults`` is the number of minor page faults of one call, the median over samples. ``placed``
     says that each set drew a place within a page for every operand, so that a pair of operands lay elsewhere in each.
+    ``clock`` is what a device's time was read from: ``"CUPTI"``, ``"events"``, ``"slope over chained products"``; empty
+    in older files, and of other modes.
     """
 
     status: Status = "ok"
@@ -251,6 +258,7 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     blas_calls: float | None = None
     page_faults: float | None = None
     placed: bool = False
+    clock: str = ""
     samples: list[Sample] = []
 
     def __post_init__(self) -> None:
@@ -398,6 +406,7 @@ class Result(Record, frozen=True, kw_only=True, rename={"reference": "canary", "
     findings: list[Finding] = []
     diagnoses: list[Diagnosis] = []
     instructions: list[SampledInstructions] = []
+    kernels: list[TracedKernels] = []
     surroundings: list[Surroundings] = []
     planned_sets: int | None = None
     placements: list[PlacedOperands] = []

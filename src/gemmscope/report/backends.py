@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
+from gemmscope.machine import gpu
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,9 @@ def print_backends(found: Sequence[SurveyedBackend], console: Console) -> None:
         )
         for line in _details(surveyed):
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, width)))
+    if any(one.backend.device == "gpu" and one.backend.status == "ok" for one in found):
+        for line in gpu.missing_tools(gpu.names()):
+            console.print(f"{line[:1].upper()}{line[1:]}")
     console.print(
         "\nWrite a variant as name:option or name:option=value, several options joined by +. A name in capitals is an "
         "environment variable: numpy-cpu:OPENBLAS_CORETYPE=Haswell sets it, numpy-cpu:OPENBLAS_CORETYPE= unsets it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import known_kernels
+from gemmscope.machine import gpu, known_kernels
 from gemmscope.records import words
 from gemmscope.records.evidence import image_name
 from gemmscope.report.document import Heading, Item, Items, Paragraph, to_paste
@@ -75,7 +75,8 @@ def _machine(machine: Machine, throttling: Throttling) -> list[str]:
     known = [f"{name} {value}" for name, value in power.items() if value]
     lines += ["; ".join(known)] if known else []
     lines.append(f"GPU: {words.listed(machine.gpus)}" if machine.gpus else "no GPU found")
-    return lines
+    lines += [f"{one.name}: {one.summary}" for one in machine.gpu_limits if one.summary]
+    return lines + gpu.missing_tools(machine.gpus)
 
 
 def _vectors(machine: Machine) -> str:

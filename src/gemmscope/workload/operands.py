@@ -67,6 +67,13 @@ class Operands:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def first(self, count: int) -> Operands:
+        """The first pairs alone; all of them are these operands themselves."""
+        if count == len(self.pairs):
+            return self
+        placement = Placement(self.placement.a[:count], self.placement.b[:count], self.placement.out)
+        return Operands(self.pairs[:count], same=self.same, placement=placement)
+
     def converted(
         self,
         place: str,

@@ -72,7 +72,7 @@ def _of(
     yield Part(**call.key.fields, part=KERNEL, seconds=outer.seconds, minuend=outer.backend)
 
 
-def difference(call: Cell, part: str, outer: Cell, inner: Cell) -> Part:
+def difference(call: Cell, part: str, outer: Cell, inner: Cell, by_set: Mapping[int, float] | None = None) -> Part:
     """One part of a call: the time of one cell less that of another, paired inside rounds, with its interval over sets.
 
     Args:
@@ -80,8 +80,9 @@ def difference(call: Cell, part: str, outer: Cell, inner: Cell) -> Part:
         part: The part's name.
         outer: The minuend.
         inner: The subtrahend; both of one worker.
+        by_set: The difference in every set, where the two were not sampled in one turn.
     """
-    differences = set_differences(outer.samples, inner.samples)
+    differences = set_differences(outer.samples, inner.samples) if by_set is None else by_set
     reason = ""
     seconds: Interval | None = None
     resolution: float | None = None

@@ -1,7 +1,8 @@
 """Parts of a call on a GPU: the device's own time, launch and wait, the binding, and copies from and to the host.
 
 They do not telescope as those of a call on the processor do: the device is timed by a clock or a slope of its own, and
-the binding is a share of the launch, not a layer beneath it.
+the binding is a share of the launch, not a layer beneath it. CUPTI's time is of the kernels alone. Other clocks are
+between launches, so that where a launch takes longer than a kernel their time is that of launches.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.analysis.breakdown.cpu import difference
+from gemmscope.analysis.statistics import set_medians
 from gemmscope.records.base import CellKey
+from gemmscope.records.gpu import CUPTI
 from gemmscope.records.model import Part
 
 if TYPE_CHECKING:
@@ -74,6 +77,11 @@ def _of(call: Cell, measured: Mapping[CellKey, Cell], record: BackendRecord, bes
 
 def _device_and_launch(call: Cell, device: Cell, best: float) -> Iterator[Part]:
     reason = ""
+    if device.clock == CUPTI:
+        yield Part(**call.key.fields, part=DEVICE, seconds=device.seconds, minuend=device.backend)
+        # It has a turn of its own in every set, when all that the host times is done.
+        yield difference(call, LAUNCH, call, device, _by_set(call, device))
+        return
     if (device.gflops or 0.0) < BUSY_SHARE * best:
         reason = "an upper bound: at this shape the device's time does not grow with the arithmetic"
     yield Part(**call.key.fields, part=DEVICE, seconds=device.seconds, reason=reason, minuend=device.backend)
@@ -81,6 +89,12 @@ def _device_and_launch(call: Cell, device: Cell, best: float) -> Iterator[Part]:
     if reason and not launch.reason:
         launch = msgspec.structs.replace(launch, reason="a lower bound, because the device's time is an upper one")
     yield launch
+
+
+def _by_set(call: Cell, device: Cell) -> dict[int, float]:
+    """For every set the median of the call's seconds less that of the device's."""
+    outer, inner = set_medians(call.samples), set_medians(device.samples)
+    return {set_: seconds - inner[set_] for set_, seconds in outer.items() if set_ in inner}
 
 
 def _unknown(call: Cell, part: str, reason: str, subtrahend: str = "") -> Part:

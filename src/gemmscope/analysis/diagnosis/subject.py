@@ -11,12 +11,14 @@ from gemmscope.backends.variant import join, split_any
 from gemmscope.machine import known_kernels
 from gemmscope.records.base import is_plain
 from gemmscope.records.evidence import LibraryThreads, image_distribution
+from gemmscope.records.gpu import NVML_INDEX
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import by_work, kernel_shape
 
 if TYPE_CHECKING:
     from gemmscope.analysis.view import View
     from gemmscope.records.evidence import InstructionProfile
+    from gemmscope.records.gpu import GpuLimits
     from gemmscope.records.model import Cell, WorkerRecord
     from gemmscope.workload.shapes import Shape
 
@@ -103,6 +105,13 @@ class Subject:
         """Its worker, in the first set that has one."""
         named = (worker for worker in self.view.result.workers if worker.worker != REFERENCE)
         return next((worker for worker in named if worker.worker == self.record.worker), None)
+
+    @property
+    def gpu_limits(self) -> GpuLimits | None:
+        """How the GPU is set up that it was measured on; None where NVML does not say."""
+        facts = self.worker.backends.get(self.name, {}) if self.worker is not None else {}
+        index, known = facts.get(NVML_INDEX), self.machine.gpu_limits
+        return known[index] if isinstance(index, int) and 0 <= index < len(known) else None
 
     @property
     def variables(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.findings import carry_over
+from gemmscope.analysis.findings import carry_over, gpu_kernels
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
@@ -232,4 +232,5 @@ def _where(view: View, compared: PairwiseComparison) -> str:
     ratio = one.seconds.estimate / other.seconds.estimate
     if 1 / (1 + _EQUAL) <= ratio <= 1 + _EQUAL:
         return "but the same on the device: the difference is launch and wait"
-    return f"and {ratio:.2f} of it on the device alone: another kernel, or another clock of the device"
+    why = gpu_kernels.why_apart(view, compared.one, compared.other, compared.shape)
+    return f"and {ratio:.2f} of it on the device alone{why or ': another kernel, or another clock of the device'}"

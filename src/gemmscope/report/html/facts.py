@@ -12,7 +12,7 @@ from gemmscope.records import words
 from gemmscope.records.model import REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from gemmscope.records.evidence import Surroundings
     from gemmscope.records.model import Ceilings, Machine, Result, Settings, WorkerRecord
@@ -53,6 +53,7 @@ def machine_table(machine: Machine) -> Facts:
         "memory": f"{machine.memory_bytes / _GIB:.3g} GiB",
         "memory limit": None if limit is None else f"{limit / _GIB:.3g} GiB",
         "GPUs": machine.gpus,
+        "GPUs as set up": [f"{one.name}: {one.summary}" for one in machine.gpu_limits if one.summary],
         "system": machine.system,
         "Python": machine.python,
         "container": machine.container,
@@ -177,10 +178,25 @@ def _executed(result: Result, worker: str) -> Facts:
             facts[f"instructions of {one.backend} at {one.shape.full_title}"] = [
                 one.profile.summary, *one.profile.examples[:1]
             ]  # fmt: skip
+    facts |= _kernels(result, hosted)
     for cell in result.cells:
         if cell.backend in hosted and cell.first_calls:
             first = [words.duration(seconds) for seconds in cell.first_calls]
             facts[f"first call of {cell.backend} at {cell.shape.full_title}"] = [", ".join(first)]
+    return facts
+
+
+def _kernels(result: Result, hosted: Collection[str]) -> Facts:
+    """What calls did on the GPU; once where it was the same in all sets."""
+    facts: Facts = {}
+    seen: set[object] = set()
+    for one in result.kernels:
+        told = (one.key, one.trace.signature)
+        if one.backend in hosted and told not in seen:
+            seen.add(told)
+            lines = [kernel.summary for kernel in one.trace.kernels] + [copy.summary for copy in one.trace.copies]
+            word = f"on the GPU, {one.backend} at {one.shape.full_title}"
+            facts[word] = facts.get(word, []) + (lines or [one.trace.reason])
     return facts
 
 

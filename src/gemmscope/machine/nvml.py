@@ -1,0 +1,127 @@
+"""An NVIDIA GPU as NVML sees it: clocks, power, heat, what holds the clocks down, and how the card is set up.
+
+NVML comes with ``nvidia-ml-py``, which is optional. Everything is only read. A reading takes some 50 µs, and is up to
+100 ms old (H100).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+
+from gemmscope.machine import cuda_devices
+from gemmscope.records.gpu import GpuLimits, GpuState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INSTALL = "pip install nvidia-ml-py"
+
+# nvmlClocksEventReasons in nvml.h. An idle GPU's low clock (bit 0) and a display's (bit 8) hold no work back.
+_HELD_BY = {
+    0x2: "application clocks", 0x4: "power cap", 0x8: "hardware slowdown", 0x10: "sync boost", 0x20: "heat",
+    0x40: "heat (hardware)", 0x80: "power brake",
+}  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU: the library that reads it, and its handle there."""
+
+    nvml: Any
+    handle: Any
+
+    def clock(self) -> float | None:
+        """The SM clock in MHz; None where NVML does not say."""
+        return self._read(lambda: float(self.nvml.nvmlDeviceGetClockInfo(self.handle, self.nvml.NVML_CLOCK_SM)))
+
+    def index(self) -> int | None:
+        """Which one it is in NVML's order, that of :func:`limits`."""
+        return self._read(lambda: int(self.nvml.nvmlDeviceGetIndex(self.handle)))
+
+    def state(self) -> GpuState:
+        """The card at this moment."""
+        nvml, handle = self.nvml, self.handle
+        return GpuState(
+            sm_mhz=self.clock(),
+            memory_mhz=self._read(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM))),
+            watts=self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) * 1e-3),
+            celsius=self._read(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+            held_by=self._read(self._held_by) or [],
+        )
+
+    def limits(self) -> GpuLimits:
+        """How the card is set up, and who else uses it."""
+        nvml, handle, read = self.nvml, self.handle, self._read
+        return GpuLimits(
+            name=read(lambda: _text(nvml.nvmlDeviceGetName(handle))) or "NVIDIA GPU",
+            driver=read(lambda: _text(nvml.nvmlSystemGetDriverVersion())) or "",
+            memory_bytes=read(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).total)),
+            max_sm_mhz=read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            max_memory_mhz=read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))),
+            power_limit=read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) * 1e-3),
+            default_power_limit=read(lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) * 1e-3),
+            mig=read(lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0])),
+            ecc=read(lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0])),
+            persistence=read(lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle))),
+            others=read(self._others) or {},
+        )
+
+    def _held_by(self) -> list[str]:
+        # Renamed in driver 535; older bindings have the older name alone.
+        ask = getattr(self.nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+        bits = int((ask or self.nvml.nvmlDeviceGetCurrentClocksThrottleReasons)(self.handle))
+        return [name for bit, name in _HELD_BY.items() if bits & bit]
+
+    def _others(self) -> dict[str, int]:
+        held: dict[str, int] = {}
+        for one in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle):
+            name = _process_name(one.pid)
+            held[name] = held.get(name, 0) + int(one.usedGpuMemory or 0)
+        return held
+
+    def _read(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except Exception:  # noqa: BLE001  (a card, a driver or a binding that does not know it: NVML has many)
+            return None
+
+
+@functools.cache
+def card() -> Card | None:
+    """The GPU that this process's libraries take, or None where there is none, or no NVML."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return Card(pynvml, pynvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid()))
+    except Exception:  # noqa: BLE001  (no NVML, no driver, no such card: whatever it is, there is nothing to read)
+        return None
+
+
+def limits() -> list[GpuLimits]:
+    """Every GPU of this machine as it is set up, in NVML's order; empty where there is no NVML."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        return [Card(pynvml, pynvml.nvmlDeviceGetHandleByIndex(i)).limits() for i in range(count)]
+    except Exception:  # noqa: BLE001  (see card)
+        return []
+
+
+def _process_name(pid: int) -> str:
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:  # another user's, or one outside of this container
+        return "another process"
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
