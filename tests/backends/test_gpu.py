@@ -18,6 +18,7 @@ import pytest
 
 from gemmscope.backends import loading, registry
 from gemmscope.errors import BackendUnavailable
+from gemmscope.machine import kernel_trace
 from gemmscope.measure.verify import Comparison, precision_class
 from gemmscope.workload.operands import OperandPair, Operands, scale, uniform
 
@@ -100,6 +101,26 @@ def test_the_devices_time_is_within_the_calls(variant):
 
 
 @pytest.mark.parametrize("variant", PLAIN)
+def test_cupti_sees_the_kernels_of_the_librarys_own_call(variant):
+    answer = asked(variant, "kernels")
+    if answer["refused"]:
+        pytest.skip(f"{answer['refused']}")
+    assert answer["kernels"]
+    # The kernel is in the call, and at 4096 hardly anything else is.
+    assert 0.5 * answer["latency"] < answer["busy"] < 1.02 * answer["latency"]
+
+
+@pytest.mark.parametrize("variant", ["torch-gpu", "cupy-gpu"])
+def test_the_baseline_runs_the_frameworks_kernel(variant):
+    known = [asked(one, "kernels") for one in ("cublas", variant)]
+    if any(one["refused"] for one in known):
+        pytest.skip("CUPTI does not record here")
+    own, other = known
+    assert own["kernels"] == other["kernels"]
+    assert own["busy"] == pytest.approx(other["busy"], rel=0.02)
+
+
+@pytest.mark.parametrize("variant", PLAIN)
 def test_too_little_memory_is_an_error_in_words(variant):
     text = asked(variant, "memory")["error"]
     assert any(word in text for word in ("memory", "MiB"))
@@ -155,6 +176,26 @@ def clocks(variant):
     return {way: statistics.median(values) for way, values in seconds.items()}
 
 
+def kernels(variant):
+    backend = made(variant)
+    backend.prepare(operands(4096, 4096, 4096))
+    stop = time.perf_counter() + 0.5
+    while time.perf_counter() < stop:
+        backend.run(10, 0)
+    latency = statistics.median(backend.run(4, 0) / 4 for _ in range(7))
+    try:
+        with kernel_trace.recorder().recording() as flush:
+            busy = []
+            for _ in range(7):
+                backend.run(4, 0)
+                seen = flush()
+                busy.append(kernel_trace.busy_seconds(seen) / 4)
+    except kernel_trace.CuptiRefusedError as refused:
+        return {"refused": str(refused)}
+    names = sorted(f"{one.name} {one.grid}" for one in kernel_trace.kernels(seen, 4))
+    return {"refused": "", "kernels": names, "busy": statistics.median(busy), "latency": latency}
+
+
 def memory(variant):
     backend = made(variant)
     if backend.name == "torch-gpu":
@@ -185,7 +226,9 @@ def memory(variant):
 
 if __name__ == "__main__":
     try:
-        said = {"error": error, "shapes": shapes, "clocks": clocks, "memory": memory}[sys.argv[2]](sys.argv[1])
+        said = {"error": error, "shapes": shapes, "clocks": clocks, "kernels": kernels, "memory": memory}[sys.argv[2]](
+            sys.argv[1]
+        )
     except BackendUnavailable as absent:
         said = {"unavailable": absent.reason}
     print(json.dumps(said))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gemmscope.records.checkup import Checkup, LibraryCheckup, Suspicion, VariableCheckup
 from gemmscope.records.evidence import LibraryThreads, Throttling
+from gemmscope.records.gpu import GpuLimits
 from gemmscope.report.doctor import document
 from gemmscope.report.terminal import print_document
 from tests.builders import make_machine
@@ -77,6 +78,17 @@ def test_all_that_is_known_of_a_machine_is_said():
         "torch: its BLAS is not known; not on the GPU: PyTorch finds no accelerator",
     ):
         assert said in text
+
+
+def test_how_an_nvidia_gpu_is_set_up_and_what_is_missing_to_look_into_it(monkeypatch):
+    card = GpuLimits(name="NVIDIA H100", power_limit=500.0, default_power_limit=700.0, mig=False)
+    machine = make_machine(gpus=["NVIDIA H100"], gpu_limits=[card])
+    monkeypatch.setattr("gemmscope.machine.gpu.importlib.util.find_spec", lambda name: None)
+    text = printed(machine=machine)
+    assert "NVIDIA H100: power limit 500 of 700 W, MIG off" in text
+    assert "the kernels of calls on the GPU are not seen without cupti-python: pip install" in text
+    assert "the GPU's clocks, power and limits are not read without nvidia-ml-py: pip install nvidia-ml-py" in text
+    assert "pip install" not in printed(machine=make_machine(gpus=["Apple M4 GPU"]))
 
 
 def test_instructions_of_arm_have_their_names():

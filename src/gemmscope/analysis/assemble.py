@@ -189,9 +189,7 @@ class _Collected:
             digests=(before.digests if before else {}) | event.digests,
             blas_calls=event.blas_calls if event.blas_calls is not None else before.blas_calls if before else None,
             placed=event.placed or (before is not None and before.placed),
-            clock=before.clock if before else str(event.provenance.get("device clock", ""))
-            if event.mode == "device" else "",
-            first_calls=[*(before.first_calls if before else []), *([event.first_call] if event.first_call else [])],
+            clock=before.clock if before and before.clock else _clock(event),
         )  # fmt: skip
         # What failed in one set stays failed: a later set's success would hide it.
         if before is None or before.status != "failed":
@@ -261,6 +259,11 @@ class _Collected:
             names.index(cell.backend) if cell.backend in names else len(names),
             cell.mode,
         )
+
+
+def _clock(event: CellPrepared) -> str:
+    """What a device's time is read from, as its backend says; empty for times of the host's."""
+    return str(event.provenance.get("device clock", "")) if event.mode == "device" else ""
 
 
 def best(one: Ceilings | None, other: Ceilings) -> Ceilings:

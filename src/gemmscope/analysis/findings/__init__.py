@@ -49,6 +49,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     gpu.gpu_threshold,
     gpu.gpu_launch_bound,
     gpu_kernels.same_kernels,
+    gpu_kernels.transfers,
     grid.same_results,
     gpu_kernels.baseline,
     gpu_kernels.clocks_agree,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
-from gemmscope.analysis.breakdown.gpu import LAUNCH
+from gemmscope.analysis.breakdown.gpu import COPIES, LAUNCH
 from gemmscope.machine import kernel_trace
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
@@ -85,6 +86,38 @@ def _outside(view: View, shape: Shape, names: Sequence[str]) -> str:
         return ""
     listed = [f"{words.duration(max(known[name], 0.0))} in {name}" for name in sorted(known, key=known.__getitem__)]
     return f" Launching and waiting take {words.listed(listed, 8)}."
+
+
+def transfers(view: View) -> list[Finding]:
+    """What copies from and to the host cost a call, and how much of it the GPU's own transfers take."""
+    findings: list[Finding] = []
+    for name in view.backends:
+        shapes = [shape for shape in view.squares if _copying(view, name, shape) is not None]
+        if not shapes or ":from-host" not in name.replace("+", ":"):
+            continue
+        shape = shapes[-1]
+        copies, own = view.parts(name, shape)[COPIES].seconds, _copying(view, name, shape)
+        assert copies is not None
+        assert own is not None
+        findings.append(
+            Finding(
+                id="gpu-transfers",
+                verdict="found",
+                text=f"Copies cost {name} {words.duration(copies.estimate)} of a call at {shape.title}; by the GPU's "
+                f"clock the transfers take {words.duration(own)}.",
+                evidence={"copies, seconds": copies.estimate, "transfers, seconds": own},
+                backends=[name],
+                shapes=[str(shape)],
+            )
+        )
+    return findings
+
+
+def _copying(view: View, name: str, shape: Shape) -> float | None:
+    """Seconds of a call in which the GPU copies, the median of the sets, where the cost of copies is known too."""
+    part = view.parts(name, shape).get(COPIES)
+    seen = [trace.copying for trace in view.traces(name, shape)]
+    return statistics.median(seen) if part is not None and part.seconds is not None and seen else None
 
 
 def baseline(view: View) -> list[Finding]:
