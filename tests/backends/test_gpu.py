@@ -120,6 +120,14 @@ def test_the_baseline_runs_the_frameworks_kernel(variant):
     assert own["busy"] == pytest.approx(other["busy"], rel=0.02)
 
 
+@pytest.mark.parametrize("variant", ["torch-gpu", "mlx-gpu", "cupy-gpu"])
+def test_cuptis_times_are_those_of_torchs_profiler_in_another_process(variant):
+    answer = asked(variant, "kernels at 1024")
+    if answer["refused"]:
+        pytest.skip(answer["refused"])
+    assert answer["busy"] == pytest.approx(asked(variant, "profiled")["busy"], rel=0.02)
+
+
 @pytest.mark.parametrize("variant", PLAIN)
 def test_too_little_memory_is_an_error_in_words(variant):
     text = asked(variant, "memory")["error"]
@@ -176,12 +184,17 @@ def clocks(variant):
     return {way: statistics.median(values) for way, values in seconds.items()}
 
 
-def kernels(variant):
+def warm(variant, size):
     backend = made(variant)
-    backend.prepare(operands(4096, 4096, 4096))
+    backend.prepare(operands(size, size, size))
     stop = time.perf_counter() + 0.5
     while time.perf_counter() < stop:
         backend.run(10, 0)
+    return backend
+
+
+def kernels(variant, size=4096):
+    backend = warm(variant, size)
     latency = statistics.median(backend.run(4, 0) / 4 for _ in range(7))
     try:
         with kernel_trace.recorder().recording() as flush:
@@ -194,6 +207,17 @@ def kernels(variant):
         return {"refused": str(refused)}
     names = sorted(f"{one.name} {one.grid}" for one in kernel_trace.kernels(seen, 4))
     return {"refused": "", "kernels": names, "busy": statistics.median(busy), "latency": latency}
+
+
+def profiled(variant):
+    """The time of a call's kernels at 1024 by torch.profiler, which reads CUPTI by itself."""
+    from torch.profiler import ProfilerActivity, profile
+
+    backend = warm(variant, 1024)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        backend.run(100, 0)
+    micros = sum(one.self_device_time_total for one in profiler.key_averages() if one.device_type.name == "CUDA")
+    return {"busy": micros * 1e-6 / 100}
 
 
 def memory(variant):

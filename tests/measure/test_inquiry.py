@@ -72,3 +72,12 @@ def test_a_survey_is_printed_with_options_reasons_and_remedies(width, capsys):
         "numpy-cpu  ok  np.matmul(a, b)", ":threads=N  how many", "mlx-gpu    unavailable", "because no GPU",
         "remedy: buy one",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "said"), [("ok", True), ("unavailable", False)])
+def test_a_survey_says_what_is_missing_to_look_into_a_gpu_that_is_there(monkeypatch, capsys, status, said):
+    monkeypatch.setattr("gemmscope.machine.gpu.names", lambda: ["NVIDIA H100"])
+    monkeypatch.setattr("gemmscope.machine.gpu.importlib.util.find_spec", lambda name: None)
+    one = SurveyedBackend(backend=make_backend("torch-gpu", status=status), options=[])
+    print_backends([one], Console(width=200))
+    assert ("pip install nvidia-ml-py" in capsys.readouterr().out) is said

@@ -7,6 +7,7 @@ import pytest
 
 from gemmscope.records.diagnosis import Diagnosis, Experiment
 from gemmscope.records.evidence import InstructionProfile, LibraryThreads, SampledInstructions, Surroundings
+from gemmscope.records.gpu import Copy, Kernel, KernelTrace, TracedKernels
 from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.html import page
@@ -145,6 +146,23 @@ class TestFacts:
         assert "100 % of samples in libopenblas: 256-bit FMAs (vfmadd231ps ymm)" in instructions[0]
         assert any("100 ms, 200 ms" in line for lines in found.facts.values() for line in lines)
         assert variables_of(run) == ["export OMP_NUM_THREADS=1"]
+
+    def test_what_calls_did_on_a_gpu_is_listed_once_where_sets_agree(self):
+        kernel = Kernel(name="gemm", grid=(8, 16, 1), block=(128, 1, 1), launches=1, seconds=56e-6)
+        copy = Copy(kind="host to device", size=4_000_000, launches=2, seconds=180e-6)
+        traces = [KernelTrace(calls=10, kernels=[kernel], copies=[copy])] * 2 + [KernelTrace(reason="CUPTI refuses")]
+        cell = make_cell("torch-gpu", 1e-4, 1024)
+        kernels = [
+            TracedKernels(backend="torch-gpu", m=1024, n=1024, k=1024, mode="device", set=set_, trace=trace)
+            for set_, trace in enumerate(traces)
+        ]
+        worker = make_worker("torch", backends={"torch-gpu": {}})
+        record = make_backend("torch-gpu", worker="torch")
+        (found,) = loaded(make_result([cell], backends=[record], workers=[worker], kernels=kernels))
+        assert found.facts["on the GPU, torch-gpu at 1024×1024×1024"] == [
+            "gemm, grid 8x16x1, block 128x1x1: 56.0 µs, 1 a call", "host to device, 4 MB: 180 µs, 2 a call",
+            "CUPTI refuses",
+        ]  # fmt: skip
 
     def test_what_an_experiment_unsets_is_still_the_users(self):
         plain = make_worker("numpy", variables={"OMP_NUM_THREADS": "1"}, environment={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,18 @@ _INSTALL = "pip install 'gemmscope[jax]', or jax[cuda13] on a machine with an NV
 TF32 = Option("tf32", "XLA's default precision, which is TF32 on NVIDIA's GPUs")
 
 
+@functools.cache
+def _compiled(precision: str) -> Any:
+    """The multiplication under ``jit``: made once, so that a shape is compiled once in a process.
+
+    XLA times several kernels when it compiles, and may choose another one the next time.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    return jax.jit(lambda a, b: jnp.matmul(a, b, precision=precision))
+
+
 class JaxCpu(Backend):
     """``jax.jit(jnp.matmul)`` at the ``highest`` precision, and ``block_until_ready``."""
 
@@ -53,7 +66,6 @@ class JaxCpu(Backend):
         """Imports JAX, looks for the device, and asks for float32 and IEEE precision."""
         try:
             import jax
-            import jax.numpy as jnp
         except ImportError as error:
             raise BackendUnavailable(f"JAX cannot be imported: {error}", _INSTALL) from error
         try:
@@ -64,8 +76,7 @@ class JaxCpu(Backend):
                                      _INSTALL) from error  # fmt: skip
         jax.config.update("jax_enable_x64", False)
         self._jax = jax
-        precision = "default" if "tf32" in self.settings else "highest"
-        self._matmul = jax.jit(lambda a, b: jnp.matmul(a, b, precision=precision))
+        self._matmul = _compiled("default" if "tf32" in self.settings else "highest")
 
     def prepare(self, operands: Operands) -> None:
         """Copies the operands to the device, and compiles the multiplication for their shape."""
