@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from gemmscope import _kernels
 from gemmscope.backends import loading, registry
 from gemmscope.backends.kernel import KernelBackend
 from gemmscope.errors import BackendUnavailable
@@ -51,6 +52,10 @@ def backend(request):
     except BackendUnavailable as absent:
         assert absent.reason, "a backend that cannot run says why"
         pytest.skip(f"{request.param}: {absent.reason}; to run this: {absent.remedy or 'nothing helps here'}")
+    if "cold" in made.settings and not _kernels.can_evict():
+        pytest.skip(
+            f"{request.param}: programs cannot evict from this processor's caches; to run this: x86-64 or macOS"
+        )
     return made
 
 

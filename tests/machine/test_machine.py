@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from gemmscope import machine
-from gemmscope.machine import cpu, gpu, images, limits, power, sources
+from gemmscope.machine import ceilings, cpu, gpu, images, limits, power, sources
 from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
@@ -236,6 +236,24 @@ def test_name_on_arm(tree: Tree, implementer: str, part: str, expected: str) -> 
     assert cpu.name(root, no_sysctl) == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("ARMv8 Processor rev 1 (v8l)", "Arm Neoverse N1"),
+        ("AArch64 Processor rev 0 (aarch64)", "Arm Neoverse N1"),
+        ("Phytium,FT-2500/128", "Phytium,FT-2500/128"),
+    ],
+)
+def test_a_name_that_is_none_hides_no_numbers(tree: Tree, model: str, expected: str) -> None:
+    cpuinfo = GRAVITON.format(implementer="0x41", part="0xd0c")
+    assert cpu.name(tree({"proc/cpuinfo": f"model name\t: {model}\n{cpuinfo}"}), no_sysctl) == expected
+
+
+def test_a_name_that_is_none_is_better_than_nothing(tree: Tree) -> None:
+    root = tree({"proc/cpuinfo": "model name\t: ARMv7 Processor rev 4 (v7l)\n"})
+    assert cpu.name(root, no_sysctl) == "ARMv7 Processor rev 4 (v7l)"
+
+
 def test_name_of_a_board(tree: Tree) -> None:
     """Where the cores have no name that is known, the board has one."""
     cpuinfo = GRAVITON.format(implementer="0x46", part="0x003")
@@ -365,6 +383,37 @@ def test_sysctl_that_is_not_known() -> None:
     assert sources.sysctl_number(reader, "empty") is None
     assert sources.sysctl_text(reader, "blank") is None
     assert sources.sysctl("no.such.name") is None
+
+
+# Where the peak of NEON is no ceiling
+
+
+@pytest.mark.parametrize(
+    ("features", "vector_bytes", "expected"),
+    [
+        ("asimd sve", "32", "measured with NEON; libraries can multiply with 256-bit SVE, which is faster"),
+        ("asimd sve", "", "measured with NEON; libraries can multiply with SVE, which is faster"),
+        ("asimd sve sve2 sme", "32", "measured with NEON; libraries can multiply with 256-bit SVE or SME, which is"),
+        ("asimd sme", "", "measured with NEON; libraries can multiply with SME, which is faster"),
+        ("asimd sve sve2", "16", ""),  # vectors of NEON's own length
+        ("asimd", "", ""),
+    ],
+)
+def test_neon_is_no_ceiling_on_linux(tree: Tree, features: str, vector_bytes: str, expected: str) -> None:
+    files = {"proc/cpuinfo": f"Features\t: {features}\n", "proc/sys/abi/sve_default_vector_length": vector_bytes}
+    said = ceilings.why_no_ceiling("NEON", tree(files), no_sysctl, "linux")
+    assert said.startswith(expected)
+    assert bool(said) == bool(expected)
+
+
+@pytest.mark.parametrize(("flag", "unit"), [(0, "AMX"), (1, "SME")])
+def test_neon_is_no_ceiling_on_a_mac(tree: Tree, flag: int, unit: str) -> None:
+    reader = macos({"hw.optional.arm.FEAT_SME": integer(flag)})
+    said = ceilings.why_no_ceiling("NEON", tree(), reader, "darwin")
+    assert (
+        said == f"measured with NEON; Accelerate multiplies with {unit}, which is faster, so this is no ceiling there"
+    )
+    assert ceilings.why_no_ceiling("AVX2", tree(), reader, "darwin") == ""
 
 
 # Limits

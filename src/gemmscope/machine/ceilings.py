@@ -10,7 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import sources
+from gemmscope.machine import cpu, sources
 from gemmscope.machine.limits import available_bytes, usable_cpus
 from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Ceilings
@@ -24,10 +24,7 @@ _CACHES = 4
 _MOST_BYTES = 512 * 2**20
 _UNKNOWN_CACHE = 32 * 2**20
 
-_APPLE = (
-    "measured with NEON; Accelerate multiplies on the processor's matrix units (AMX, SME), which are faster, so this "
-    "is no ceiling for them"
-)
+_NEON_BITS = 128
 
 
 def measure(threads: int | None = None) -> Ceilings:
@@ -43,8 +40,35 @@ def measure(threads: int | None = None) -> Ceilings:
         peak_gflops_one_thread=_kernels.peak_flops(1) / 1e9,
         bandwidth=_kernels.triad_bandwidth(count, size),
         bandwidth_one_thread=_kernels.triad_bandwidth(1, size),
-        note=_APPLE if sys.platform == "darwin" else "",
+        note=why_no_ceiling(_kernels.vector_instructions()),
     )
+
+
+def why_no_ceiling(
+    instructions: str, root: Path = ROOT, reader: sources.Reader = sources.sysctl, system: str = sys.platform
+) -> str:
+    """What this processor has that multiplies faster than the instructions of the peak; empty where that is nothing.
+
+    Args:
+        instructions: What the peak was measured with. Only NEON's is surpassed: by longer SVE, SME and Apple's AMX.
+        root: Where Linux keeps its files.
+        reader: What macOS's sysctls say.
+        system: As ``sys.platform`` has it.
+    """
+    if instructions != "NEON":
+        return ""
+    flags = cpu.vector_flags(root, reader)
+    faster = []
+    if "sve" in flags and (bits := cpu.sve_bits(root)) != _NEON_BITS:
+        faster.append("SVE" if bits is None else f"{bits}-bit SVE")
+    if "sme" in flags:
+        faster.append("SME")
+    elif system == "darwin":
+        faster.append("AMX")  # of every Apple silicon before SME; no flag says so
+    if not faster:
+        return ""
+    users = "Accelerate multiplies with" if system == "darwin" else "libraries can multiply with"
+    return f"measured with NEON; {users} {' or '.join(faster)}, which is faster, so this is no ceiling there"
 
 
 def last_cache_bytes(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> int:

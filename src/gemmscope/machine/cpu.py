@@ -30,8 +30,12 @@ _ARM_CORES = {
     (0x41, 0xD4F): "Arm Neoverse V2",
     (0x41, 0xD84): "Arm Neoverse V3",
     (0x41, 0xD8E): "Arm Neoverse N3",
+    (0x46, 0x001): "Fujitsu A64FX",
     (0xC0, 0xAC3): "Ampere-1",
+    (0xC0, 0xAC4): "Ampere-1A",
 }
+# What kernels and emulators write where nobody knows a name: "ARMv8 Processor rev 1 (v8l)", "aarch64".
+_NO_NAME = re.compile(r"(?i)(armv\d|aarch64|arm64).*")
 
 # The middle ones of three kinds of Arm's cores are rated above this share of the fastest, and so is a slow bin of one.
 _EFFICIENCY_CAPACITY = 0.5
@@ -99,8 +103,9 @@ def sve_bits(root: Path = ROOT) -> int | None:
 def name(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | None:
     """The processor's name. On Arm under Linux the name of its cores, else of its board, else its numbers."""
     info = cpuinfo(root)
-    if info.get("model name"):
-        return " ".join(info["model name"].split())
+    model = " ".join(info.get("model name", "").split())
+    if model and not _NO_NAME.fullmatch(model):
+        return model
     # Arm has these where x86 has a name.
     implementer, part = _integer(info.get("CPU implementer")), _integer(info.get("CPU part"))
     if implementer is not None and part is not None:
@@ -109,7 +114,7 @@ def name(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> str | No
             or sources.text(root / "proc/device-tree/model")
             or f"Arm, implementer {implementer:#04x}, part {part:#05x}"
         )
-    return sources.sysctl_text(reader, "machdep.cpu.brand_string")
+    return sources.sysctl_text(reader, "machdep.cpu.brand_string") or model or None
 
 
 def logical_count() -> int:
