@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Cross-compiles gemmscope's macOS branch on Linux and verifies what it built. Nothing built here is run: see README.md.
+# Cross-compiles gemmscope's macOS branch on Linux, verifies what it built, and executes the core's machine code in an
+# emulator, whose imports are answered by Python. None of it is run on macOS: see README.md.
 # usage: ci/macos/check.sh [FOLDER]     FOLDER, a temporary one unless named, must not exist; it is kept if named
 # needs: clang, lld and llvm 22 (installed by apt where this runs as root), Python's headers and venv, a package index
 set -euo pipefail
@@ -30,6 +31,7 @@ python3 -m venv venv
 . venv/bin/activate
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 pip install -q cmake==4.4.4 ninja build scikit-build-core==1.1.2 nanobind==3.1.0 lief==1.0.0
+pip install -q -c "$project/constraints.txt" capstone numpy pytest unicorn==2.1.4 # for emulated/
 pip download -q --no-deps -d wheels ziglang==0.17.1
 
 step "wheels of macOS"
@@ -47,6 +49,7 @@ step "the project's own build, for macOS"
 mkdir project
 cp -R "$project"/{CMakeLists.txt,pyproject.toml,README.md,LICENSE,csrc,src} project
 export CMAKE_TOOLCHAIN_FILE=$here/toolchain.cmake SETUPTOOLS_EXT_SUFFIX=.cpython-${version/./}-darwin.so
+export CXXFLAGS=-g # where each line's code lies, for emulated/reach.py; changes no instruction
 _PYTHON_HOST_PLATFORM=macosx-14.0-arm64 python -m build --wheel --no-isolation --skip-dependency-check -o built \
   -Cbuild-dir="$work/build" -Ccmake.define.MLX_ROOT="$work/site/mlx" -Ccmake.define.GEMMSCOPE_MLX=ON \
   -Ccmake.define.Python_NumPy_INCLUDE_DIR="$work/site/numpy/_core/include" \
@@ -62,7 +65,13 @@ done
 step "names that are looked up at run time"
 python "$here/lookups.py" project "$MACOS_SDK"
 
+step "the core's machine code, executed in an emulator"
+python "$here/emulated/execute.py" "$work"
+
+step "faults that compile are noticed when they are executed"
+python "$here/emulated/porting_faults.py" "$work"
+
 step "what must fail, fails"
 python "$here/controls.py" "$work"
 
-step "done: $(echo "$modules" | wc -w) extensions compiled, linked and verified for macOS on arm64; none was run"
+step "done: $(echo "$modules" | wc -w) extensions built and verified for macOS on arm64, their core emulated; never run on macOS"

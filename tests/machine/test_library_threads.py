@@ -101,7 +101,7 @@ def test_without_a_library_there_is_nothing():
 
 @pytest.fixture
 def compiler():
-    found = shutil.which("cc") or shutil.which("gcc")
+    found = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
     if not found:
         pytest.skip("no C compiler; to run this, install one")
     return found

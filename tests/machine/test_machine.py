@@ -128,7 +128,7 @@ def test_name_is_for_people() -> None:
 
 
 def test_name_on_apple_silicon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "name", lambda: "Apple M4")
+    monkeypatch.setattr(cpu, "name", lambda *_: "Apple M4")
     monkeypatch.setattr(cpu, "physical_count", lambda: 10)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr("platform.mac_ver", lambda: ("15.5", ("", "", ""), "arm64"))

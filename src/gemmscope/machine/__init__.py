@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from gemmscope.machine import cpu, gpu, limits, nvml, power
+from gemmscope.machine import cpu, gpu, limits, nvml, power, sources
+from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["describe"]
 
@@ -26,14 +28,19 @@ _CLOCK_READS = 1000
 T = TypeVar("T")
 
 
-def describe() -> Machine:
-    """This machine, now. Never raises: a fact that cannot be had is None, or empty where the record allows no None."""
+def describe(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Machine:
+    """This machine, now. Never raises: a fact that cannot be had is None, or empty where the record allows no None.
+
+    Args:
+        root: Where Linux keeps its files.
+        reader: What macOS's sysctls say.
+    """
     system = _fact(_system) or platform.system()
     architecture = platform.machine()
-    processor = _fact(cpu.name) or platform.processor() or architecture
+    processor = _fact(lambda: cpu.name(root, reader)) or platform.processor() or architecture
     logical = _fact(cpu.logical_count) or 1
     physical = _fact(cpu.physical_count)
-    kinds = _fact(cpu.core_kinds) or cpu.CoreKinds()
+    kinds = _fact(lambda: cpu.core_kinds(root, reader)) or cpu.CoreKinds()
     return Machine(
         name=f"{processor}, {_cores(physical, logical)}, {platform.system().replace('Darwin', 'macOS')}",
         system=system,
@@ -44,24 +51,24 @@ def describe() -> Machine:
         physical_cpus=physical,
         performance_cpus=kinds.performance,
         efficiency_cpus=kinds.efficiency,
-        usable_cpus=_fact(limits.usable_cpus),
-        max_frequency_hz=_fact(_max_frequency_hz),
-        governor=_fact(cpu.governor),
+        usable_cpus=_fact(lambda: limits.usable_cpus(root)),
+        max_frequency_hz=_fact(lambda: _max_frequency_hz(root, reader)),
+        governor=_fact(lambda: cpu.governor(root)),
         memory_bytes=_fact(lambda: int(psutil.virtual_memory().total)) or 0,
-        memory_limit_bytes=_fact(limits.memory_limit_bytes),
-        container=_fact(limits.container),
-        virtual=_fact(limits.virtual),
+        memory_limit_bytes=_fact(lambda: limits.memory_limit_bytes(root)),
+        container=_fact(lambda: limits.container(root)),
+        virtual=_fact(lambda: limits.virtual(root, reader)),
         load_average=_fact(os.getloadavg),
         power_source=_fact(power.source),
         low_power_mode=_fact(power.low_power_mode),
         thermal_state=_fact(power.thermal_state),
-        gpus=_fact(gpu.names) or [],
+        gpus=_fact(lambda: gpu.names(root, reader)) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
-        vendor=_fact(cpu.vendor),
-        cpu_flags=_fact(cpu.vector_flags) or [],
-        sve_bits=_fact(cpu.sve_bits),
-        translated=_fact(cpu.is_translated),
-        scaling_driver=_fact(cpu.scaling_driver),
+        vendor=_fact(lambda: cpu.vendor(root, reader)),
+        cpu_flags=_fact(lambda: cpu.vector_flags(root, reader)) or [],
+        sve_bits=_fact(lambda: cpu.sve_bits(root)),
+        translated=_fact(lambda: cpu.is_translated(reader)),
+        scaling_driver=_fact(lambda: cpu.scaling_driver(root)),
         gpu_limits=_fact(nvml.limits) or [],
     )
 
@@ -102,7 +109,7 @@ def _system() -> str:
         return kernel
 
 
-def _max_frequency_hz() -> float | None:
-    known = cpu.max_frequency_hz()
+def _max_frequency_hz(root: Path, reader: sources.Reader) -> float | None:
+    known = cpu.max_frequency_hz(root, reader)
     # Elsewhere psutil goes by /proc/cpuinfo, which has the frequency of the moment.
     return cpu.apple_frequency_hz() if known is None and platform.system() == "Darwin" else known

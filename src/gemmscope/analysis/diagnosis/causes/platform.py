@@ -1,4 +1,4 @@
-"""What the machine or the installation is: Rosetta, an old wheel, low power, efficiency cores."""
+"""What the machine or the installation is: Rosetta, a NumPy without Accelerate, power, heat, efficiency cores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
     if machine.thermal_state not in (None, "nominal"):
         yield _of_machine("hot", f"the machine is hot (thermal state {machine.thermal_state}) and slows itself down",
                           "let it cool down, and measure again", {"thermal state": machine.thermal_state})  # fmt: skip
-    yield from _old_wheel(subject)
+    if machine.power_source == "battery":
+        # Not told beside what was measured: by itself it need not slow anything down.
+        yield _of_machine("battery", "the machine runs on its battery, on which a system may hold the processor back",
+                          "plug it in, and measure again", {"power": "battery"}, serious=False)  # fmt: skip
+    yield from _without_accelerate(subject)
     cell = subject.cell(subject.large)
     if cell is not None and (cell.efficiency_share or 0.0) > _MANY_ON_EFFICIENCY_CORES:
         share = cell.efficiency_share or 0.0
@@ -44,25 +48,39 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         )  # fmt: skip
 
 
-def _of_machine(cause: str, because: str, remedy: str, evidence: Evidence) -> Suspect:
+def _of_machine(cause: str, because: str, remedy: str, evidence: Evidence, *, serious: bool = True) -> Suspect:
     return Suspect(
         cause=cause, backend="", shape=None, because=because, subject=cause, evidence=evidence,
-        untestable="no variant takes it away", remedy=remedy, serious=True, likely=3,
+        untestable="no variant takes it away", remedy=remedy, serious=serious, likely=3 if serious else 1,
     )  # fmt: skip
 
 
-def _old_wheel(subject: Subject) -> Iterator[Suspect]:
-    """NumPy's wheel for macOS 11 carries OpenBLAS, that for macOS 14 calls Accelerate."""
+def _without_accelerate(subject: Subject) -> Iterator[Suspect]:
+    """NumPy's wheel for macOS 11 carries OpenBLAS, as do conda-forge's and Homebrew's; that for macOS 14 does not."""
     macos = _MACOS.match(subject.machine.system)
-    tags = subject.worker.provenance.get("numpy wheel", []) if subject.worker is not None else []
-    old = subject.library == "numpy" and "macosx_11" in str(tags)
-    if not old or macos is None or int(macos[1]) < _ACCELERATE_FROM or subject.machine.architecture != "arm64":
+    if subject.library != "numpy" or macos is None or int(macos[1]) < _ACCELERATE_FROM:
         return
-    yield Suspect(
-        cause="old-wheel", backend=subject.name, shape=subject.large,
-        because="NumPy was installed from its wheel for macOS 11, which carries OpenBLAS; that for macOS 14 calls "
-        "Accelerate, which has the processor's matrix unit",
-        subject="numpy wheel", evidence={"wheel": str(tags)}, untestable="it takes another installation",
-        remedy="pip install --upgrade pip && pip install --force-reinstall --no-cache-dir numpy", serious=True,
-        likely=3,
+    if subject.machine.architecture != "arm64" or subject.worker is None:
+        return
+    tags = str(subject.worker.provenance.get("numpy wheel", []))
+    if "macosx_11" in tags:
+        yield _other_numpy(
+            subject, "old-wheel", "NumPy was installed from its wheel for macOS 11, which carries OpenBLAS; that for "
+            "macOS 14 calls Accelerate", {"wheel": tags},
+            "pip install --upgrade pip && pip install --force-reinstall --no-cache-dir numpy",
+        )  # fmt: skip
+    elif subject.called is not None and subject.called.kind == "OpenBLAS":
+        conda = "conda" in subject.called.image or "mamba" in subject.called.image or "forge" in subject.called.image
+        remedy = "conda install 'libblas=*=*accelerate'" if conda else "take NumPy's wheel: pip install numpy"
+        yield _other_numpy(
+            subject, "no-accelerate", "this NumPy calls OpenBLAS, as Homebrew's and conda-forge's do; its wheel for "
+            "macOS 14 calls Accelerate", {"library": subject.called.image}, remedy,
+        )  # fmt: skip
+
+
+def _other_numpy(subject: Subject, cause: str, because: str, evidence: Evidence, remedy: str) -> Suspect:
+    return Suspect(
+        cause=cause, backend=subject.name, shape=subject.large, subject="numpy wheel", evidence=evidence,
+        because=f"{because}, which has the processor's matrix unit",
+        untestable="it takes another installation", remedy=remedy, serious=True, likely=3,
     )  # fmt: skip
