@@ -74,6 +74,9 @@ class FakeWorker:
         assert isinstance(reply, expected)
         return reply
 
+    def complaints(self):
+        return self.world.complaints
+
     def close(self):
         self.closed = True
 
@@ -167,6 +170,7 @@ class World:
         self.untraceable = set()
         self.cupti = False
         self.lose = set()
+        self.complaints = []
         self.start_seconds = 0.1
         self.turn_seconds = 1e-3
         self.log = []

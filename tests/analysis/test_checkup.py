@@ -48,6 +48,14 @@ def suspected(*workers, **more):
     return {(one.id, one.subject): one for one in checked(*workers, **more).suspicions}
 
 
+def test_a_variable_without_effect_is_suspected():
+    text = "OPENBLAS_CORETYPE=Hasswell was not heeded: OpenBLAS has taken its kernels for SkylakeX"
+    healthy = make_result([], backends=[], machine=make_machine(usable_cpus=8.0, load_average=None), warnings=[text])
+    (found,) = check(healthy, IDLE).suspicions
+    assert (found.id, found.subject, found.text) == ("variable-without-effect", "OPENBLAS_CORETYPE", f"{text}.")
+    assert found.remedy == "unset OPENBLAS_CORETYPE, or mend its value"
+
+
 def test_nothing_is_wrong_with_a_healthy_machine():
     found = checked(worker(), worker("torch", MKL, [OPENBLAS, GOMP]))
     assert found.suspicions == []

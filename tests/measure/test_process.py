@@ -144,6 +144,36 @@ def test_a_silent_worker_that_talks_to_standard_error_is_ended_nevertheless(memo
             worker.receive(Described, 1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; to run this, use Linux")
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("numpy-cpu:LD_PRELOAD=/no/such.so", "LD_PRELOAD names /no/such.so, and the loader has not loaded it (ERROR: "),
+        ("numpy-cpu:OPENBLAS_CORETYPE=Hasswell", "OPENBLAS_CORETYPE=Hasswell was not heeded: OpenBLAS has taken its"),
+    ],
+)
+def test_a_variant_whose_variable_changes_nothing_fails(variant, words, memory):
+    with started(worker_for(variant), memory) as worker:
+        opened = ask(worker, Open(variants=worker.spec.variants), Opened)
+        if not any(pool.kind == "OpenBLAS" for pool in opened.libraries):
+            pytest.skip("NumPy has no OpenBLAS here; to run this, install its wheel for Linux")
+        (probed,) = opened.backends
+        assert probed.status == "failed"
+        assert probed.reason.startswith(words)
+        assert opened.without_effect == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's; to run this, use Linux")
+def test_a_users_variable_that_changes_nothing_is_said(memory, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/no/such.so")
+    with started(worker_for("numpy-cpu"), memory) as worker:
+        opened = ask(worker, Open(variants=worker.spec.variants), Opened)
+        assert opened.backends[0].status == "ok"
+        assert [text.partition(",")[0] for text in opened.without_effect] == ["LD_PRELOAD names /no/such.so"]
+        (complaint,) = worker.complaints()
+        assert complaint in opened.without_effect[0]
+
+
 def test_a_worker_changes_operands_and_what_they_are_compared_with(memory):
     names = ["numpy-cpu", "numpy-cpu:self", "numpy-cpu:subnormal", "numpy-cpu:pitch=50",
              "numpy-cpu:subnormal+reused", "numpy-cpu:pitch=47"]  # fmt: skip

@@ -544,3 +544,12 @@ class TestKernels:
     def test_a_run_still_ends_at_about_its_budget(self):
         self.run()
         assert self.world.clock.now - 1000.0 < 12.0
+
+
+def test_what_libraries_say_of_variables_is_a_warning_once():
+    line = "libgomp: Invalid value for environment variable OMP_NUM_THREADS"
+    world = World(complaints=[line])
+    events = world.run(["numpy-cpu", "torch-cpu:OMP_NUM_THREADS=abc"], sets=3)
+    assert [event.text for event in events if isinstance(event, Warned)] == [
+        line, f"torch-cpu:OMP_NUM_THREADS=abc: {line}"
+    ]  # fmt: skip

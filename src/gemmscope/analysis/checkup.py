@@ -46,7 +46,7 @@ def check(result: Result, throttling: Throttling) -> Checkup:
         throttling=throttling,
         libraries=libraries,
         variables=_variables(view),
-        suspicions=[*_broken(libraries), *_suspected(suspicions(view))],
+        suspicions=[*_broken(libraries), *_without_effect(result.warnings), *_suspected(suspicions(view))],
     )
 
 
@@ -105,6 +105,19 @@ def _broken(libraries: Sequence[LibraryCheckup]) -> list[Suspicion]:
         )
         for one in libraries
         if one.status == "failed"
+    ]
+
+
+def _without_effect(warnings: Sequence[str]) -> list[Suspicion]:
+    """Variables that are set and change nothing."""
+    return [
+        Suspicion(
+            id="variable-without-effect",
+            subject=text.partition(" ")[0].partition("=")[0],
+            text=f"{words.line(text)}.",
+            remedy=f"unset {text.partition(' ')[0].partition('=')[0]}, or mend its value",
+        )
+        for text in warnings
     ]
 
 

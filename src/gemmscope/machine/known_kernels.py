@@ -44,6 +44,7 @@ _ARM_NEON = frozenset(
     }
 )
 _NEON_BITS = 128
+_ARM_SVE = frozenset({"neoversev1", "a64fx", "armv8sve", "armv9sme", "vortexm4"})
 
 # MKL's functions carry the name of their code path: mkl_blas_avx2_sgemm_kernel_0, mkl_blas_def_sgemm_kernel_0_zen.
 _MKL_PATH = re.compile(r"mkl_blas_(cnr_def|def|mc3?|avx512|avx2|avx)_\w*?gemm")
@@ -68,6 +69,20 @@ def cpu_level(flags: Collection[str]) -> str | None:
     if "avx" in flags:
         return "AVX"
     return "SSE" if "sse" in flags else None
+
+
+def is_core(name: str, architecture: str) -> bool | None:
+    """Whether OpenBLAS has a core of that name, on x86 or Arm; None for other architectures, whose names are others.
+
+    It need not have kernels for it: those of Zen are Haswell's.
+
+    Args:
+        name: As in ``OPENBLAS_CORETYPE``; case does not matter.
+        architecture: As ``platform.machine()`` says.
+    """
+    cores = {"x86_64": _X86_CORES.keys(), "AMD64": _X86_CORES.keys(), "aarch64": _ARM_NEON | _ARM_SVE,
+             "arm64": _ARM_NEON | _ARM_SVE}  # fmt: skip
+    return name.casefold() in cores[architecture] if architecture in cores else None
 
 
 def judge_core(core: str, flags: Collection[str], sve: int | None = None) -> str | None:

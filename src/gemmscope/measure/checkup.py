@@ -74,6 +74,7 @@ def look(timeout: float = _TIMEOUT) -> Seen:
         cells=[],
         comparisons=[],
         surroundings=[surroundings],
+        warnings=list(dict.fromkeys(text for _, reply in opened for text in reply.without_effect)),
     )
     return Seen(result, until_now)
 

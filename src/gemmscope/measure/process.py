@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gemmscope import _build
 from gemmscope.backends import preload
 from gemmscope.errors import WorkerLost, WorkerUnavailable
-from gemmscope.machine import blas_libraries, environment, threads
+from gemmscope.machine import blas_libraries, environment, heeded, threads
 from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
@@ -170,6 +170,12 @@ class WorkerProcess:
                         raise self._ended()
                 elif waited >= timeout:
                     raise self._lose(f"no answer within {timeout:.0f} s, so it was ended")
+
+    def complaints(self) -> list[str]:
+        """What its loader and its libraries have said on standard error so far of variables that it has."""
+        self._read_errors()
+        lines = b"".join(self._words).decode(errors="replace").splitlines()
+        return heeded.complaints(lines, worker_variables(self.spec))
 
     def close(self) -> None:
         """Ends the worker: by the end of its pipe, or by force if that does not end it. Safe to call twice."""

@@ -133,12 +133,14 @@ class Opened(Message, frozen=True, tag="opened", kw_only=True):
     """The answer to :class:`Open`. ``libraries`` are the BLAS and OpenMP libraries that are loaded then.
 
     ``blas_images`` are the files of the BLAS that backends call, where they know it before they are prepared.
+    ``without_effect`` says which of the user's own variables change nothing.
     """
 
     backends: list[Probed]
     provenance: dict[str, str | int | list[str]]
     libraries: list[LibraryThreads] = []
     blas_images: dict[str, str] = {}
+    without_effect: list[str] = []
 
 
 class Described(Message, frozen=True, tag="described", kw_only=True):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from gemmscope.errors import WorkerLost, WorkerUnavailable
 from gemmscope.measure.process import WorkerSpec, worker_variables
 from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Probed
-from gemmscope.records.events import SetStarted, WorkerReady
+from gemmscope.records import words
+from gemmscope.records.events import SetStarted, Warned, WorkerReady
 from gemmscope.records.model import WorkerRecord
 from gemmscope.workload.operands import SharedMemory
 
@@ -71,6 +72,7 @@ class Team:
         self._started: list[WorkerProcess] = []
         self._memory: SharedMemory | None = None
         self._operands_maker: WorkerProcess | None = None
+        self._warned: set[str] = set()
         self.members: list[Member] = []
 
     def add(self, workers: Sequence[tuple[WorkerSpec, Role]]) -> None:
@@ -164,6 +166,7 @@ class Team:
             return
         for probed in opened.backends:
             role.probed(self._set, probed)
+        self._warn_of_variables(member, opened)
         member.backends = [probed.backend for probed in opened.backends if probed.status == "ok"]
         if not member.backends:
             self._end(member.handle)
@@ -174,6 +177,19 @@ class Team:
             variables=worker_variables(spec), libraries=opened.libraries, interpreter=spec.python,
             provenance=opened.provenance,
         )))  # fmt: skip
+
+    def _warn_of_variables(self, member: Member, opened: Opened) -> None:
+        """What is wrong with the user's variables, and what a worker's loader and libraries say of those that it has.
+
+        Once: the workers of all sets have the same to say, and a backend that failed for it has said it.
+        """
+        said = [probed.reason for probed in opened.backends] + opened.without_effect
+        whose = f"{member.spec.name}: " if any(variant.environment for variant in member.spec.variants) else ""
+        complaints = [line for line in member.handle.complaints() if not any(line in text for text in said)]
+        for text in [*opened.without_effect, *(whose + line for line in complaints)]:
+            if text not in self._warned:
+                self._warned.add(text)
+                self._observer(Warned(text=words.line(text)))
 
     def _not_opened(self, spec: WorkerSpec, role: Role, lost: WorkerLost) -> None:
         """A worker whose interpreter cannot be used is a result, like a library that is not there."""

@@ -21,7 +21,7 @@ from gemmscope.backends import loading
 from gemmscope.backends.registry import describe
 from gemmscope.errors import BackendUnavailable
 from gemmscope.files import write_all
-from gemmscope.machine import ceilings, cuda_devices, heap, kernel_trace, power, sampling, threads
+from gemmscope.machine import ceilings, cuda_devices, heap, heeded, kernel_trace, power, sampling, threads
 from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages, tracing
 from gemmscope.measure.multiplied import Multiplied
@@ -101,12 +101,23 @@ class Worker:
             except stages.ANY_ERROR as error:
                 status, reason, remedy = stages.failure(error)
             probed.append(protocol.Probed(backend=variant.name, status=status, reason=reason, remedy=remedy))
+        libraries = threads.loaded()
+        # What would be measured is not what the variant asks for.
+        probed = [
+            protocol.Probed(backend=one.backend, status="failed", reason="; ".join(why))
+            if one.status == "ok" and (why := heeded.without_effect(variant.environment, libraries))
+            else one
+            for variant, one in zip(request.variants, probed, strict=True)
+        ]
+        asked = {name for variant in request.variants for name in variant.environment}
+        users = {name: value for name, value in os.environ.items() if name not in asked}
         # A framework has so many objects that a collection takes 20 ms and more. Frozen, they cost later ones nothing.
         gc.collect()
         gc.freeze()
         return protocol.Opened(
-            backends=probed, provenance=_provenance(), libraries=threads.loaded(), blas_images=images
-        )
+            backends=probed, provenance=_provenance(), libraries=libraries, blas_images=images,
+            without_effect=heeded.without_effect(users, libraries),
+        )  # fmt: skip
 
     def _choose_device(self, variant: Variant) -> None:
         """All variants of a worker name the same GPU, or none: it is chosen once, before the library is loaded."""
