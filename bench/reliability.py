@@ -3,6 +3,7 @@
     python bench/reliability.py --times 1 --kills 5                  # a look, a few minutes
     python bench/reliability.py --write docs/reliability.md          # the table of the documentation
     python bench/reliability.py --only "disk" --times 20
+    python bench/reliability.py --only "goes on" --kills 0 --write docs/reliability.md   # these rows; the others stay
 
 Prints a table in Markdown: each fault, how often it was injected, what was expected and what happened. The last row is
 SIGKILL for the orchestrator at random moments of runs that are resumed again and again. Exit status 1 if anything was
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import random
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +28,7 @@ from faults.orchestrator import killed_again_and_again
 from faults.program import samples_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from faults import Fault
 
@@ -81,10 +83,24 @@ def killed(kills: int, seed: int) -> tuple[str, bool]:
     return row(name, done, expected, happened, "; ".join(broken) or "0, 0, 0"), not broken
 
 
-def rows(times: int, kills: int, only: str, seed: int) -> Iterator[tuple[str, bool]]:
+def merged(table: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """The rows of a table with those of the same faults replaced, in the order in which faults are injected."""
+    found = {name_of(line): line for line in [*table, *lines] if line.startswith("| ") and line not in HEADER}
+    order = [name_of(row(fault.name)) for fault in FAULTS]
+    return sorted(
+        found.values(), key=lambda line: order.index(name) if (name := name_of(line)) in order else len(order)
+    )
+
+
+def name_of(line: str) -> str:
+    """The fault of a row."""
+    return re.split(r"(?<!\\)\|", line)[1].strip()
+
+
+def rows(times: int, kills: int, only: Sequence[str], seed: int) -> Iterator[tuple[str, bool]]:
     """All rows, one after the other as they are found."""
     for fault in FAULTS:
-        if only.lower() in fault.name.lower():
+        if not only or any(text.lower() in fault.name.lower() for text in only):
             click.echo(fault.name, err=True)
             yield counted(fault, times)
     if kills:
@@ -94,23 +110,23 @@ def rows(times: int, kills: int, only: str, seed: int) -> Iterator[tuple[str, bo
 @click.command(help=__doc__, context_settings={"max_content_width": 110})
 @click.option("--times", default=3, show_default=True, help="How often each fault is injected.")
 @click.option("--kills", default=200, show_default=True, help="How many SIGKILLs at random moments; 0 for none.")
-@click.option("--only", default="", metavar="TEXT", help="Only faults whose name has this in it.")
+@click.option("--only", multiple=True, metavar="TEXT", help="Only faults whose name has this in it; may be given again.")  # fmt: skip  # noqa: E501
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
-@click.option("--write", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=f"Put the table between {BEGIN} and {END} of this file.")  # fmt: skip  # noqa: E501
-def main(times: int, kills: int, only: str, seed: int, write: str | None) -> None:
+@click.option("--write", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help=f"Put the rows into the table between {BEGIN} and {END} of this file.")  # fmt: skip  # noqa: E501
+def main(times: int, kills: int, only: tuple[str, ...], seed: int, write: str | None) -> None:
     """Prints the table, or writes it into a document."""
     click.echo(HEADER)
-    lines = [HEADER]
+    lines: list[str] = []
     well = True
     for line, good in rows(times, kills, only, seed):
         click.echo(line)
         lines.append(line)
         well &= good
     if write is not None:
-        document = Path(write).read_text()
-        before, _, rest = document.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        Path(write).write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+        before, _, rest = Path(write).read_text().partition(BEGIN)
+        table, _, after = rest.partition(END)
+        lines = merged([] if not only and kills else table.splitlines(), lines)
+        Path(write).write_text(f"{before}{BEGIN}\n\n" + "\n".join([HEADER, *lines]) + f"\n\n{END}{after}")
     sys.exit(0 if well else 1)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from .backends import FAULTS as BACKENDS
 from .orchestrator import FAULTS as ORCHESTRATOR
 from .program import BrokenError, Fault, ImpossibleError, injected
+from .statements import FAULTS as STATEMENTS
 from .surroundings import FAULTS as SURROUNDINGS
 
 __all__ = ["FAULTS", "BrokenError", "Fault", "ImpossibleError", "injected"]
 
-FAULTS = [*BACKENDS, *ORCHESTRATOR, *SURROUNDINGS]
+FAULTS = [*BACKENDS, *ORCHESTRATOR, *SURROUNDINGS, *STATEMENTS]

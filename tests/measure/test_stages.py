@@ -254,6 +254,17 @@ def test_a_duration_that_the_wall_clock_contradicts_fails_the_cell(claimed, seco
             prepared(made(Plain, run=run, seconds=seconds))
 
 
+@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 0.05])
+def test_what_a_backend_does_before_its_own_clock_starts_is_its_own_affair(time, seconds):
+    def run(self, loops, first):
+        time.now += 0.3  # however many calls
+        return Plain.run(self, loops, first)
+
+    (cell,), _, _ = taken(made(Plain, run=run, seconds=seconds), samples=4)
+    assert not cell.reason
+    assert [m.seconds for m in cell.samples] == pytest.approx([3 * seconds] * 4)
+
+
 def test_a_process_that_was_stopped_outside_of_the_backends_clock_is_asked_again(time):
     def run(self, loops, first):
         time.now += 1.5 if len(self.calls) % 5 == 2 else 0.0

@@ -138,8 +138,8 @@ class Backend(ABC):
        the loop and the synchronisation**: multiply ``loops`` times, going round the pairs from pair ``first``, and
        return the seconds that took by ``time.perf_counter`` or a steady clock of your own. Bind what you need before
        the clock starts; do nothing but the multiplications while it runs. What a call returns may be dropped at once.
-       A wall clock runs around it: where that shows less than the seconds, or more than four times them (and 0.2 ms),
-       the cell fails.
+       A wall clock runs around it: where that shows less than the seconds, or that calls take more than four times
+       what is returned for them, the cell fails.
 
     Garbage collection is off while ``run`` is timed. Anything may raise: an exception costs this backend's cells, with
     its text as the reason, and nothing else.
