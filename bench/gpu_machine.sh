@@ -64,6 +64,10 @@ tests() {
   cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q --tb=short -p no:cacheprovider "$tree/tests/backends/test_gpu.py"
 }
 
+clocks() {
+  cd "$work" && python3 "$tree/bench/gpu_clocks.py"
+}
+
 # The contract of every backend on a GPU. A process for each library: two frameworks in one are another thing to test.
 contract() {
   local status=0 name
@@ -76,7 +80,7 @@ contract() {
 }
 
 export PYTHONUNBUFFERED=1
-export -f environment build measure tests contract
+export -f environment build measure tests clocks contract
 export tree work
 step environment 60 bash -c environment 2>&1 | tee "$out/environment.txt"
 step build 150 bash -c build 2>&1 | tee "$out/build.txt"
@@ -93,6 +97,7 @@ step explain 20 gemmscope explain "$work/run" >"$out/explain.txt" 2>&1
 cat "$out/explain.txt"
 {
   step tests 170 bash -c tests
+  step clocks 90 bash -c clocks
   step contract 100 bash -c contract
 } 2>&1 | tee "$out/tests.txt"
 if [ -f "$out/results.json" ] && [ "$(wc -c <"$out/results.json")" -gt 15000000 ]; then

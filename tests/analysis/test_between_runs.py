@@ -44,6 +44,7 @@ def text_of(comparison):
 # --- What is called a change ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scatter", "drift", "libraries"),
     [(scatter, drift, libraries)
@@ -79,6 +80,7 @@ def test_a_planted_slow_down_of_a_tenth_is_found_and_named(drift):
     assert gated >= 0.9 * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift", [0.0, 0.005, 0.01])
 def test_weather_that_all_see_hides_no_slow_down_and_makes_none(drift):
     """A machine whose speed scatters by 15 % from set to set, in both runs alike; its libraries by 1 %."""
@@ -119,6 +121,7 @@ def shared(seed, **given):
     return World(SHARED, sizes=(256, 512), sets=12, weather=0.035, drift=0.002, machine=speed, **given).run(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("versions", "disturbed"),
     [({}, {}), ({"mlx": "0.33.0"}, {}), ({}, {"mlx-cpu": 1.8}), ({}, {"torch-cpu": 1.8}),

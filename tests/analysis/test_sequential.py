@@ -64,6 +64,7 @@ def share_of(verdicts: set[str], ratio: float, first: int, margin: float, seed: 
     return sum(stopped(row, first, margin) in verdicts for row in logs) / runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [3, 5])
 def test_identical_work_is_not_called_different_however_long_a_run_goes_on(first):
     """At most 5 %, stopping at the first verdict, with up to 40 sets; a fixed 95 % interval errs in 15 %."""
@@ -71,6 +72,7 @@ def test_identical_work_is_not_called_different_however_long_a_run_goes_on(first
     assert share_of({"faster", "slower"}, 1.0, first, 1e-6, seed=first) <= 0.05 + three_sigma
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [3, 5])
 def test_what_lies_at_the_margin_is_not_called_beyond_it(first):
     """At most 2.5 %, stopping at the first verdict, with up to 40 sets."""

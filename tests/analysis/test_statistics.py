@@ -179,6 +179,7 @@ def test_of_few_sets_or_equal_ones_none_lies_apart(values):
     assert statistics.apart(values) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sets", [4, 5, 8, 20])
 def test_intervals_hold_without_disturbances_and_are_shorter_with_them(sets):
     random = np.random.default_rng(sets)

@@ -49,6 +49,12 @@ def status_of(result, name):
     return {backend.name: backend for backend in result.backends}[name]
 
 
+@pytest.fixture(autouse=True)
+def no_reports(monkeypatch):
+    """Pages and figures take longer than these runs."""
+    monkeypatch.setattr("gemmscope.job.write_reports", lambda *_: [])
+
+
 def assert_only_mine_failed(result, words):
     mine = status_of(result, "mine")
     assert mine.status == "failed"
@@ -74,26 +80,77 @@ def test_without_names_a_files_backends_are_measured_with_the_others(tmp_path):
     assert "mine" in Job.new(settings, tmp_path / "out").settings.backends
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("raise RuntimeError('on purpose')", "RuntimeError: on purpose"),
-        ("this is no Python", "SyntaxError"),
-        ("import a_module_that_is_not_there", "ModuleNotFoundError"),
-        ("os.abort()", "its process was killed by SIGABRT"),
-        ("os._exit(3)", "its process ended with status 3"),
-        ("sys.exit(4)", "SystemExit|ended with status 4"),
-        ("del Mine", "defines no backend"),
-        ("del Mine.library", "Mine has no attribute 'library'"),
-        ("Mine.device = 'tpu'", "Mine does not keep to the contract.*tpu"),
-        ("Mine.name = 'Not A Name'", "must be lower-case letters"),
-        ("Mine.modes = ('throughput',)", "modes must begin with 'latency'"),
-        ("Mine.name = 'numpy-cpu'", "has the name of another"),
-        ("Mine.name = 'canary'", "has the name of another"),
-    ],
-)
-def test_a_file_that_cannot_be_loaded_costs_only_itself(tmp_path, line, words):
-    assert_only_mine_failed(run_with(tmp_path, written(tmp_path, line)), words)
+# What cannot be loaded, and what must be said of it.
+NOT_LOADED = [
+    ("raise RuntimeError('on purpose')", "RuntimeError: on purpose"),
+    ("this is no Python", "SyntaxError"),
+    ("import a_module_that_is_not_there", "ModuleNotFoundError"),
+    ("os.abort()", "its process was killed by SIGABRT"),
+    ("os._exit(3)", "its process ended with status 3"),
+    ("sys.exit(4)", "SystemExit|ended with status 4"),
+    ("del Mine", "defines no backend"),
+    ("del Mine.library", "Mine has no attribute 'library'"),
+    ("Mine.device = 'tpu'", "Mine does not keep to the contract.*tpu"),
+    ("Mine.name = 'Not A Name'", "must be lower-case letters"),
+    ("Mine.modes = ('throughput',)", "modes must begin with 'latency'"),
+    ("Mine.name = 'numpy-cpu'", "has the name of another"),
+    ("Mine.name = 'canary'", "has the name of another"),
+]
+
+# A method, what it does instead, and what must be said of that.
+BROKEN = [
+    ("probe", "raise RuntimeError('no luck')", "RuntimeError: no luck"),
+    ("prepare", "raise MemoryError('too much')", "MemoryError: too much"),
+    ("product", "raise KeyError(args)", "KeyError"),
+    ("product", "return np.zeros((16, 16), np.float32)", "wrong product"),
+    ("product", "return np.full((16, 16), np.nan, np.float32)", "wrong product: relative error inf"),
+    ("product", "return np.zeros((3, 3), np.float32)", "wrong product"),
+    ("product", "return None", "AttributeError"),
+    ("run", "raise OverflowError('hot')", "OverflowError: hot"),
+    ("run", "return 'fast'", "run.. returned 'fast'; expected seconds"),
+    ("run", "return -1.0", "run.. returned -1.0"),
+    ("run", "return 1e-9 / args[0]", "run.. returned .*e-1.; expected seconds, of all its calls"),
+    ("run", "os.kill(os.getpid(), 11)", "its process was killed by SIGSEGV"),
+    ("prepare", "os._exit(0)", "its process ended with status 0"),
+]
+
+
+@pytest.fixture(scope="module")
+def with_all_broken(tmp_path_factory):
+    """One run with every file that is broken; each has a backend, a library and so a worker of its own."""
+    folder = tmp_path_factory.mktemp("broken")
+    base = PLAIN.replace('"mine"', '"mine-{}"')
+    files = [
+        written(folder, line, name=f"load{i}.py", base=base.replace("{}", f"load{i}"))
+        for i, (line, _) in enumerate(NOT_LOADED)
+    ]
+    for i, (method, body, _) in enumerate(BROKEN):
+        lines = (f"def broken(self, *args): {body}", f"Mine.{method} = broken")
+        files.append(written(folder, *lines, name=f"work{i}.py", base=base.replace("{}", f"work{i}")))
+    names = ["numpy-cpu", *(f"mine-work{i}" for i in range(len(BROKEN)))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gemmscope.job.write_reports", lambda *_: [])
+        return run_with(folder, *files, backends=names)
+
+
+@pytest.mark.parametrize(("i", "words"), [(i, words) for i, (_, words) in enumerate(NOT_LOADED)])
+def test_a_file_that_cannot_be_loaded_costs_only_itself(with_all_broken, i, words):
+    record = status_of(with_all_broken, f"load{i}")
+    assert record.status == "failed"
+    assert re.search(words, record.reason), record.reason
+
+
+@pytest.mark.parametrize(("i", "words"), [(i, words) for i, (_, _, words) in enumerate(BROKEN)])
+def test_what_goes_wrong_in_a_worker_costs_only_itself(with_all_broken, i, words):
+    record = status_of(with_all_broken, f"mine-work{i}")
+    assert record.status == "failed"
+    assert re.search(words, record.reason), record.reason
+
+
+def test_what_is_not_broken_is_measured_beside_it(with_all_broken):
+    (numpy,) = [cell for cell in with_all_broken.cells if cell.backend == "numpy-cpu"]
+    assert numpy.status == "ok"
+    assert numpy.samples
 
 
 def test_a_file_that_hangs_when_loaded_costs_only_itself(tmp_path, monkeypatch):
@@ -101,35 +158,18 @@ def test_a_file_that_hangs_when_loaded_costs_only_itself(tmp_path, monkeypatch):
     assert_only_mine_failed(run_with(tmp_path, written(tmp_path, "time.sleep(1000)")), "no answer within 1 s")
 
 
-@pytest.mark.parametrize(
-    ("method", "body", "words"),
-    [
-        ("probe", "raise RuntimeError('no luck')", "RuntimeError: no luck"),
-        ("prepare", "raise MemoryError('too much')", "MemoryError: too much"),
-        ("product", "raise KeyError(args)", "KeyError"),
-        ("product", "return np.zeros((16, 16), np.float32)", "wrong product"),
-        ("product", "return np.full((16, 16), np.nan, np.float32)", "wrong product: relative error inf"),
-        ("product", "return np.zeros((3, 3), np.float32)", "wrong product"),
-        ("product", "return None", "AttributeError"),
-        ("run", "raise OverflowError('hot')", "OverflowError: hot"),
-        ("run", "return 'fast'", "run.. returned 'fast'; expected seconds"),
-        ("run", "return -1.0", "run.. returned -1.0"),
-        ("run", "os.kill(os.getpid(), 11)", "its process was killed by SIGSEGV"),
-        ("prepare", "os._exit(0)", "its process ended with status 0"),
-    ],
-)
-def test_what_goes_wrong_in_a_worker_costs_only_itself(tmp_path, method, body, words):
-    path = written(tmp_path, f"def broken(self, *args): {body}", f"Mine.{method} = broken")
-    assert_only_mine_failed(run_with(tmp_path, path), words)
-
-
 def test_one_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
     from gemmscope.measure import session
 
     monkeypatch.setattr(session, "_GRACE", 5.0)
-    body = (
-        "def hang(self, loops, first):\n    time.sleep(1000 if loops > 100 else 1e-5 * loops)\n    return 1e-5 * loops"
-    )
+    body = """
+import traceback
+measured = Mine.run
+def hang(self, loops, first):
+    if any(frame.name == "take_turn" for frame in traceback.extract_stack()):
+        time.sleep(1000)
+    return measured(self, loops, first)
+"""
     result = run_with(tmp_path, written(tmp_path, body, "Mine.run = hang"))
     assert_only_mine_failed(result, r"no answer within \d+ s, so it was ended")
 
@@ -187,6 +227,7 @@ def test_an_unknown_name_is_still_a_mistake(tmp_path):
         run_with(tmp_path, written(tmp_path), backends=("yours",))
 
 
+@pytest.mark.slow
 def test_a_broken_file_makes_the_exit_status_1(tmp_path):
     done = gemmscope_("run", "--backend-file", written(tmp_path, "raise RuntimeError('x')"),
                       "--backends", "numpy-cpu,mine", "--sizes", "8", "--sets", "1", "--seconds", "1",

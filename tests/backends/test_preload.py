@@ -79,6 +79,11 @@ def targets():
     return blas_libraries.installed() if sys.platform == "linux" else []
 
 
+def with_slow(names):
+    """The names as parameters. One BLAS under every framework is enough for every day."""
+    return [pytest.param(name, marks=[] if name == "openblas" else pytest.mark.slow) for name in names]
+
+
 def preloaded(code, *arguments, blas="", **variables):
     """Runs a program with the library preloaded."""
     environment = os.environ | {"LD_PRELOAD": str(preload.library())} | variables
@@ -109,7 +114,7 @@ def test_it_brings_no_function_but_its_own():
 
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", "mlx", "scipy"])
-@pytest.mark.parametrize("blas", targets())
+@pytest.mark.parametrize("blas", with_slow(targets()))
 def test_products_are_right(framework, blas):
     done = preloaded(PRODUCTS, framework, blas=blas_libraries.find(blas))
     if done.returncode == 77:
@@ -421,7 +426,7 @@ def worker_cells(texts, shape):
         memory.close()
 
 
-@pytest.mark.parametrize("blas", [*targets(), "a path"])
+@pytest.mark.parametrize("blas", with_slow([*targets(), "a path"]))
 @pytest.mark.parametrize("library", VARIANTS)
 def test_every_framework_calls_it_and_so_does_its_kernel(library, blas, monkeypatch, tmp_path):
     other = shared_library(tmp_path / "libusers.so", 'extern "C" int users() { return 1; }')

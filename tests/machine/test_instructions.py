@@ -409,7 +409,7 @@ def seen(text, *, until="found.samples", **environment):
     """).format(text=textwrap.dedent(text), until=until)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**ours, **environment}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], env={**ours, **environment}, capture_output=True, text=True, timeout=250
     )
     if done.returncode and "ModuleNotFoundError" in done.stderr:
         pytest.skip(f"{done.stderr.splitlines()[-1]}; to run this, install it")
@@ -545,7 +545,7 @@ def test_nothing_is_loaded_into_a_worker():
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
     )
     loaded = done.stdout.split()
     assert "gemmscope._kernels" in loaded, done.stderr

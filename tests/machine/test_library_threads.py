@@ -35,7 +35,7 @@ def inside(text, **environment):
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
     ours.pop("KMP_DUPLICATE_LIB_OK", None)
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**ours, **environment}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], env={**ours, **environment}, capture_output=True, text=True, timeout=250
     )
     if done.returncode and "ModuleNotFoundError" in done.stderr:
         pytest.skip(f"{done.stderr.splitlines()[-1]}; to run this, install it")

@@ -40,7 +40,7 @@ def program(text, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -219,18 +219,17 @@ def test_repeated_starts_and_stops_with_busy_threads():
         threads = [threading.Thread(target=work) for work in (multiply, multiply, digest, digest)]
         for thread in threads:
             thread.start()
-        seen, starts, end = 0, 0, time.monotonic() + 3
-        while time.monotonic() < end:
+        seen = 0
+        for starts in range(200):
             sampler = _kernels.Sampler(1e-4, 100)
             sampler.start()
             time.sleep(0.0005 * (starts % 20))
             addresses, _, dropped = sampler.stop()
             seen += len(addresses) + dropped
-            starts += 1
         stop.set()
         for thread in threads:
             thread.join()
-        assert not wrong and seen and starts > 10, (wrong, seen, starts)
+        assert not wrong and seen, (wrong, seen)
         print("ended well")
         """,
         OPENBLAS_NUM_THREADS="2",

@@ -59,14 +59,14 @@ before = is_mapped()
 {WORK[work]}
 print(before, is_mapped())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=250)
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 
 @pytest.mark.skipif(not heap.has_thresholds(), reason="it is about glibc's malloc; run on Linux")
 def test_a_heap_that_is_warmed_keeps_what_is_freed():
     code = f"{PROBE}\nfrom gemmscope.machine import heap\nbefore = is_mapped()\nheap.warm()\nprint(before, is_mapped())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=250)
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 

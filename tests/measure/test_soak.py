@@ -10,6 +10,7 @@ import random
 import tracemalloc
 
 import psutil
+import pytest
 
 import gemmscope
 from gemmscope import job
@@ -21,6 +22,8 @@ from gemmscope.report.charts.render import rendered
 from gemmscope.storage.journal import Journal, read_journal
 from tests.builders import make_backend, make_machine
 from tests.fakes import World
+
+pytestmark = pytest.mark.slow
 
 THREE = ("numpy-cpu", "torch-cpu", "cblas")
 HOUR = 3600.0

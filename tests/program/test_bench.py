@@ -182,4 +182,4 @@ def test_every_peer_times_the_same_call(peer):
     pieces = json.loads(bench("peers.py", "--peer", peer, "--backend", "numpy-cpu", "--sizes", "16"))
     assert list(pieces) == ["numpy-cpu 16"]
     assert len(pieces["numpy-cpu 16"]) > 1
-    assert all(0 < seconds < 1 for seconds, _ in pieces["numpy-cpu 16"])
+    assert all(seconds > 0 for seconds, _ in pieces["numpy-cpu 16"])

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from gemmscope.records.base import Interval
 from gemmscope.records.model import Cell, ReferenceWorkload, Sample
@@ -51,6 +52,28 @@ def test_sizes_that_are_none_are_bad_usage(name, sizes):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "Error" in done.stderr
+
+
+# --- gpu_clocks.py ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ({"device": 1e-3, "latency": 1.05e-3}, 0),
+        ({"device": 1e-3, "latency": 1.05e-3, "slope": 1.01e-3}, 0),
+        ({"device": 1e-3, "latency": 1.05e-3, "slope": 1.2e-3}, 1),
+        ({"device": 1e-3, "latency": 0.8e-3}, 1),
+        ({"device": 1e-3, "latency": 3e-3}, 1),
+        ("there is none", 0),
+    ],
+)
+def test_clocks_of_a_gpu_that_do_not_agree_are_status_1(script, monkeypatch, found, status):
+    clocks = script("gpu_clocks")
+    monkeypatch.setattr(clocks, "asked", lambda name: found)
+    done = CliRunner().invoke(clocks.main, ["torch-gpu"])
+    assert done.exit_code == status
+    assert ("do not agree" in done.output, "unavailable" in done.output) == (status == 1, isinstance(found, str))
 
 
 # --- python_vs_native.py ---------------------------------------------------------------------------------------------

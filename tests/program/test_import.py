@@ -41,6 +41,7 @@ def test_the_native_module_needs_no_framework():
     assert not modules_after("from gemmscope import native") & {"torch", "mlx"}
 
 
+@pytest.mark.slow
 def test_the_orchestrator_loads_no_framework(tmp_path):
     code = (
         f"import gemmscope; gemmscope.run(sizes=[8], backends=['numpy-cpu', 'torch-cpu', 'mlx-cpu'], sets=2, seconds=1,"

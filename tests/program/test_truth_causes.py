@@ -231,7 +231,7 @@ def test_the_ordinary_program_says_how_long_a_call_takes(library, options, avera
                "--seconds", "0.01", *average]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 0 < float(done.stdout) < 1
+    assert float(done.stdout) > 0
 
 
 def test_the_ordinary_program_lays_operands_out_as_told(monkeypatch):

@@ -41,6 +41,7 @@ sys.addaudithook(watch)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_unpickled_or_written_elsewhere(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(WATCH)
     for name in ("home", "tmp"):
@@ -63,6 +64,7 @@ def test_nothing_is_fetched_unpickled_or_written_elsewhere(tmp_path):
     assert list((tmp_path / "home").iterdir()) + list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_environment_can_say_nonsense(tmp_path):
     nonsense = {"OMP_NUM_THREADS": "-3; x", "OPENBLAS_NUM_THREADS": "many", "COLUMNS": "wide", "LINES": "-1",
                 "TERM": "no such terminal", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "NO_COLOR": "",

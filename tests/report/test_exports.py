@@ -116,7 +116,7 @@ class TestRows:
 class TestPyperf:
     def pyperf(self, *arguments):
         done = subprocess.run([sys.executable, "-m", "pyperf", *map(str, arguments)], capture_output=True, text=True,
-                              timeout=60, env=environment())  # fmt: skip
+                              timeout=250, env=environment())  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -214,7 +214,7 @@ class TestPages:
             "result.table(), result._repr_html_(), result.figure()\n"
             "assert not {'torch', 'mlx', 'pandas'} & set(sys.modules)\n"
         )
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment())
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=250, env=environment())
 
 
 class TestCommand:

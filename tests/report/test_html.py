@@ -218,7 +218,7 @@ class TestText:
             "except SystemExit as end: assert not end.code\n"
             "print(*{name.partition('.')[0] for name in sys.modules})"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stderr
         assert "Written: " in done.stderr
         assert not {"torch", "mlx"} & set(done.stdout.splitlines()[-1].split())
@@ -237,7 +237,7 @@ UNUSUAL = {
     ),
     "no time at all": make_result(
         [
-            msgspec.structs.replace(make_cell("numpy-cpu"), seconds=make_interval(0.0), gflops=None),
+            msgspec.structs.replace(make_cell("numpy-cpu"), seconds=make_interval(float("inf")), gflops=None),
             make_cell("cblas", float("nan"), gflops=None),
         ]
     ),
@@ -440,7 +440,7 @@ def wait_for_lines(opened, wanted):
 
 def until(seen, wanted):
     """Waits until something is seen. Playwright's own wait evaluates text, which the page forbids."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 300  # far longer than it takes, however busy the machine is
     while seen() != wanted and time.monotonic() < end:
         time.sleep(0.05)
     return seen() == wanted

@@ -29,7 +29,7 @@ except OutputError as error:
 def run(lines, redirection):
     command = f"set -o pipefail; '{sys.executable}' -c \"$0\" {redirection}"
     return subprocess.run(
-        ["/bin/bash", "-c", command, SCRIPT.format(lines)], capture_output=True, text=True, timeout=60
+        ["/bin/bash", "-c", command, SCRIPT.format(lines)], capture_output=True, text=True, timeout=250
     )
 
 

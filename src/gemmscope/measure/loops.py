@@ -130,7 +130,7 @@ def checked_seconds(seconds: object) -> float:
     """
     if not isinstance(seconds, numbers.Real) or not LEAST_SECONDS <= float(seconds) <= MOST_SECONDS:
         raise ValueError(
-            f"run() returned {seconds!r}; expected the seconds of all its calls, {LEAST_SECONDS:g} at least"
+            f"run() returned {seconds!r}; expected seconds, of all its calls together, {LEAST_SECONDS:g} at least"
         )
     return float(seconds)
 

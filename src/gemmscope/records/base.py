@@ -17,6 +17,7 @@ LEAST_SECONDS, MOST_SECONDS = 1e-12, 1e9
 Seconds = Annotated[float, msgspec.Meta(ge=LEAST_SECONDS, le=MOST_SECONDS)]
 Figure = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
 _LEAST_POSITIVE = 1e-30
 

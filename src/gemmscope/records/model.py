@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gemmscope.records.base import CellRecord, Count, Interval, Record, Seconds
+from gemmscope.records.base import CellRecord, Count, Interval, Record, Seconds, Size
 from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.records.evidence import LibraryThreads, SampledInstructions, Surroundings
 from gemmscope.records.gpu import GpuLimits, GpuState, TracedKernels
@@ -52,8 +52,8 @@ class Machine(Record, frozen=True, kw_only=True):
     usable_cpus: float | None = None
     max_frequency_hz: float | None = None
     governor: str | None = None
-    memory_bytes: int
-    memory_limit_bytes: int | None = None
+    memory_bytes: Size
+    memory_limit_bytes: Size | None = None
     container: str | None = None
     virtual: str | None = None
     load_average: tuple[float, float, float] | None = None
