@@ -130,7 +130,7 @@ class FakeWorker:
 
     def traced(self, cell):
         if cell.backend in self.world.untraceable:
-            return TracedCell(reason="ValueError: on purpose")
+            return TracedCell(trace=KernelTrace(clock="", reason="ValueError: on purpose"))
         samples = [
             Measurement(start=self.world.clock.now, first_pair=0, loops=cell.loops, seconds=cell.loops * 1e-6)
             for _ in range(cell.samples)

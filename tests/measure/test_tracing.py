@@ -57,6 +57,15 @@ def test_a_cupti_that_refuses_leaves_the_time_to_the_backends_own_clock(run, mon
     assert cell.seconds.estimate == pytest.approx(3.5e-6)
 
 
+def test_a_call_that_cannot_be_looked_at_keeps_its_times(run, monkeypatch):
+    monkeypatch.setenv("IMITATED_GPU_IS_FULL", "1")
+    result = run()
+    cell = device(result)
+    assert (cell.status, cell.reason) == ("skipped", "MemoryError: on purpose")
+    assert result.backends[0].status == "ok"
+    assert next(cell for cell in result.cells if cell.mode == "latency").status == "ok"
+
+
 @pytest.mark.parametrize(
     ("size", "there", "taken"), [(64, 10, 10), (1024, 10, 10), (4096, 10, 2), (8192, 10, 1), (16384, 10, 1)]
 )

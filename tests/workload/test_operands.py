@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from gemmscope.errors import UsageError
-from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, uniform
+from gemmscope.workload.operands import (
+    OperandPair,
+    Operands,
+    SharedMemory,
+    make_operands,
+    operands_in,
+    reference_in,
+    uniform,
+)
+from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape, layout
 
 
@@ -110,3 +119,12 @@ def test_memory_has_no_name_and_ends_with_its_holder():
 def test_too_much_memory_is_refused_in_words():
     with pytest.raises(UsageError, match=r"no room for .* ask for smaller shapes or fewer pairs"):
         SharedMemory.create(2**70)
+
+
+def test_the_first_pairs_keep_their_places():
+    pairs = [OperandPair(np.full((2, 3), i, np.float32), np.full((3, 4), i, np.float32)) for i in range(3)]
+    operands = Operands(pairs, placement=Placement([64, 128, 192], [0, 64, 128], 256))
+    assert operands.first(3) is operands
+    first = operands.first(2)
+    assert [pair.a[0, 0] for pair in first.pairs] == [0, 1]
+    assert (first.placement.a, first.placement.b, first.placement.out) == ([64, 128], [0, 64], 256)

@@ -216,8 +216,9 @@ class _Collected:
 
     def _trace(self, event: KernelsTraced) -> None:
         self._kernels.append(TracedKernels(**event.key.fields, set=event.set, trace=event.trace))
-        if event.key in self._cells:
-            self._cells[event.key] = msgspec.structs.replace(self._cells[event.key], clock=event.trace.clock)
+        if (cell := self._cells.get(event.key)) is not None and cell.status == "ok":
+            clock = event.trace.clock or cell.clock
+            self._cells[event.key] = msgspec.structs.replace(cell, clock=clock, reason=event.trace.reason)
 
     def _end(self, event: WorkerEnded) -> None:
         """A worker that is lost takes the cells of its backends with it, those that it never came to as well."""
@@ -249,8 +250,9 @@ class _Collected:
     def _with_samples(self, cell: Cell) -> Cell:
         samples = self._samples.get(cell.key, [])
         if not samples and cell.status == "ok":
-            return msgspec.structs.replace(cell, status="skipped", reason="the run ended before it was measured")
-        return msgspec.structs.replace(cell, samples=samples)
+            reason = cell.reason or "the run ended before it was measured"
+            return msgspec.structs.replace(cell, status="skipped", reason=reason)
+        return msgspec.structs.replace(cell, samples=samples, reason="" if cell.status == "ok" else cell.reason)
 
     def _order(self, cell: Cell) -> tuple[int, int, str]:
         shapes, names = self._start.settings.shapes, list(self._backends)

@@ -125,12 +125,8 @@ class Evidence:
         if seen is None:
             return
         for cell, traced in zip(one.cells, seen.cells, strict=True):
-            if traced.reason:
-                one.member.role.cell_lost(set_, cell.key, traced.reason)
-                continue
             observe_samples(self.observer, self.epoch, cell, traced.samples, set=set_, round=one.round, turn=one.turn)
-            if traced.trace is not None:
-                self.observer(events.KernelsTraced(**cell.key.fields, set=set_, trace=traced.trace))
+            self.observer(events.KernelsTraced(**cell.key.fields, set=set_, trace=traced.trace))
         self.spend(settling=seen.settling, evidence=self.now() - begin - seen.settling)
 
 

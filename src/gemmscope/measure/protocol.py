@@ -221,11 +221,10 @@ class InstructionsSeen(Message, frozen=True, tag="instructions seen", kw_only=Tr
 
 
 class TracedCell(Message, frozen=True, kw_only=True):
-    """A cell's time on the device and what it does there; ``reason`` is not empty if neither can be had."""
+    """A cell's time on the device and what it does there; without samples the trace says why there are none."""
 
     samples: list[Measurement] = []
-    trace: KernelTrace | None = None
-    reason: str = ""
+    trace: KernelTrace
 
 
 class KernelsSeen(Message, frozen=True, tag="kernels seen", kw_only=True):

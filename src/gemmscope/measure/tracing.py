@@ -70,23 +70,17 @@ def cost(seconds: float) -> float:
 def trace(backend: Backend, cell: TurnCell, count: int) -> TracedCell:
     """A call's time on the device, in samples as of any turn, and what it does there; it has ``count`` pairs."""
     run = Loop(backend, "latency")
-    try:
-        stages.settle_gpu(run, cell, count)
-        samples, seen, reason = _recorded(run, cell, count)
-        calls = cell.loops * len(samples)
-        other_clock, other = _by_other_clock(backend, cell, instead=bool(reason))
-        if reason:
-            if not other:
-                return TracedCell(reason=reason)
-            return TracedCell(samples=other, trace=KernelTrace(clock=other_clock, reason=reason))
-        found = KernelTrace(
-            calls=calls, kernels=kernel_trace.kernels(seen, calls), copies=kernel_trace.copies(seen, calls),
-            other_clock=other_clock,
-            other_seconds=other[0].seconds / other[0].loops if other else None,
-        )  # fmt: skip
-        return TracedCell(samples=samples, trace=found)
-    except stages.ANY_ERROR as error:
-        return TracedCell(reason=stages.describe(error))
+    stages.settle_gpu(run, cell, count)
+    samples, seen, reason = _recorded(run, cell, count)
+    other_clock, other = _by_other_clock(backend, cell, instead=bool(reason))
+    if reason:
+        return TracedCell(samples=other, trace=KernelTrace(clock=other_clock, reason=reason))
+    calls = cell.loops * len(samples)
+    found = KernelTrace(
+        calls=calls, kernels=kernel_trace.kernels(seen, calls), copies=kernel_trace.copies(seen, calls),
+        other_clock=other_clock, other_seconds=other[0].seconds / other[0].loops if other else None,
+    )  # fmt: skip
+    return TracedCell(samples=samples, trace=found)
 
 
 def _recorded(run: Run, cell: TurnCell, count: int) -> tuple[list[Measurement], list[Activity], str]:

@@ -25,6 +25,7 @@ from gemmscope.machine import ceilings, cuda_devices, heap, heeded, kernel_trace
 from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages, tracing
 from gemmscope.measure.multiplied import Multiplied
+from gemmscope.records.gpu import KernelTrace
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
 from gemmscope.workload.placement import PAGE, STEP
 
@@ -191,10 +192,10 @@ class Worker:
                 backend.probe()
                 given, _ = multiplied.by(backend.settings)
                 backend.prepare(given)
-            except stages.ANY_ERROR as error:
-                cells.append(protocol.TracedCell(reason=stages.describe(error)))
-                continue
-            cells.append(tracing.trace(backend, cell, len(given)))
+                cells.append(tracing.trace(backend, cell, len(given)))
+            except stages.ANY_ERROR as error:  # there may be no room for it, or anything else: it has its times
+                lost = KernelTrace(clock="", reason=stages.describe(error))
+                cells.append(protocol.TracedCell(trace=lost))
         self._release()
         return protocol.KernelsSeen(cells=cells, settling=stages.wait_until_quiet())
 

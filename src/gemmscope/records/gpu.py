@@ -71,7 +71,8 @@ class KernelTrace(Record, frozen=True, kw_only=True):
         calls: How many calls were looked at.
         kernels: What they ran, that which takes the most time first.
         copies: What they copied.
-        clock: What the device's time was read from: ``"CUPTI"``, or where that fails what the backend has instead.
+        clock: What the device's time was read from: ``"CUPTI"``, or where that fails what the backend has instead;
+            empty where that is nothing.
         reason: Why there is nothing of CUPTI's; else empty.
         other_clock: What the device's time was read from besides, as a cross-check.
         other_seconds: A call's time by that clock.

@@ -1,5 +1,6 @@
 """A backend that says that it computes on a GPU, in a process with the imitated CUPTI: a kernel takes 3 µs."""
 
+import os
 import time
 
 import numpy as np
@@ -11,6 +12,8 @@ KERNEL = (
     "sm80_xmma_gemm_f32f32_f32f32_f32_nn_n_tilesize32x32x8_stage3_warpsize1x2x1_ffma_aligna4_alignc4_execute_kernel__"
     "5x_cublas"
 )
+
+_prepared = []
 
 
 class Imitated(Backend):
@@ -24,6 +27,10 @@ class Imitated(Backend):
     def probe(self): ...
 
     def prepare(self, operands):
+        # A GPU that has room for a backend's operands once, and not when it is looked at.
+        _prepared.append(self)
+        if os.environ.get("IMITATED_GPU_IS_FULL") and len(_prepared) > 1:
+            raise MemoryError("on purpose")
         self._pairs = operands.converted("here", np.asarray)
 
     def run(self, loops, first):
