@@ -17,6 +17,7 @@ from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gemmscope.api import Run
     from gemmscope.job import Job
     from gemmscope.records.model import Result
     from gemmscope.report.document import Block
@@ -346,19 +347,15 @@ def report(
       gemmscope report some-folder --csv cells.csv --markdown summary.md
       gemmscope report some-folder --pyperf - > pyperf.json
     """
-    from gemmscope.api import load
     from gemmscope.records.sharing import shared
     from gemmscope.report.exports import to_csv, to_pyperf
     from gemmscope.report.markdown import markdown
     from gemmscope.report.model import Report
     from gemmscope.report.sections import for_file
-    from gemmscope.storage.store import newest
 
     if [*files.values(), "-" if as_json else None].count("-") > 1:
         raise UsageError("only one of --csv, --markdown, --pyperf and --json can be printed: name files for the others")
-    result = load(results if results is not None else newest()[0])
-    if result.status == "partial" and results is not None and Path(results).is_dir():
-        _tell(f"This run was cut off. Go on with: gemmscope run --resume {results}")
+    result = _loaded(results)
     if share:
         result = shared(result)
     if "-" not in files.values():
@@ -400,14 +397,12 @@ def explain(results: str | None, backend: str | None, shape: str | None, only_cl
       gemmscope explain --backend mlx-cpu --shape 256
       gemmscope explain gemmscope-results/2026-11-22_201500_apple-m1 --claims
     """
-    from gemmscope.api import load
     from gemmscope.records.words import did_you_mean
     from gemmscope.report import causes
     from gemmscope.report.sections import document_of, is_claim, selected
-    from gemmscope.storage.store import newest
     from gemmscope.workload.shapes import Shape
 
-    result = load(results if results is not None else newest()[0])
+    result = _loaded(results)
     names = {record.name for record in result.backends} | {record.name.partition(":")[0] for record in result.backends}
     # A library stands for the first of its plain backends.
     plain = {record.library: record.name.partition(":")[0] for record in reversed(result.backends) if record.is_choice}
@@ -609,6 +604,20 @@ def compare(
     for gate in gates:
         _tell(f"gemmscope: {pages.gate_sentence(gate)}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
+
+
+def _loaded(results: str | None) -> Run:
+    """The run that was named, or else the newest; of one that was cut off, how to go on is said beside it."""
+    from gemmscope.api import load
+    from gemmscope.storage.journal import JOURNAL
+    from gemmscope.storage.store import newest
+
+    path = Path(results) if results is not None else newest()[0]
+    run = load(path)
+    folder = path if path.is_dir() else path.parent
+    if run.status == "partial" and (folder / JOURNAL).exists():
+        _tell(f"This run was cut off. Go on with: gemmscope run --resume {folder}")
+    return run
 
 
 def _refuse_others(why: str, but: Sequence[str]) -> None:

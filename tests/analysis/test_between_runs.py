@@ -334,7 +334,7 @@ def test_one_set_says_nothing():
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (World(hardware={"cpu": "Another"}), "runs of two machines"),
+        (World(hardware={"cpu": "Another"}), "these runs are of two machines"),
         (World(hardware={"usable_cpus": 2.0}), "8 processors, 2 usable"),
         (World(changes={"threads": 1}), "the library's own number of and 1; measure again with the same --threads"),
         (World(sizes=(32,)), "no cell in common"),
@@ -355,14 +355,19 @@ def test_another_precision_is_left_out_and_said():
     ]
     comparison = against(before, msgspec.structs.replace(after, cells=cells))
     assert {change.backend for change in comparison.changes} == {"numpy-cpu", "torch-cpu", "cblas"}
-    assert "mlx-cpu at 64×64×64: precision float32 and then tf32" in comparison.left_out
+    assert "mlx-cpu at 64×64×64: precision float32, and tf32 in the later run" in comparison.left_out
 
 
 def test_what_casts_doubt_is_a_warning():
     other = World({"numpy-cpu": 1e-6, "cblas": 1e-6}, sets=3, changes={"seed": 7, "pairs": 2})
     comparison = against(World().run(1), other.run(2, status="partial"))
     said = "\n".join(comparison.warnings)
-    for words in ("seed is 0 and then 7", "pairs is 10 and then 2", "later run was cut off", "later run has 3 sets"):
+    for words in (
+        "seed is 0 in the earlier run and 7 in",
+        "pairs is 10 in the earlier run and 2 in",
+        "later run was cut off",
+        "later run has only 3 batches",
+    ):
         assert words in said
     assert "torch-cpu at 64×64×64: only in the earlier run; not measured in the other" in comparison.left_out
 
@@ -513,7 +518,7 @@ def test_runs_of_one_machine_can_stand_side_by_side_if_asked(files):
     ("arguments", "words"),
     [
         (["before"], "two results files or more"),
-        (["before", "far", "--fail-slower-than", "5%"], "runs of two machines"),
+        (["before", "far", "--fail-slower-than", "5%"], "these runs are of two machines"),
         (["before", "same", "--fleet", "--fail-slower-than", "5%"], "has no gate"),
         (["before", "same", "--figure", "x.svg"], "these runs are of one machine"),
         (["before", "far", "--figure", "x.bmp"], "expected a file that ends in .svg, .png and .pdf"),

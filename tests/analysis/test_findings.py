@@ -77,7 +77,7 @@ def test_the_best_rate_is_a_share_of_the_peak():
     assert found.text.startswith(
         "The best rate on the processor is 180 GFLOP/s (torch-cpu at 64): 90 % of the measured peak"
     )
-    assert "At their best, others reach this share of that peak: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
+    assert "The best rates of others, as shares of that peak: numpy-cpu 75 % and mlx-cpu 2.0 %." in found.text
     assert found.evidence["mlx-cpu, share of the best rate"] == pytest.approx(4 / 180)
     assert found.evidence["numpy-cpu, share of the peak"] == pytest.approx(0.75)
 
@@ -86,7 +86,7 @@ def test_a_peak_below_the_best_rate_was_measured_too_low():
     found = only(ceilings.shares(view(*rates(numpy_cpu=150, torch_cpu=290, mlx_cpu=4), ceilings=CEILINGS)))
     assert found.text == (
         "The best rate on the processor is 290 GFLOP/s (torch-cpu at 64). The peak was measured too low, as "
-        "200 GFLOP/s. At their best, others reach this share of that best rate: numpy-cpu 52 % and mlx-cpu 1.4 %."
+        "200 GFLOP/s. The best rates of others, as shares of that best rate: numpy-cpu 52 % and mlx-cpu 1.4 %."
     )
     assert "numpy-cpu, share of the peak" not in found.evidence
     # What exceeds it by noise alone still has its share.
@@ -100,13 +100,13 @@ def test_a_kernel_may_have_the_best_rate_and_only_calls_are_listed():
                 make_backend("torch-cpu")]  # fmt: skip
     found = only(ceilings.shares(view(*cells, backends=backends, ceilings=CEILINGS)))
     assert "190 GFLOP/s (kernel-torch at 64)" in found.text
-    assert found.text.endswith("reach this share of that peak: torch-cpu 90 %.")
+    assert found.text.endswith("as shares of that peak: torch-cpu 90 %.")
     assert found.evidence["kernel-numpy, share of the peak"] == 0.75
 
 
 def test_without_a_measured_peak_the_best_rate_is_the_ceiling():
     found = only(ceilings.shares(view(*rates(numpy_cpu=90, torch_cpu=180))))
-    assert found.text.endswith("others reach this share of that best rate: numpy-cpu 50 %.")
+    assert found.text.endswith("as shares of that best rate: numpy-cpu 50 %.")
     assert not ceilings.shares(view(*rates(numpy_cpu=90)))
 
 
@@ -143,7 +143,7 @@ def test_the_fastest_library_is_named_with_its_shapes():
 def test_a_tie_is_named():
     finding = only(speed.fastest(view(cell("numpy-cpu", 1.0), cell("torch-cpu", 1.005))))
     assert finding.verdict == "not found"
-    assert finding.text == "numpy-cpu is tied for fastest at 64: 1.00 µs, tied with torch-cpu."
+    assert finding.text == "numpy-cpu is tied for fastest at 64: 1.00 µs, with torch-cpu."
 
 
 def test_a_tie_at_one_size_of_two_is_named_there():

@@ -94,3 +94,17 @@ def test_every_finding_is_under_one_heading():
     assert [finding for found in groups.values() for finding in found] == FINDINGS
     assert "" not in groups
     assert selected(FINDINGS, None, None) == FINDINGS
+
+
+def test_of_a_run_that_was_cut_off_it_is_said_how_to_go_on(tmp_path):
+    save(make_result([make_cell("numpy-cpu", size=64)], status="partial"), tmp_path / RESULTS)
+    assert "--resume" not in explain(tmp_path).stderr, "there is no journal to go on from"
+    (tmp_path / "journal.jsonl").touch()
+    for asked in (tmp_path, tmp_path / RESULTS):
+        assert f"Go on with: gemmscope run --resume {tmp_path}\n" in explain(asked).stderr
+
+
+def test_a_folder_without_a_run_says_so(tmp_path):
+    done = explain(tmp_path)
+    assert done.exit_code == 2
+    assert "there is no run in this folder" in done.stderr

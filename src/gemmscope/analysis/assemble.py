@@ -58,7 +58,9 @@ def read(file: str | os.PathLike[str]) -> Result:
         ResultsError: If it cannot be read, or says what no run can have had.
     """
     path = Path(file)
-    if path.is_dir() and (path / JOURNAL).exists() and not (path / RESULTS).exists():
+    if path.is_dir() and not (path / RESULTS).exists():
+        if not (path / JOURNAL).exists():
+            raise ResultsError(f"{path}: there is no run in this folder: it has neither {RESULTS} nor {JOURNAL}")
         path /= JOURNAL
     if path.suffix != Path(JOURNAL).suffix:
         return load(path)

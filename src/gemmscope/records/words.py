@@ -125,6 +125,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def batches(number: int) -> str:
+    """Sets, as a reader knows them: ``'5 batches of fresh processes'``."""
+    return count(number, "batch of fresh processes", "batches of fresh processes")
+
+
 def dimensions(shape: str) -> str:
     """A shape as files have it, for a reader: ``'64×64×64'``."""
     return line(shape).replace("x", TIMES)

@@ -9,7 +9,6 @@ from gemmscope.records import words
 from gemmscope.records.base import CellKey
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows.runs import OUTCOMES, changes_table, differences_table, machines_table
-from gemmscope.report.trust import batches
 from gemmscope.workload.shapes import Shape, by_work
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _why(comparison: RunsComparison, change: Change) -> str:
 
 
 def _of_run(run: ComparedRun) -> str:
-    return f"{run.label}, {run.started}, gemmscope {run.gemmscope}, {batches(run.sets)}, on {run.machine.name}"
+    return f"{run.label}, {run.started}, gemmscope {run.gemmscope}, {words.batches(run.sets)}, on {run.machine.name}"
 
 
 def _capital(text: str) -> str:

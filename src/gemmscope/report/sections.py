@@ -10,7 +10,7 @@ from gemmscope.report import causes, trust
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
 from gemmscope.report.rows import calls, grid, overview
 from gemmscope.report.selection import is_about
-from gemmscope.report.trust import batches, sets_measured
+from gemmscope.report.trust import sets_measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def _head(report: Report) -> list[Block]:
         Heading(f"gemmscope {result.gemmscope}: float32 matrix multiplication on {result.machine.name}"),
         Paragraph(", ".join(report.machine)),
         Paragraph(
-            f"{batches(sets_measured(result))} {words.TIMES} {words.count(settings.pairs, 'pair')} of operands; "
+            f"{words.batches(sets_measured(result))} {words.TIMES} {words.count(settings.pairs, 'pair')} of operands; "
             f"{threads}; margin {words.percent(settings.margin)}, seed {settings.seed}; {result.started}"
         ),
     ]

@@ -41,11 +41,6 @@ def machine_facts(machine: Machine) -> list[str]:
     return [words.line(fact) for fact in (*facts, *held_back)]
 
 
-def batches(number: int) -> str:
-    """Sets, as a reader knows them: ``'5 batches of fresh processes'``."""
-    return words.count(number, "batch of fresh processes", "batches of fresh processes")
-
-
 def sets_measured(result: Result) -> int:
     """How many sets have samples: fewer than were asked for where the time was up, or the differences were plain."""
     return len({sample.set for cell in result.cells for sample in cell.samples})
@@ -56,7 +51,7 @@ def cut_off(result: Result) -> str:
     if result.status != "partial":
         return ""
     return (
-        f"the run was cut off. These figures rest on {sets_measured(result)} of {batches(sets_planned(result))}, "
+        f"the run was cut off. These figures rest on {sets_measured(result)} of {words.batches(sets_planned(result))}, "
         "as far as they had been measured."
     )  # fmt: skip
 
@@ -80,7 +75,7 @@ def carried_over(result: Result) -> str:
 
 def in_short(result: Result) -> str:
     """One sentence: what the figures rest on, how many verdicts are open, and whether the machine changed."""
-    said = [f"measured in {batches(sets_measured(result))}"]
+    said = [f"measured in {words.batches(sets_measured(result))}"]
     open_ = sum(not one.converged for one in result.comparisons)
     if result.comparisons:
         said.append(f"{open_} of {words.count(len(result.comparisons), 'comparison')} still open" if open_ else
@@ -156,7 +151,7 @@ def rules(result: Result) -> str:
     """By which rules verdicts are judged, today's, whatever gemmscope made the run."""
     return (
         "Verdicts hold whenever the run stops: the error rate is spent over several looks (alpha spending), the first "
-        f"after {batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
+        f"after {words.batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
     )
 
 

@@ -32,7 +32,7 @@ def shares(view: View) -> list[Finding]:
     text = f"The best rate on the processor is {best}{of_peak}."
     if first.peak_share is None and (ceilings := ceilings_of(found)):
         text += f" The peak was measured too low, as {words.rate(ceilings[0].peak)}."
-    text += f" At their best, others reach this share of {whole}: {words.listed(listed, 10)}." if listed else ""
+    text += f" The best rates of others, as shares of {whole}: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
     evidence |= {f"{one.backend}, share of the peak": one.peak_share for one in reached if one.peak_share is not None}

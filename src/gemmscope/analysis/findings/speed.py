@@ -29,10 +29,11 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
         name for ranking in rankings for name in ranking.tied if view.backends[name].library != library
     )
     shapes = [ranking.shape for ranking in rankings]
-    times = [_time(view, ranking, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
-    subject = leaders[0] if len(leaders) == 1 else library
     is_tied = [bool(set(ranking.tied) & rivals.keys()) for ranking in rankings]
-    lead = "is tied for fastest" if all(is_tied) else "is fastest, or tied for it," if any(is_tied) else "is fastest"
+    lead = "is tied for fastest" if all(is_tied) else "is fastest, or tied for it," if rivals else "is fastest"
+    word = "with" if all(is_tied) else "tied with"
+    times = [_time(view, ranking, word, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
+    subject = leaders[0] if len(leaders) == 1 else library
     return Finding(
         id="fastest",
         verdict="not found" if rivals else "found",
@@ -46,7 +47,7 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     )
 
 
-def _time(view: View, ranking: Ranking, *, name: bool, size: bool) -> str:
+def _time(view: View, ranking: Ranking, tied: str, *, name: bool, size: bool) -> str:
     """``"torch-cpu takes 116 µs at 256, tied with numpy-cpu"``; with name and size where the sentence needs them."""
     taken = words.duration(view.seconds(ranking.first, ranking.shape) or 0.0)
     taken += f" at {ranking.shape.title}" if size else ""
@@ -54,7 +55,7 @@ def _time(view: View, ranking: Ranking, *, name: bool, size: bool) -> str:
     if not ranking.tied:
         return taken
     why = "" if ranking.has_intervals else " (one batch of processes has no interval)"
-    return f"{taken}, tied with {words.listed(ranking.tied)}{why}"
+    return f"{taken}, {tied} {words.listed(ranking.tied)}{why}"
 
 
 def order_changes(view: View) -> list[Finding]:

@@ -23,7 +23,7 @@ def require_one_machine(before: Result, after: Result) -> None:
     """
     if before.machine.hardware != after.machine.hardware:
         raise UsageError(
-            f"these are runs of two machines, so no difference is a library's: {_machine(before.machine)} and "
+            f"these runs are of two machines, so a difference need not be a library's: {_machine(before.machine)} and "
             f"{_machine(after.machine)}; measure both on one machine, or put them side by side with --fleet"
         )
 
@@ -48,7 +48,9 @@ def common_cells(before: Result, after: Result) -> tuple[list[tuple[Cell, Cell]]
         if other is None:
             left_out.append(f"{_name(key)}: only in the later run; {_absence(before, key)}")
         elif other.precision != cell.precision:
-            left_out.append(f"{_name(key)}: precision {other.precision} and then {cell.precision}")
+            left_out.append(
+                f"{_name(key)}: precision {other.precision} in the earlier run, {cell.precision} in the later one"
+            )
         else:
             pairs.append((other, cell))
     if not pairs:
@@ -62,19 +64,21 @@ def common_cells(before: Result, after: Result) -> tuple[list[tuple[Cell, Cell]]
 def doubts(before: Result, after: Result) -> list[str]:
     """What casts doubt on a comparison without forbidding it."""
     found: list[str] = []
-    for name, words_ in (("seed", "other operands"), ("pairs", "another share of the caches")):
+    for name, words_ in (("seed", "operands differ"), ("pairs", "operands fill the caches differently")):
         values = [getattr(run.settings, name) for run in (before, after)]
         if values[0] != values[1]:
-            found.append(f"{name} is {values[0]} and then {values[1]}: {words_}")
+            found.append(f"{name} is {values[0]} in the earlier run and {values[1]} in the later one: {words_}")
     if before.gemmscope != after.gemmscope:
-        found.append(f"measured by gemmscope {before.gemmscope} and then {after.gemmscope}: the harness changed too")
+        found.append(
+            f"measured by gemmscope {before.gemmscope} and then by {after.gemmscope}: gemmscope itself changed too"
+        )
     for which, run in (("earlier", before), ("later", after)):
         if run.status != "complete":
-            found.append(f"the {which} run was cut off, and has only a part of its samples")
+            found.append(f"the {which} run was cut off, so it has only a part of its samples")
         sets = set_count(run)
         if sets < _ADVISED_SETS:
             found.append(
-                f"the {which} run has {words.count(sets, 'set')}: intervals are wide, five or more are advised"
+                f"the {which} run has only {words.batches(sets)}: intervals are wide, five or more are advised"
             )
     return found
 
