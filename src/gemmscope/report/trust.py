@@ -150,8 +150,9 @@ def _too_slow(cells: Sequence[Cell]) -> str:
 def rules(result: Result) -> str:
     """By which rules verdicts are judged, today's, whatever gemmscope made the run."""
     return (
-        "Verdicts hold whenever the run stops: the error rate is spent over several looks (alpha spending), the first "
-        f"after {words.batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does not count."
+        "Verdicts hold whenever the run stops: the error rate is spent over several looks (alpha spending), the "
+        f"first after {words.batches(first_look(sets_planned(result)))}. A batch that lies apart from all others does "
+        "not count."
     )
 
 
