@@ -217,7 +217,7 @@ std::string problem_of_blas_file(const std::string& path) {
   }
   const auto headers = file.at<Header>(0, 1);
   if (headers.empty() || std::memcmp(headers[0].e_ident, ELFMAG, SELFMAG) != 0) {
-    return "it is no shared library";
+    return "it is not a shared library";
   }
   const Header& header = headers[0];
   constexpr int this_class = sizeof(void*) == 8 ? ELFCLASS64 : ELFCLASS32;
@@ -226,7 +226,7 @@ std::string problem_of_blas_file(const std::string& path) {
            machine_name(this_machine);
   }
   if (header.e_type != ET_DYN || is_program(file, header)) {
-    return "it is no shared library";
+    return "it is not a shared library";
   }
   if (!is_whole(file, header)) {
     return "it is cut short";

@@ -209,7 +209,7 @@ FAULTS = [
     Fault(
         "a backend writes rubbish to its worker's pipe",
         COSTS,
-        _failing("something that is no message", "os.write(int(sys.argv[3]), b'\\xff' * 1000)\n    time.sleep(100)"),
+        _failing("something that is not a message", "os.write(int(sys.argv[3]), b'\\xff' * 1000)\n    time.sleep(100)"),
     ),
     Fault("a backend floods standard error", "it is measured", _harmless("os.write(2, b'x' * 10**7)")),
     Fault(

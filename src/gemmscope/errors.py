@@ -24,7 +24,7 @@ class BackendUnavailable(GemmscopeError):
 
 
 class WorkerLost(GemmscopeError):
-    """A worker process ended, fell silent, or said something that is no message of ours."""
+    """A worker process ended, fell silent, or said something that is not a message of ours."""
 
 
 class WorkerUnavailable(WorkerLost, BackendUnavailable):

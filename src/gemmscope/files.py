@@ -25,7 +25,7 @@ def read_file(path: Path) -> bytes:
         # Opening a pipe that nobody writes to would wait for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ResultsError(f"{path}: cannot be read: it is no regular file")
+                raise ResultsError(f"{path}: cannot be read: it is not a regular file")
             return file.read()
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error

@@ -208,12 +208,12 @@ def wrong_targets(tmp_path):
     return {
         str(tmp_path / "libnone.so"): "there is no such file",
         str(tmp_path): "it is no file",
-        str(text): "it is no shared library",
-        str(empty): "it is no shared library",
+        str(text): "it is not a shared library",
+        str(empty): "it is not a shared library",
         str(of_another_architecture(tmp_path / "libother.so")): "it is for ",
         str(shared_library(tmp_path / "libno.so", 'extern "C" int nothing() { return 0; }')): "it has no sgemm",
         str(preload.library()): "it is libgemmscope_blas itself",
-        str(program(tmp_path / "libprogram.so")): "it is no shared library",
+        str(program(tmp_path / "libprogram.so")): "it is not a shared library",
         str(cut_short(tmp_path)): "it is cut short",
     }
 

@@ -447,7 +447,7 @@ class TestFrames:
                 while (message := decoder.next()) is not None:
                     assert isinstance(message, Message)
             except WorkerLost as error:
-                assert "something that is no message" in str(error)
+                assert "something that is not a message" in str(error)
                 return
 
     @pytest.mark.parametrize(
@@ -458,5 +458,5 @@ class TestFrames:
     def test_rubbish_is_no_message(self, rubbish):
         decoder = Decoder("replies")
         decoder.feed(rubbish)
-        with pytest.raises(WorkerLost, match="something that is no message"):
+        with pytest.raises(WorkerLost, match="something that is not a message"):
             decoder.next()

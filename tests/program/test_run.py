@@ -458,7 +458,7 @@ def test_a_journal_that_is_none_cannot_be_resumed(tmp_path):
     assert done.returncode == 2
     assert "journal.jsonl: cannot be read" in done.stderr
     (tmp_path / "journal.jsonl").write_text("{}\n")
-    assert "is no event of a run" in gemmscope_("run", "--resume", tmp_path).stderr
+    assert "is not an event of a run" in gemmscope_("run", "--resume", tmp_path).stderr
 
 
 def test_backends_are_listed_with_their_remedies():
@@ -505,7 +505,7 @@ def test_runs_are_found_without_being_named(tmp_path):
     text = say("list").stdout
     assert "fastest" in text
     assert "gemmscope run --resume gemmscope-results/cut" in text
-    assert "is no results file of gemmscope" in text
+    assert "is not a results file of gemmscope" in text
 
 
 def gemmscope_store(folder):
@@ -557,5 +557,5 @@ def test_a_report_of_what_is_no_results_file(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     done = gemmscope_("report", tmp_path / "x.json")
     assert done.returncode == 2
-    assert "is no results file of gemmscope" in done.stderr
+    assert "is not a results file of gemmscope" in done.stderr
     assert gemmscope_("report", tmp_path / "none.json").returncode == 2

@@ -107,7 +107,7 @@ def test_suspicions_have_a_remedy_and_say_that_nothing_was_measured():
         "    \N{RIGHTWARDS ARROW} unset it",
         "- Powersave.",
         "    \N{RIGHTWARDS ARROW} change it",
-        "Nothing was measured. What these cost: 'gemmscope diagnose numpy-cpu' would tell.",
+        "Nothing was measured. To learn what these cost, run 'gemmscope diagnose numpy-cpu'.",
     ]
 
 
@@ -117,6 +117,6 @@ def test_what_comes_from_elsewhere_moves_no_cursor_and_fits_the_terminal():
     absent = LibraryCheckup(name="mlx", status="unavailable", reason="no \x1b module", remedy="pip install mlx")
     text = printed(80, terminal=True, variables=[variable], libraries=[NUMPY, absent])
     assert "\x1b" not in text
-    assert "here under torch" in " ".join(text.split())
+    assert "here it concerns torch" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
     assert "    > pip install mlx" in printed(encoding="ascii", libraries=[absent])

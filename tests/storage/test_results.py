@@ -302,7 +302,7 @@ class TestJournal:
         lines = path.read_bytes().splitlines(keepends=True)
         lines[5] = lines[5].replace(b":", b";", 1)
         path.write_bytes(b"".join(lines))
-        with pytest.raises(ResultsError, match=r"line 6 is no event of a run.*gemmscope report"):
+        with pytest.raises(ResultsError, match=r"line 6 is not an event of a run.*gemmscope report"):
             read_journal(path)
 
     def test_what_is_left_of_a_damaged_journal_is_a_run(self, tmp_path):
@@ -331,7 +331,7 @@ class TestJournal:
         event = msgspec.to_builtins(taken("numpy-cpu", 0, 0, 1.0))
         event["samples"][0] |= change
         (tmp_path / "j").write_bytes(msgspec.json.encode(start()) + b"\n" + msgspec.json.encode(event) + b"\n")
-        with pytest.raises(ResultsError, match="line 2 is no event of a run"):
+        with pytest.raises(ResultsError, match="line 2 is not an event of a run"):
             read_journal(tmp_path / "j")
 
     @pytest.mark.parametrize("margin", [-1, -2.5, 1])
@@ -349,7 +349,7 @@ class TestJournal:
     def test_a_damaged_line_is_named(self, tmp_path):
         path = tmp_path / "j"
         path.write_bytes(msgspec.json.encode(start()) + b'\n{"type":"what is this"}\n')
-        with pytest.raises(ResultsError, match="line 2 is no event of a run"):
+        with pytest.raises(ResultsError, match="line 2 is not an event of a run"):
             read_journal(path)
         with pytest.raises(ResultsError, match="cannot be read"):
             read_journal(tmp_path / "none")

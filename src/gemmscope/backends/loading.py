@@ -38,7 +38,7 @@ def load(origin: str) -> dict[str, type[Backend]]:
         case "package":
             found = _entry_point(place)
         case _:
-            raise UsageError(f"{origin!r} is no origin of backends")
+            raise UsageError(f"{origin!r} is not an origin of backends")
     if not found:
         raise UsageError(f"{place} defines no backend: no class in it is derived from gemmscope's Backend")
     by_name: dict[str, type[Backend]] = {}

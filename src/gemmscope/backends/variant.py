@@ -88,7 +88,7 @@ def split(text: str) -> tuple[str, dict[str, str]]:
             )
         if not is_variable(key) and (not NAME.fullmatch(key) or (equals and not value)):
             raise UsageError(
-                f"backend {text!r}: {part!r} is no option; write name, name=value, VARIABLE=value, or VARIABLE= to "
+                f"backend {text!r}: {part!r} is not an option; write name, name=value, VARIABLE=value, or VARIABLE= to "
                 "unset it, joined by +"
             )
         if key in options:

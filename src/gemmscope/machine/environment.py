@@ -84,7 +84,7 @@ VARIABLES = (
     Variable("OPENBLAS_DEFAULT_NUM_THREADS", ("OpenBLAS",), "threads", "sets the number of threads", _OPENBLAS),
     Variable("GOTO_NUM_THREADS", ("OpenBLAS",), "threads", "sets the number of threads, by its older name", _OPENBLAS),
     Variable("OPENBLAS_CORETYPE", ("OpenBLAS",), "instructions", "chooses the kernels of another CPU", _OPENBLAS),
-    Variable("OPENBLAS_L2_SIZE", ("OpenBLAS",), "memory", "states the L2 cache's size", _OPENBLAS),
+    Variable("OPENBLAS_L2_SIZE", ("OpenBLAS",), "memory", "overrides the size of the L2 cache", _OPENBLAS),
     Variable("OPENBLAS_BLOCK_FACTOR", ("OpenBLAS",), "memory", "scales the blocks of a GEMM", _OPENBLAS),
     Variable("OPENBLAS_THREAD_TIMEOUT", ("OpenBLAS",), "waiting", "sets how long idle threads spin", _OPENBLAS),
     Variable("OPENBLAS_MAIN_FREE", ("OpenBLAS",), "placement", "leaves threads unbound", _OPENBLAS),

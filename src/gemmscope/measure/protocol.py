@@ -265,7 +265,7 @@ class Decoder:
             return None
         (length,) = _LENGTH.unpack_from(self._buffer)
         if length > MAX_FRAME:
-            raise WorkerLost("it sent something that is no message")
+            raise WorkerLost("it sent something that is not a message")
         end = _LENGTH.size + length
         if len(self._buffer) < end:
             return None
@@ -274,7 +274,7 @@ class Decoder:
         try:
             return self._decoder.decode(frame)
         except msgspec.MsgspecError as error:
-            raise WorkerLost(f"it sent something that is no message: {error}") from error
+            raise WorkerLost(f"it sent something that is not a message: {error}") from error
 
 
 def frame(message: Request | Reply) -> bytes:

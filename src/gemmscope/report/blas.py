@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _TONES: dict[str, Tone] = {"unavailable": "quiet", "failed": "bad"}
 _USE = (
-    "Write numpy-cpu:blas=NAME, and so with torch-cpu, mlx-cpu, scipy-blas and cblas, where NAME is one of these or "
-    "the path of another. 'gemmscope run --grid' measures all of them; 'gemmscope blas-shim --blas NAME' prints "
-    "what puts one under a program of yours."
+    "To measure with one of them, write numpy-cpu:blas=NAME (or torch-cpu, mlx-cpu, scipy-blas, cblas), where NAME is "
+    "one of these names or the path of a library. 'gemmscope run --grid' measures with all of them; "
+    "'gemmscope blas-shim --blas NAME' prints what puts one under your own program."
 )
 
 

@@ -42,7 +42,7 @@ def _suspicions(found: Sequence[Suspicion]) -> list[Block]:
     confirms = list(dict.fromkeys(one.confirm for one in found if one.confirm))
     if confirms:
         commands = words.listed([f"'{command}'" for command in confirms])
-        blocks.append(Paragraph(f"Nothing was measured. What these cost: {commands} would tell.", "quiet"))
+        blocks.append(Paragraph(f"Nothing was measured. To learn what these cost, run {commands}.", "quiet"))
     return blocks
 
 
@@ -137,5 +137,5 @@ def _version(blas: LibraryThreads) -> str:
 
 def _variable(one: VariableCheckup) -> str:
     readers = words.listed(one.readers)
-    here = f"; here under {words.listed(one.libraries)}" if one.libraries else ""
+    here = f"; here it concerns {words.listed(one.libraries)}" if one.libraries else ""
     return f"{one.name}={words.line(one.value)} {one.effect} ({readers}{here})"

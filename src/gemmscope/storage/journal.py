@@ -105,7 +105,7 @@ def read_journal(path: Path) -> list[Event]:
     events, damaged = read_what_is_whole(path)
     if damaged:
         raise ResultsError(
-            f"{path}: line {damaged[0]} is no event of a run, so the journal is damaged; "
+            f"{path}: line {damaged[0]} is not an event of a run, so the journal is damaged; "
             f"what is left of it is shown by: gemmscope report {path}"
         )
     return events

@@ -40,7 +40,7 @@ def load(file: str | os.PathLike[str]) -> Result:
         check_schema(msgspec.json.decode(data, type=_Header).schema, path)
         result = msgspec.json.decode(data, type=Result)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ResultsError(f"{path}: it is no results file of gemmscope, or it is damaged: {error}") from error
+        raise ResultsError(f"{path}: it is not a results file of gemmscope, or it is damaged: {error}") from error
     return result
 
 
@@ -89,7 +89,7 @@ def summary(path: Path) -> Summary:
     try:
         return msgspec.json.decode(read_file(path), type=Summary)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ResultsError(f"{path}: it is no results file of gemmscope, or it is damaged: {error}") from error
+        raise ResultsError(f"{path}: it is not a results file of gemmscope, or it is damaged: {error}") from error
 
 
 def save(result: Result, path: Path) -> None:
