@@ -112,7 +112,7 @@ def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():
     clock = Clock()
     made = scheduled(clock, sets=9, seconds=10.0)
     assert len(run(made, clock, overrun=20.0)) == 2
-    assert made.cut_short == "only 2 of 9 sets"
+    assert made.cut_short == "only 2 of 9 batches of fresh processes"
 
 
 def test_a_run_that_goes_on_has_what_is_left_of_sets_and_time():

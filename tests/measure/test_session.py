@@ -262,7 +262,7 @@ def test_sets_that_do_not_fit_into_the_budget_are_left_out_and_said():
     assert world.clock.now - begin < 45
     assert 2 <= len(of(events, SetFinished)) < 10
     (warning,) = of(events, Warned)
-    assert "of 1000 sets fitted into 20 s" in warning.text
+    assert "of 1000 batches of fresh processes fitted into 20 s" in warning.text
 
 
 def test_a_lost_reference_is_a_warning():

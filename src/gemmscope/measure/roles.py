@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gemmscope.measure.pacing import RATE_SECONDS, budget_for, too_slow
+from gemmscope.records import words
 from gemmscope.records.base import CellKey
 from gemmscope.records.events import BackendProbed, CellFailed, CellPrepared, Warned, WorkerEnded
 from gemmscope.records.model import REFERENCE
@@ -141,7 +142,9 @@ class Role:
         ):
             return False
         needed = budget_for(seconds, settings.sets, settings.largest_share)
-        reason = f"one call is expected to take {seconds:.3g} s; --seconds {needed:.0f} would make room for it"
+        reason = (
+            f"one call is expected to take {words.duration(seconds)}; --seconds {needed:.0f} would make room for it"
+        )
         self._lost.add(key)
         self._observer(CellPrepared(**key.fields, set=set_, status="skipped", reason=reason, estimate=seconds))
         return True

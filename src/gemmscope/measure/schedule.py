@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gemmscope.measure.pacing import divide, round_count
+from gemmscope.records import words
 from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape, pair_count
 
@@ -172,7 +173,7 @@ class Schedule:
             self._settle(done)
             if _FEWEST_SETS <= done < self._planned and self.budget.left < 0:
                 if done < self._asked:
-                    self.cut_short = f"only {done} of {self._asked} sets"
+                    self.cut_short = f"only {done} of {words.batches(self._asked)}"
                 return
         number = self._first_set + self._planned
         for plan in self._experiment_sets(number):

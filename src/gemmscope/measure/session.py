@@ -17,7 +17,7 @@ from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
 from gemmscope.measure.schedule import Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
-from gemmscope.records import events
+from gemmscope.records import events, words
 from gemmscope.records.model import PlacedOperands, TimeSpent
 from gemmscope.workload.shapes import layout
 
@@ -124,7 +124,9 @@ class Session:
             if not plan.planned_left and not plan.experiment and not measured:
                 break  # nothing that is open can be measured any more
         if self._schedule.cut_short:
-            text = f"{self._schedule.cut_short} fitted into {self._settings.seconds:g} s; give more --seconds"
+            text = (
+                f"{self._schedule.cut_short} fitted into {words.span(self._settings.seconds)}; give it more --seconds"
+            )
             self._observer(events.Warned(text=text))
 
     def _run_set(self, plan: SetPlan) -> bool:

@@ -18,6 +18,7 @@ from gemmscope.measure.loops import Loop
 from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.measure.washing import wash_out, wash_out_window
+from gemmscope.records import words
 from gemmscope.records.gpu import NVML_INDEX
 from gemmscope.records.model import Measurement
 
@@ -196,7 +197,7 @@ def prepare_cells(
         reason = backend.why_not(mode)
         if not reason and mode != "latency" and latency >= SLOW_CALL:
             what = "one wait after many" if mode == "throughput" else "the device's own time"
-            reason = f"one call takes {latency:.3g} s, so {what} is no different: see latency"
+            reason = f"one call takes {words.duration(latency)}, so {what} is no different: see latency"
         if not reason:
             seconds = known.get(mode) or calibrate(Loop(backend, mode), len(comparisons))
             latency = seconds if mode == "latency" else latency
