@@ -170,6 +170,7 @@ def test_no_library_is_unavailable_and_names_what_was_looked_for():
     reason, remedy = look()
     assert reason.startswith("CUDA's libcublas cannot be loaded: ")
     assert "libcublas" in reason.partition(":")[2]
+    assert len(reason) < 120, "no list of places"
     assert "NVIDIA GPU" in remedy
 
 

@@ -74,6 +74,8 @@ def python(*arguments):
         case [script] if script.startswith("ci/"):
             compile((ROOT / script).read_text(), script, "exec")
         case [script]:
+            # Threads that spin would hold each other up on a busy machine.
+            os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             measure_little()
             runpy.run_path(script, run_name="__main__")
         case _:

@@ -17,12 +17,8 @@ RUNS = (
     "DIR", "fleet/1", "fleet/2", "main.json", "branch.json",
 )  # fmt: skip
 # Files of the reader's, in which a page's own Python stands.
-FILES = {
-    "my_backends.py": "adding-a-backend.md",
-    "ten_lines.py": "any-blas.md",
-    "your_program.py": "any-blas.md",
-    "yours.py": "any-blas.md",
-}
+FILES = {"my_backends.py": "adding-a-backend.md", "ten_lines.py": "any-blas.md"}
+PROGRAM = "import numpy as np\na = np.ones((8, 8), np.float32)\nassert (a @ a == 8).all()\n"
 LONG = 280
 
 
@@ -55,6 +51,7 @@ class Stage:
             (self.folder / name).write_text(
                 next(b.code for b in blocks(ROOT / "docs" / page) if b.language == "python")
             )
+        (self.folder / "your_program.py").write_text(PROGRAM)
         for name in ("constraints.txt", "pyproject.toml", "docs"):
             (self.folder / name).symlink_to(ROOT / name)
         write_program(self.folder / "bench" / "gpu_machine.sh", "gpu_machine.sh")

@@ -87,13 +87,13 @@ def test_without_a_terminal_every_set_has_a_line() -> None:
         sets += [SetStarted(set=i, workers=["numpy", "torch"]), ShapeStarted(set=i, shape="64x64x64"), turn(0)]
         sets += [prepared("ok"), SetFinished(set=i)]
     assert told(started(), *sets, RunFinished(status="complete", time_spent=TimeSpent())) == (
-        "set 1 of 5: starting 2 workers; about 1 min 40 s to go\n"
-        "set 2 of 5: starting 2 workers; about 1 min 40 s to go\n"
+        "batch 1 of 5: starting 2 workers; about 1 min 40 s to go\n"
+        "batch 2 of 5: starting 2 workers; about 1 min 40 s to go\n"
     )
 
 
 def test_a_run_that_goes_on_counts_beyond_the_sets_asked_for() -> None:
-    assert told(started(), SetStarted(set=5, workers=["numpy"])).startswith("set 6: starting 1 worker;")
+    assert told(started(), SetStarted(set=5, workers=["numpy"])).startswith("batch 6: starting 1 worker;")
 
 
 def test_without_a_terminal_what_is_missing_is_said_once_and_markup_is_text() -> None:
@@ -168,7 +168,7 @@ def test_on_a_terminal_the_line_says_where_the_run_is() -> None:
         progress(started())
         clock.now = 34.0
         progress(turn(11))
-        assert f"set 2 of 5  {SHAPE}  round 12  torch      34 s elapsed, about 1 min 6 s to go" in screen.written()
+        assert f"batch 2 of 5  {SHAPE}  round 12  torch      34 s elapsed, about 1 min 6 s to go" in screen.written()
         clock.now = 101.0
         progress(turn(12))
         assert "1 min 41 s elapsed, should end soon" in screen.written()
@@ -184,11 +184,11 @@ def test_the_worker_of_the_reference_workload_has_a_name_that_says_so() -> None:
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (97, f"set 2 of 5  {SHAPE}  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
-        (80, "set 2 of 5  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
-        (60, "set 2 of 5  round  1  torch      about 1 min 6 s to go"),
-        (50, "set 2 of 5  round  1  about 1 min 6 s to go"),
-        (20, "set 2 of 5  round …"),
+        (99, f"batch 2 of 5  {SHAPE}  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
+        (82, "batch 2 of 5  round  1  torch      34 s elapsed, about 1 min 6 s to go"),
+        (62, "batch 2 of 5  round  1  torch      about 1 min 6 s to go"),
+        (52, "batch 2 of 5  round  1  about 1 min 6 s to go"),
+        (22, "batch 2 of 5  round …"),
     ],
 )
 def test_a_narrow_terminal_gets_the_most_important_of_the_line(width: int, line: str) -> None:
@@ -206,7 +206,7 @@ def test_on_a_terminal_a_set_that_starts_is_shown_at_once() -> None:
     with Progress(screen.console, clock) as progress:
         progress(started())
         progress(SetStarted(set=0, workers=["numpy"]))
-        assert "set 1 of 5  starting 1 worker  0 s elapsed, about 1 min 40 s to go" in screen.written()
+        assert "batch 1 of 5  starting 1 worker  0 s elapsed, about 1 min 40 s to go" in screen.written()
 
 
 def test_on_a_terminal_it_is_refreshed_at_most_four_times_a_second() -> None:
@@ -274,7 +274,7 @@ def test_a_terminal_without_cursor_movement_gets_lines() -> None:
         progress(started())
         progress(turn(0))
         progress(SetStarted(set=0, workers=["numpy"]))
-    assert file.getvalue() == "set 1 of 5: starting 1 worker; about 1 min 40 s to go\n"
+    assert file.getvalue() == "batch 1 of 5: starting 1 worker; about 1 min 40 s to go\n"
 
 
 def test_it_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,8 @@ def library(name: str) -> str:
     try:
         return str(load_nvidia_dynamic_lib(name).abs_path)
     except (DynamicLibNotFoundError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        # Behind that comes a list of every place that was looked at.
+        reason = str(error).partition("\n")[0].partition(": No such file")[0]
         raise BackendUnavailable(f"CUDA's lib{name} cannot be loaded: {reason}", _REMEDY) from error
 
 

@@ -26,7 +26,7 @@ _NOTE = "mean: of one call to each pair, in one process, as the original took it
 _REASONS = (
     "The original's first call at a size pays for waking threads and caches; gemmscope warms up, and takes medians.",
     "All libraries share one process there, and their thread pools get in each other's way. Here each has its own.",
-    "One process is one draw. gemmscope starts fresh ones for every set, and its interval is over the sets.",
+    "One process is one draw. gemmscope starts several batches of fresh ones, and its interval is over the batches.",
     "Whatever the machine did in those milliseconds hit one library there; here all take turns in random order.",
 )
 _COPIES = "The original's time holds the copies to the device and back (--copies); gemmscope's never does."

@@ -181,7 +181,7 @@ class Progress:
 
     def _set(self, index: int) -> str:
         # A resumed run measures the set that was cut off under a new number, beyond those asked for.
-        return f"set {index + 1} of {self._sets}" if index < self._sets else f"set {index + 1}"
+        return f"batch {index + 1} of {self._sets}" if index < self._sets else f"batch {index + 1}"
 
     def _shape(self, text: str) -> str:
         return f"{Shape.parse(text).full_title:{self._shape_width}}"

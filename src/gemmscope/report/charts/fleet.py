@@ -61,7 +61,7 @@ def fleet_picture(fleet: Fleet) -> Picture:
     ]  # fmt: skip
     return Picture(
         title="float32 matrix multiplication by machine",
-        note="further right is faster; bars are 95 % intervals over sets, cut at the edges",
+        note="further right is faster; bars are 95 % intervals over batches of fresh processes, cut at the edges",
         finding=f"The speed of {words.count(len(styles), 'backend')} on {words.count(len(machines), 'machine')}.",
         view={"vconcat": panels, "spacing": 20},
         data=rows,
