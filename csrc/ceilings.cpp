@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -22,8 +23,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int rounds = 7;
 constexpr std::size_t steps = 1 << 18;  // some milliseconds
 
-// Keeps what was computed from being removed.
-volatile float sink;
+// Keeps what was computed from being removed. All threads write to it.
+std::atomic<float> sink;
 
 // One value, or one multiply-add, in each chain, written out: in a loop over an array the compiler would keep the sums
 // in memory. Chains that began alike would be one.
@@ -76,7 +77,7 @@ template <std::size_t Bytes, std::size_t Chains>
   add_all(total, sums, chains);
   float one = 0.0F;
   std::memcpy(&one, &total, sizeof one);
-  sink = one;
+  sink.store(one, std::memory_order_relaxed);
   return count * Chains * (Bytes / sizeof(float)) * 2;
 }
 
@@ -120,11 +121,15 @@ double quickest(std::size_t threads, const Work& work) {
   double best = 0.0;
   for (int round = 0; round < rounds; ++round) {
     std::atomic<std::size_t> waiting{threads};
+    std::atomic<bool> given_up{false};
     std::vector<Clock::time_point> starts(threads);
     std::vector<Clock::time_point> ends(threads);
     const auto run = [&](std::size_t thread) {
       waiting.fetch_sub(1);
       while (waiting.load() != 0) {
+        if (given_up.load()) {
+          return;
+        }
         std::this_thread::yield();  // there may be more threads than cores
       }
       starts[thread] = Clock::now();
@@ -133,13 +138,20 @@ double quickest(std::size_t threads, const Work& work) {
     };
     {
       std::vector<std::thread> others;
-      for (std::size_t thread = 1; thread < threads; ++thread) {
-        others.emplace_back(run, thread);
+      others.reserve(threads - 1);
+      const auto join = [&others] { std::ranges::for_each(others, &std::thread::join); };
+      try {
+        for (std::size_t thread = 1; thread < threads; ++thread) {
+          others.emplace_back(run, thread);
+        }
+      } catch (const std::exception& error) {
+        given_up = true;
+        join();
+        throw std::runtime_error("the system started " + std::to_string(others.size() + 1) + " of " +
+                                 std::to_string(threads) + " threads: " + error.what());
       }
       run(0);
-      for (std::thread& other : others) {
-        other.join();
-      }
+      join();
     }
     const std::chrono::duration<double> seconds =
         *std::max_element(ends.begin(), ends.end()) - *std::min_element(starts.begin(), starts.end());
@@ -181,7 +193,7 @@ double triad_bandwidth(std::size_t threads, std::size_t bytes) {
       a[i] = b[i] + 3.0F * c[i];
     }
   });
-  sink = a[count / 2];
+  sink.store(a[count / 2], std::memory_order_relaxed);
   return static_cast<double>(3 * sizeof(float) * count) / seconds;
 }
 

@@ -11,12 +11,14 @@ namespace gemmscope {
 std::string vector_instructions();
 
 // Float32 operations per second, by `threads` threads that do nothing but fused multiply-adds on registers, each of
-// which counts as two: the best of several rounds of some milliseconds. Throws std::invalid_argument without a thread.
+// which counts as two: the best of several rounds of some milliseconds. Throws std::invalid_argument without a thread,
+// and std::runtime_error if the system does not start so many.
 double peak_flops(std::size_t threads);
 
 // Bytes per second of a[i] = b[i] + s c[i], counted as in STREAM (McCalpin 1995): two reads and a write of float32, and
 // not the read that a cache may do before the write. The three arrays together take `bytes`, which should be several
-// times the last cache; the best of several rounds. Throws std::invalid_argument without a thread or an element each.
+// times the last cache; the best of several rounds. Throws std::invalid_argument without a thread or an element each,
+// and std::runtime_error if the system does not start so many threads.
 double triad_bandwidth(std::size_t threads, std::size_t bytes);
 
 }  // namespace gemmscope

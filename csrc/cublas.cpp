@@ -98,7 +98,7 @@ struct CudaApi {
     cuda.find(memory_info, "cudaMemGetInfo");
     cuda.find(allocate, "cudaMalloc");
     cuda.find(release, "cudaFree");
-    cuda.find(copy, "cudaMemcpy");
+    cuda.find(copy, "cudaMemcpyAsync");
     cuda.find(make_stream, "cudaStreamCreateWithFlags");
     cuda.find(destroy_stream, "cudaStreamDestroy");
     cuda.find(wait, "cudaStreamSynchronize");
@@ -141,7 +141,7 @@ struct CudaApi {
   int (*memory_info)(std::size_t*, std::size_t*) = nullptr;
   int (*allocate)(void**, std::size_t) = nullptr;
   int (*release)(void*) = nullptr;
-  int (*copy)(void*, const void*, std::size_t, int) = nullptr;
+  int (*copy)(void*, const void*, std::size_t, int, void*) = nullptr;
   int (*make_stream)(void**, unsigned int) = nullptr;
   int (*destroy_stream)(void*) = nullptr;
   int (*wait)(void*) = nullptr;
@@ -193,19 +193,6 @@ CublasCalls::CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, Cud
                              std::to_string(pairs.size()) + " operand pairs and a result need " + in_mebibytes(needed) +
                              ": ask for smaller shapes or fewer pairs");
   }
-  const auto copied = [&](const Operand& operand) {
-    float* memory = allocate(size(operand));
-    if (!operand.empty()) {
-      api_->check(api_->copy(memory, operand.data, size(operand) * sizeof(float), host_to_device), "cudaMemcpy");
-    }
-    return memory;
-  };
-  for (const auto& [a, b] : pairs) {
-    const float* on_device = copied(a);
-    pairs_.emplace_back(on_device, copied(b));
-  }
-  out_ = allocate(product_size());
-
   const auto made = [](Owned& owner, int error, void* object) {
     if (error == success) {
       owner.reset(object);
@@ -219,6 +206,23 @@ CublasCalls::CublasCalls(std::span<const std::pair<Operand, Operand>> pairs, Cud
     error = api_->make_event(&object);
     api_->check(made(*event, error, object), "cudaEventCreate");
   }
+  // By the stream that computes: cudaMemcpy returns from pageable memory once that is staged, and this stream, which
+  // does not wait for the default one, could compute with what has not arrived yet.
+  const auto copied = [&](const Operand& operand) {
+    float* memory = allocate(size(operand));
+    if (!operand.empty()) {
+      const std::size_t bytes = size(operand) * sizeof(float);
+      api_->check(api_->copy(memory, operand.data, bytes, host_to_device, stream_.get()), "cudaMemcpyAsync");
+    }
+    return memory;
+  };
+  for (const auto& [a, b] : pairs) {
+    const float* on_device = copied(a);
+    pairs_.emplace_back(on_device, copied(b));
+  }
+  out_ = allocate(product_size());
+  wait();  // the operands are the caller's
+
   error = api_->make_handle(&object);
   api_->check_blas(made(handle_, error, object), "cublasCreate");
   api_->check_blas(api_->set_stream(handle_.get(), stream_.get()), "cublasSetStream");
@@ -251,6 +255,7 @@ double CublasCalls::throughput(std::size_t loops, std::size_t first) const {
 }
 
 double CublasCalls::event_seconds(std::size_t loops, std::size_t first) const {
+  check_loops(loops);
   wait();
   double seconds = 0.0;
   for (std::size_t done = 0; done < loops; done += most_queued) {
@@ -291,8 +296,8 @@ void CublasCalls::product(std::size_t pair, std::span<float> out) const {
     return;
   }
   enqueue(pair);
+  api_->check(api_->copy(out.data(), out_, out.size_bytes(), device_to_host, stream_.get()), "cudaMemcpyAsync");
   wait();
-  api_->check(api_->copy(out.data(), out_, out.size_bytes(), device_to_host), "cudaMemcpy");
 }
 
 const std::string& CublasCalls::runtime_image() const { return api_->cuda.image(); }

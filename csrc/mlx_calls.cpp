@@ -68,6 +68,7 @@ double MlxCalls::latency(std::size_t loops, std::size_t first) const {
 }
 
 double MlxCalls::throughput(std::size_t loops, std::size_t first) const {
+  check_loops(loops);
   std::vector<mx::array> results;
   results.reserve(loops);
   const auto start = std::chrono::steady_clock::now();
@@ -81,6 +82,7 @@ double MlxCalls::throughput(std::size_t loops, std::size_t first) const {
 }
 
 double MlxCalls::chain(std::size_t length, std::size_t first, float factor) const {
+  check_loops(length);
   const auto& [a, b] = pairs_[first % pairs_.size()];
   if (b.shape(0) != b.shape(1)) {
     throw std::invalid_argument("pairs: a chain needs a square b");

@@ -40,6 +40,29 @@ void check_rank(const char* name, std::int64_t rank) {
   }
 }
 
+// An error of the object itself, told with the argument's name; a request to stop, or a lack of memory, is passed on.
+[[noreturn]] void refused(const char* name, nb::handle array, const char* method, nb::python_error& error) {
+  if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) {
+    throw error;
+  }
+  const std::string got = std::string(nb::type_name(array.type()).c_str()) + " whose " + method + "() refuses";
+  const nb::str reason(error.value());
+  nb::raise_from(error, PyExc_TypeError, "%s: expected %s, got %s: %s", name, expected_array, got.c_str(),
+                 reason.c_str());
+}
+
+void check_memory(const char* name, const Product& view) {
+  if (view.empty()) {
+    return;
+  }
+  if (view.data == nullptr) {
+    wrong_value(name, "one without memory", "an array with elements");
+  }
+  if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(float) != 0) {
+    wrong_value(name, "elements between them", "elements aligned to 4 bytes");
+  }
+}
+
 [[noreturn]] void read_only(const char* name) { wrong_value(name, "a read-only one", "a writable array"); }
 
 // The struct module's formats: an optional sign of the byte order, then the type.
@@ -68,12 +91,15 @@ void check_numpy() {
   }
 }
 
-// Looked up and checked at the first use.
+// Looked up and checked at the first use. Not by the initialisation of a static within the function: an import lets
+// other threads run, and one that came here would wait for that initialisation with the GIL, which the import needs.
+// Threads that come at once each look, and find the same.
 nb::handle numpy_type() {
-  static const nb::handle ndarray = [] {
+  static PyObject* ndarray = nullptr;  // guarded by the GIL
+  if (ndarray == nullptr) {
     check_numpy();
-    return nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
-  }();
+    ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release().ptr();
+  }
   return ndarray;
 }
 
@@ -88,6 +114,34 @@ void check_mask(nb::handle array, const char* name) {
   const nb::object masked = nb::module_::import_("sys").attr("modules").attr("get")("numpy.ma");
   if (!masked.is_none() && nb::isinstance(array, masked.attr("MaskedArray"))) {
     wrong_type(name, "a masked array", "an array without a mask, such as its filled(0)");
+  }
+}
+
+// What the object's __dlpack__ gives. nanobind would call it as well, but hide what it raises and try other ways, by
+// which PyTorch lends tensors that require a gradient.
+nb::object dlpack_of(nb::handle array, const char* name, bool writable) {
+  if (PyCapsule_CheckExact(array.ptr()) != 0) {
+    return nb::borrow(array);
+  }
+  if (!nb::hasattr(array.type(), "__dlpack__")) {
+    wrong_type(name, nb::type_name(array.type()).c_str(), expected_array);
+  }
+  // A capsule of version 1 tells whether it may be written to. The older one is cheaper, and all that some have.
+  const auto ask = [&](bool versioned) -> nb::object {
+    const nb::object method = array.attr("__dlpack__");
+    return versioned ? method(nb::arg("max_version") = nb::make_tuple(1, 0)) : method();
+  };
+  try {
+    try {
+      return ask(writable);
+    } catch (const nb::python_error& error) {
+      if (!error.matches(PyExc_TypeError) && !error.matches(PyExc_BufferError)) {
+        throw;
+      }
+    }
+    return ask(!writable);
+  } catch (nb::python_error& error) {
+    refused(name, array, "__dlpack__", error);
   }
 }
 
@@ -106,6 +160,23 @@ ArrayArgument::~ArrayArgument() { release(); }
 void ArrayArgument::release() {
   view_ = {};
   PyBuffer_Release(&buffer_);  // nothing, where there is none
+  tensor_ = {};
+  read_only_tensor_ = {};
+  kept_.reset();
+}
+
+// PyTorch resizes no storage whose memory it has given to NumPy, and the array that it gives holds the storage itself,
+// whatever the tensor is given later.
+void ArrayArgument::keep(nb::handle array, const char* name) {
+  if (!nb::hasattr(array, "untyped_storage")) {
+    return;
+  }
+  try {
+    kept_ = array.attr("numpy")();
+  } catch (nb::python_error& error) {
+    refused(name, array, "numpy", error);
+  }
+  // What DLPack lent is not needed beside it, and the collector could not look through it.
   tensor_ = {};
   read_only_tensor_ = {};
 }
@@ -141,6 +212,10 @@ bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writabl
   // Format and strides, but not PyBUF_WRITABLE: a read-only output is answered in our words, by the flag below.
   if (PyObject_GetBuffer(array.ptr(), &buffer_, PyBUF_RECORDS_RO) != 0) {
     // The exporter refuses: a dtype without a buffer format, say, or a layout without strides. DLPack may still do.
+    if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 && PyErr_ExceptionMatches(PyExc_ValueError) == 0 &&
+        PyErr_ExceptionMatches(PyExc_TypeError) == 0) {
+      nb::raise_python_error();
+    }
     PyErr_Clear();
     return false;
   }
@@ -158,12 +233,12 @@ bool ArrayArgument::read_buffer(nb::handle array, const char* name, bool writabl
     // An exporter may leave strides out where the elements adjoin in C order, whatever was asked for: ctypes does.
     const Py_ssize_t adjoining[2] = {buffer_.shape[1] * size, size};
     const Py_ssize_t* strides = buffer_.strides != nullptr ? buffer_.strides : adjoining;
-    const auto misaligned = reinterpret_cast<std::uintptr_t>(buffer_.buf) % alignof(float) != 0;
-    if (misaligned || strides[0] % size != 0 || strides[1] % size != 0) {
+    if (strides[0] % size != 0 || strides[1] % size != 0) {
       wrong_value(name, "elements between them", "elements aligned to 4 bytes");
     }
     view_ = {static_cast<float*>(buffer_.buf), buffer_.shape[0], buffer_.shape[1], strides[0] / size,
              strides[1] / size};
+    check_memory(name, view_);
   } catch (...) {
     PyBuffer_Release(&buffer_);
     throw;
@@ -186,16 +261,18 @@ void ArrayArgument::read_tensor(nb::handle array, const char* name, bool writabl
     check_rank(name, static_cast<std::int64_t>(tensor.ndim()));
     view_ = {const_cast<float*>(static_cast<const float*>(tensor.data())), static_cast<std::int64_t>(tensor.shape(0)),
              static_cast<std::int64_t>(tensor.shape(1)), tensor.stride(0), tensor.stride(1)};
+    check_memory(name, view_);
   };
+  const nb::object capsule = dlpack_of(array, name, writable);
   if (writable) {
-    if (nb::try_cast(array, tensor_, false)) {
+    if (nb::try_cast(capsule, tensor_, false)) {
       read(tensor_);
       return;
     }
-    if (nb::try_cast(array, read_only_tensor_, false)) {
+    if (nb::try_cast(capsule, read_only_tensor_, false)) {
       read_only(name);
     }
-  } else if (nb::try_cast(array, read_only_tensor_, false)) {
+  } else if (nb::try_cast(capsule, read_only_tensor_, false)) {
     read(read_only_tensor_);
     return;
   }

@@ -34,6 +34,11 @@ class ArrayArgument {
   // Whose buffer is held, for the garbage collector; null where there is none.
   [[nodiscard]] PyObject* exporter() const { return buffer_.obj; }
 
+  // For a view that outlives the call that read it. Sees to it that `array`, which this was made from, cannot have its
+  // memory freed under the view: DLPack keeps a PyTorch tensor and its storage alive, but not the storage's memory.
+  // Throws nanobind::type_error if PyTorch refuses.
+  void keep(nanobind::handle array, const char* name);
+
   // Gives back what was lent. The views are not to be used any more.
   void release();
 
@@ -45,6 +50,7 @@ class ArrayArgument {
   Py_buffer buffer_{};
   nanobind::ndarray<> tensor_;
   nanobind::ndarray<nanobind::ro> read_only_tensor_;
+  nanobind::object kept_;
   Product view_;
 };
 

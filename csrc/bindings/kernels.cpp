@@ -42,11 +42,14 @@ class Calls {
     for (nb::handle pair : pairs) {
       const nb::object a = pair[0];
       const nb::object b = pair[1];
-      const auto& operand_a = *operands_.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
-      const auto& operand_b = *operands_.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
+      auto& operand_a = *operands_.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
+      auto& operand_b = *operands_.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
       calls_.push_back(prepare(check_operands(operand_a.operand(), operand_b.operand()), out_.product()));
+      operand_a.keep(a, "a");
+      operand_b.keep(b, "b");
       held_.insert(held_.end(), {a, b});
     }
+    out_.keep(out, "out");
     if (calls_.empty()) {
       throw nb::value_error("pairs: expected at least one pair of operands, got none");
     }
@@ -69,12 +72,14 @@ void make_cublas_calls(CublasCalls* self, const nb::sequence& pairs, bool tf32, 
                        const std::string& blas) {
   std::vector<std::unique_ptr<ArrayArgument>> arguments;
   std::vector<std::pair<Operand, Operand>> operands;
+  std::vector<nb::object> held;
   for (nb::handle pair : pairs) {
     const nb::object a = pair[0];
     const nb::object b = pair[1];
     const auto& operand_a = *arguments.emplace_back(std::make_unique<ArrayArgument>(a, "a", false));
     const auto& operand_b = *arguments.emplace_back(std::make_unique<ArrayArgument>(b, "b", false));
     operands.emplace_back(operand_a.operand(), operand_b.operand());
+    held.insert(held.end(), {a, b});
   }
   new (self) CublasCalls(operands, tf32 ? CudaMath::tf32 : CudaMath::float32, runtime, blas);
 }
@@ -293,12 +298,14 @@ Raises:
              R"(Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
 
 Raises:
+    RuntimeError: If the system does not start so many threads.
     ValueError: If ``threads`` is 0.)");
   module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
              nb::call_guard<nb::gil_scoped_release>(),
              R"(Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.
 
 Raises:
+    RuntimeError: If the system does not start so many threads.
     ValueError: If ``threads`` is 0, or a thread would have no element.)");
 
   module.def(

@@ -29,11 +29,13 @@ void check_overlap(const ArrayArgument& operand, nb::handle operand_object, cons
   }
 }
 
+// numpy.empty and numpy.float32, kept for the life of the process: looking them up costs as much as the smallest call.
+// Found when the module is made, and not at the first call, which may come from two threads at once.
+nb::handle numpy_empty;
+nb::handle numpy_float32;
+
 nb::object new_output(std::int64_t rows, std::int64_t columns) {
-  // Looked up once and kept for the life of the process: the look-up costs as much as the smallest call.
-  static const nb::handle empty = nb::object(nb::module_::import_("numpy").attr("empty")).release();
-  static const nb::handle float32 = nb::object(nb::module_::import_("numpy").attr("float32")).release();
-  return empty(nb::make_tuple(rows, columns), float32);
+  return numpy_empty(nb::make_tuple(rows, columns), numpy_float32);
 }
 
 nb::object sgemm(nb::handle a, nb::handle b, nb::object out) {
@@ -68,6 +70,9 @@ class Plan {
         objects_(nb::make_tuple(a, b, out)) {
     check_overlap(a_, a, out_, out, "a");
     check_overlap(b_, b, out_, out, "b");
+    a_.keep(a, "a");
+    b_.keep(b, "b");
+    out_.keep(out, "out");
   }
 
   [[nodiscard]] const Gemm& call() const { return call_; }
@@ -141,7 +146,8 @@ PyType_Slot plan_slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_plan)},
 
 double time_plans(const nb::sequence& plans, std::size_t loops, std::size_t first) {
   std::vector<Gemm> calls;
-  for (nb::handle plan : plans) {
+  const nb::tuple held(plans);  // a sequence may make its elements as it is asked for them, or lose them meanwhile
+  for (nb::handle plan : held) {
     calls.push_back(nb::cast<const Plan&>(plan).call());
   }
   const nb::gil_scoped_release release;
@@ -162,6 +168,9 @@ nb::dict blas_description() {
 
 NB_MODULE(_native, module) {
   require_numpy();
+  const nb::module_ numpy = nb::module_::import_("numpy");
+  numpy_empty = nb::object(numpy.attr("empty")).release();
+  numpy_float32 = nb::object(numpy.attr("float32")).release();
   module.doc() = "The CBLAS that gemmscope is linked with. The public names are in gemmscope.native.";
 
   module.def("sgemm", &sgemm, nb::arg("a").none(), nb::arg("b").none(), nb::arg("out") = nb::none(),
@@ -189,8 +198,9 @@ Raises:
                    R"(One call of ``sgemm``, its operands checked and kept alive: calling the plan multiplies them into
 ``out``. The GIL is released meanwhile.
 
-The operands may be changed between calls, but not be given other memory (``ndarray.resize`` refuses to). Two threads
-must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.)")
+The plan holds the memory that its arrays have when it is made. Values may be changed between calls, but an array that is
+given other memory needs another plan: ``ndarray.resize`` and, as after ``tensor.numpy()``, ``tensor.resize_`` refuse to.
+Two threads must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.)")
       .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a").none(), nb::arg("b").none(),
            nb::arg("out").none(),
            nb::sig("def __init__(self, a: Array | Any, b: Array | Any, out: Array | Any) -> None"))
@@ -209,7 +219,7 @@ must not call plans with the same ``out`` at once. Arguments and errors are thos
              R"(Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
 
 Raises:
-    ValueError: If there is no plan.)");
+    ValueError: If there is no plan, or ``loops`` is beyond 2**40.)");
   module.def("time_nothing", &time_nothing, nb::arg("loops"), nb::call_guard<nb::gil_scoped_release>(),
              "Seconds that the C++ loop takes around nothing, for ``loops`` turns of it.");
   module.def("blas_description", &blas_description, nb::sig("def blas_description() -> dict[str, str]"),

@@ -20,6 +20,9 @@ using Input = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cp
 using Output = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 Operand operand(const Input& array) {
+  if (array.data() == nullptr && array.size() != 0) {
+    throw nb::value_error("pairs: expected an array with elements, got one without memory");
+  }
   return {array.data(), static_cast<std::int64_t>(array.shape(0)), static_cast<std::int64_t>(array.shape(1)),
           array.stride(0), array.stride(1)};
 }

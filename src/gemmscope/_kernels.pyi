@@ -209,6 +209,7 @@ def peak_flops(threads: int) -> float:
     Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
 
     Raises:
+        RuntimeError: If the system does not start so many threads.
         ValueError: If ``threads`` is 0.
     """
 
@@ -217,6 +218,7 @@ def triad_bandwidth(threads: int, size: int) -> float:
     Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.
 
     Raises:
+        RuntimeError: If the system does not start so many threads.
         ValueError: If ``threads`` is 0, or a thread would have no element.
     """
 

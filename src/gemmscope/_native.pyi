@@ -39,8 +39,9 @@ class Plan():
     One call of ``sgemm``, its operands checked and kept alive: calling the plan multiplies them into
     ``out``. The GIL is released meanwhile.
 
-    The operands may be changed between calls, but not be given other memory (``ndarray.resize`` refuses to). Two threads
-    must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.
+    The plan holds the memory that its arrays have when it is made. Values may be changed between calls, but an array that is
+    given other memory needs another plan: ``ndarray.resize`` and, as after ``tensor.numpy()``, ``tensor.resize_`` refuse to.
+    Two threads must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.
     """
 
     def __call__(self) -> None: ...
@@ -64,7 +65,7 @@ def time_plans(plans: Sequence[Plan], loops: int, first: int = 0) -> float:
     Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
 
     Raises:
-        ValueError: If there is no plan.
+        ValueError: If there is no plan, or ``loops`` is beyond 2**40.
     """
 
 def time_nothing(loops: int) -> float:

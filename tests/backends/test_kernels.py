@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -250,6 +252,33 @@ def test_eviction_leaves_the_values_alone():
     _kernels.evict(a[::2])
     _kernels.evict(a[:0])
     np.testing.assert_array_equal(a, before)
+
+
+FEW_THREADS = """
+import resource
+from gemmscope import _kernels
+_kernels.peak_flops(2)
+pages = int(open("/proc/self/statm").read().split()[0])
+stacks = 4 * 2**26  # room for some threads' stacks, of 64 MiB each
+resource.setrlimit(resource.RLIMIT_STACK, (2**26, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + stacks, resource.RLIM_INFINITY))
+for measure in (_kernels.peak_flops, lambda threads: _kernels.triad_bandwidth(threads, 2**20)):
+    try:
+        measure(64)
+    except RuntimeError as error:
+        print(error)
+print(_kernels.peak_flops(1) > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc; run this on Linux")
+def test_a_thread_that_cannot_be_started_is_said():
+    done = subprocess.run([sys.executable, "-c", FEW_THREADS], check=True, capture_output=True, text=True, timeout=120)
+    *said, goes_on = done.stdout.splitlines()
+    assert len(said) == 2
+    for line in said:
+        assert re.match(r"the system started \d+ of 64 threads: ", line)
+    assert goes_on == "True"
 
 
 def test_ceilings_are_figures():

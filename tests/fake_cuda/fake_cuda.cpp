@@ -2,6 +2,7 @@
 // it is waited for, every product takes one millisecond of the device's clock. Loaded as libcudart and as libcublas.
 //
 // FAKE_CUDA_FREE is the bytes that are free, FAKE_CUDA_FAIL a function that reports an error.
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -94,8 +95,17 @@ EXPORT int cudaFree(void* memory) {
   return 0;
 }
 
-EXPORT int cudaMemcpy(void* to, const void* from, std::size_t bytes, int) {
-  std::memcpy(to, from, bytes);
+// From pageable memory: what is read is staged at once, and arrives when the stream comes to it. The default stream is
+// one that nobody waits for.
+EXPORT int cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, int kind, void* stream) {
+  constexpr int host_to_device = 1;
+  if (kind == host_to_device) {
+    const auto* begin = static_cast<const std::byte*>(from);
+    streams[stream].emplace_back(
+        [to, staged = std::vector<std::byte>(begin, begin + bytes)] { std::memcpy(to, staged.data(), staged.size()); });
+  } else {
+    streams[stream].emplace_back([=] { std::memcpy(to, from, bytes); });
+  }
   return 0;
 }
 

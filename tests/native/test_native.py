@@ -254,6 +254,133 @@ def test_tensors_without_a_buffer_go_through_dlpack():
         native.sgemm(shared, GOOD, shared)
 
 
+class TestTensors:
+    """PyTorch's, which come by DLPack, and other objects that speak it."""
+
+    @pytest.fixture
+    def torch(self):
+        return pytest.importorskip("torch", reason="install torch to run this")
+
+    @pytest.mark.parametrize("place", range(3))
+    @pytest.mark.parametrize("entry", ["sgemm", "Plan"])
+    def test_one_that_requires_a_gradient_is_refused(self, torch, entry, place):
+        arguments = [torch.ones(3, 3) for _ in range(3)]
+        arguments[place].requires_grad_()
+        name = ("a", "b", "out")[place]
+        with pytest.raises(TypeError, match=f"^{name}: expected a 2-D .* gradient, use tensor.detach") as refused:
+            getattr(native, entry)(*arguments)
+        assert isinstance(refused.value.__cause__, BufferError)
+        arguments[place] = arguments[place].detach()
+        getattr(native, entry)(*arguments)
+
+    def test_one_whose_storage_has_no_memory_is_refused(self, torch):
+        empty = torch.ones(3, 3)
+        empty.untyped_storage().resize_(0)
+        for arguments, name in [((empty, GOOD), "a"), ((GOOD, empty), "b"), ((GOOD, GOOD, empty), "out")]:
+            with pytest.raises(ValueError, match=f"{name}: expected an array with elements, got one without memory"):
+                native.sgemm(*arguments)
+        assert native.sgemm(torch.ones(3, 0), torch.ones(0, 3)).sum() == 0
+
+    def test_one_between_two_elements_is_refused(self, torch):
+        memory = bytearray(4 * 9 + 1)
+        between = torch.frombuffer(memory, dtype=torch.float32, count=9, offset=1).reshape(3, 3)
+        with pytest.raises(ValueError, match="a: expected elements aligned to 4 bytes"):
+            native.sgemm(between, GOOD)
+        with pytest.raises(ValueError, match="out: expected elements aligned to 4 bytes"):
+            native.sgemm(GOOD, GOOD, between)
+
+    @pytest.mark.parametrize("place", range(3))
+    @pytest.mark.parametrize(
+        "exchange",
+        [
+            lambda torch, tensor: setattr(tensor, "data", torch.zeros(2, 2)),
+            lambda torch, tensor: tensor.set_(torch.zeros(2, 2)),
+            lambda torch, tensor: tensor.resize_(3000, 3000),
+            lambda torch, tensor: tensor.untyped_storage().resize_(0),
+        ],
+        ids=["data", "set_", "resize_", "storage"],
+    )
+    def test_a_plan_keeps_the_memory_of_one_that_is_given_other(self, torch, place, exchange):
+        size = 300  # large enough that memory which was freed is not there any more, or is another's soon
+        tensors = [torch.full((size, size), 0.5), torch.full((size, size), 2.0), torch.zeros(size, size)]
+        plan = native.Plan(*tensors)
+        kept = tensors[place].detach() if place == 2 else tensors[2]
+        try:
+            exchange(torch, tensors[place])
+        except RuntimeError as refused:
+            assert "not resizable" in str(refused)
+        filling = [torch.full((size, size), 7.0) for _ in range(5)]
+        plan()
+        assert (kept == size).all()
+        assert all((one == 7).all() for one in filling)
+
+    def test_a_module_that_changes_its_type_leaves_the_plan_what_it_had(self, torch):
+        module = torch.nn.Linear(300, 300, bias=False).requires_grad_(False)
+        module.weight.fill_(0.5)
+        out = torch.zeros(300, 300)
+        plan = native.Plan(module.weight, torch.full((300, 300), 2.0), out)
+        module.double()
+        filling = [torch.full((300, 300), 7.0) for _ in range(5)]
+        plan()
+        assert (out == 300).all()
+        assert module.weight.dtype == torch.float64
+        assert all((one == 7).all() for one in filling)
+
+    def test_a_plan_that_its_own_tensor_refers_to_is_collected(self, torch):
+        class Own(torch.Tensor):
+            pass
+
+        a = torch.ones(3, 3).as_subclass(Own)
+        a.plan = native.Plan(a, GOOD, np.zeros((3, 3), np.float32))
+        gone = weakref.ref(a.plan.out)
+        del a
+        gc.collect()
+        assert gone() is None
+
+    @pytest.mark.parametrize("entry", ["sgemm", "Plan"])
+    def test_what_dlpack_raises_is_told(self, entry):
+        class Broken:
+            def __dlpack__(self, **options):
+                raise ValueError("my memory is on tape")
+
+        for arguments, name in [((Broken(), GOOD), "a"), ((GOOD, GOOD, Broken()), "out")]:
+            full = (*arguments, np.zeros((3, 3), np.float32))[:3]
+            with pytest.raises(TypeError, match=f"{name}: expected .* got .*Broken whose .*: my memory is on tape"):
+                getattr(native, entry)(*full)
+
+    @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, MemoryError])
+    def test_a_request_to_stop_is_passed_on(self, raised):
+        class Stopped:
+            def __dlpack__(self, **options):
+                raise raised
+
+        with pytest.raises(raised):
+            native.sgemm(Stopped(), GOOD)
+
+    def test_an_older_dlpack_without_versions_will_do(self):
+        class Older:
+            def __init__(self):
+                self.array = np.ones((3, 3), np.float32)
+
+            def __dlpack__(self):
+                return self.array.__dlpack__()
+
+        out = Older()
+        assert native.sgemm(Older(), GOOD, out) is out
+        assert (out.array == 3).all()
+
+    def test_one_that_may_not_be_written_to_is_told_from_others(self):
+        class ReadOnly:
+            def __dlpack__(self, *, max_version=None):
+                array = np.ones((3, 3), np.float32)
+                array.flags.writeable = False
+                return array.__dlpack__(max_version=max_version)
+
+        assert (native.sgemm(ReadOnly(), GOOD) == 3).all()
+        with pytest.raises(ValueError, match="out: expected a writable array"):
+            native.sgemm(GOOD, GOOD, ReadOnly())
+
+
 def test_memoryviews_and_subclasses_go_through_the_buffer_protocol():
     a, b = matrices(4, 4, 4)
 
@@ -496,6 +623,40 @@ def test_timed_loops_count_what_they_do():
         _native.time_plans([], 1)
     with pytest.raises((TypeError, RuntimeError)):
         _native.time_plans([1], 1)
+
+
+@pytest.mark.parametrize("loops", [2**40 + 1, 2**63, 2**64 - 1])
+def test_more_loops_than_anybody_waits_for_are_refused(loops):
+    from gemmscope import _native
+
+    plan = native.Plan(GOOD, GOOD, np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="loops: expected at most 1099511627776, got"):
+        _native.time_plans([plan], loops)
+    with pytest.raises(ValueError, match="loops: expected at most"):
+        _native.time_nothing(loops)
+
+
+def test_plans_that_a_sequence_makes_as_it_is_asked_are_kept_while_they_are_timed():
+    from gemmscope import _native
+
+    freed, freed_before_the_end = [], []
+
+    class Made:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            if i == 2:
+                freed_before_the_end.extend(freed)
+                raise IndexError
+            out = np.zeros((3, 3), np.float32)
+            weakref.finalize(out, freed.append, i)
+            return native.Plan(GOOD, GOOD, out)
+
+    _native.time_plans(Made(), 0)
+    gc.collect()
+    assert freed_before_the_end == []
+    assert sorted(freed) == [0, 1]
 
 
 # --- Stubs and NumPy --------------------------------------------------------------------------------------------------
