@@ -363,3 +363,25 @@ class TestBetweenRuns:
         reference = [at(0, 0.0, 1.0), at(0, 10.0, 2.0), at(1, 20.0, 4.0)]
         samples = [at(0, 9.0, 6.0), at(1, 11.0, 8.0), at(2, 21.0, 1.0)]
         assert statistics.nearest_ratios(samples, reference) == {0: pytest.approx(3.0), 1: pytest.approx(2.0)}
+
+    def test_the_nearest_of_many_is_found_without_looking_at_all_of_them(self):
+        looks = 0
+
+        class Counted:
+            set, loops = 0, 1
+
+            def __init__(self, start, seconds):
+                self._start, self.seconds = start, seconds
+
+            @property
+            def start(self):
+                nonlocal looks
+                looks += 1
+                return self._start
+
+        count = 1000
+        reference = [Counted(i, 1.0) for i in range(count)]
+        samples = [Counted(i + 0.4, 3.0) for i in range(count)]
+        ratios = statistics.nearest_ratios(samples, reference)  # type: ignore[arg-type]
+        assert ratios == {0: pytest.approx(3.0)}
+        assert looks < 30 * count

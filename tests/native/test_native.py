@@ -14,6 +14,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -327,10 +328,7 @@ class TestTensors:
         assert all((one == 7).all() for one in filling)
 
     def test_a_plan_that_its_own_tensor_refers_to_is_collected(self, torch):
-        class Own(torch.Tensor):
-            pass
-
-        a = torch.ones(3, 3).as_subclass(Own)
+        a = torch.ones(3, 3).as_subclass(type("Own", (torch.Tensor,), {}))
         a.plan = native.Plan(a, GOOD, np.zeros((3, 3), np.float32))
         gone = weakref.ref(a.plan.out)
         del a
@@ -365,7 +363,7 @@ class TestTensors:
             def __dlpack__(self):
                 return self.array.__dlpack__()
 
-        out = Older()
+        out: Any = Older()
         assert native.sgemm(Older(), GOOD, out) is out
         assert (out.array == 3).all()
 

@@ -6,6 +6,7 @@ so the set, with its fresh processes, is the statistical unit. More rounds canno
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 import statistics
@@ -175,14 +176,19 @@ def nearest_ratios(samples: Sequence[Sample], reference: Sequence[Sample]) -> di
     For the reference workload, whose turns belong to no one shape. Sets without it are left out.
     """
     references: dict[int, list[Sample]] = {}
-    for sample in reference:
+    for sample in sorted(reference, key=_start):
         references.setdefault(sample.set, []).append(sample)
     by_set: dict[int, list[float]] = {}
     for sample in samples:
-        if sample.set in references:
-            nearest = min(references[sample.set], key=lambda other: abs(other.start - sample.start))
+        if others := references.get(sample.set):
+            after = bisect.bisect_left(others, sample.start, key=_start)
+            nearest = min(others[max(after - 1, 0) : after + 1], key=lambda other: abs(other.start - sample.start))
             by_set.setdefault(sample.set, []).append(math.log(per_call(sample) / per_call(nearest)))
     return {set_: math.exp(statistics.median(logs)) for set_, logs in sorted(by_set.items())}
+
+
+def _start(sample: Sample) -> float:
+    return sample.start
 
 
 def verdict(ratio: Interval, margin: float) -> Verdict:
