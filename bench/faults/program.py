@@ -17,7 +17,7 @@ import psutil
 
 import gemmscope
 from gemmscope.records.events import SamplesTaken, WorkerReady
-from gemmscope.storage.journal import read_journal
+from gemmscope.storage.journal import has_journal, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -161,7 +161,7 @@ def wait_for(condition: Callable[[], object], seconds: float, otherwise: Callabl
 def events_in(out: Path) -> list[Event]:
     """The journal of an output folder, as far as it goes."""
     journal = out / "journal.jsonl"
-    return read_journal(journal) if journal.exists() else []
+    return read_journal(journal) if has_journal(journal) else []
 
 
 def samples_of(events: Iterable[Event]) -> collections.Counter[tuple[object, ...]]:

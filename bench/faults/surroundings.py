@@ -21,6 +21,7 @@ import psutil
 from click.testing import CliRunner
 
 from gemmscope.cli import main
+from gemmscope.storage.journal import JOURNAL, Journal, packed
 
 from .program import (
     PLAIN,
@@ -120,12 +121,14 @@ def damaged_file(folder: Path, name: str, command: list[str]) -> str:
     out = folder / "out"
     Program(folder, *QUICK, *PLAIN, "--out", out).finish(0)
     path = out / name
+    Journal(out / JOURNAL).close()  # unpacks it
     whole = path.read_bytes()
     refused = 0
     for _ in range(COPIES):
         copy = bytearray(whole)
         for _ in range(random.randint(1, 5)):
             copy[random.randrange(len(copy))] = random.randrange(256)
+        packed(out / JOURNAL).unlink(missing_ok=True)  # of the copy before, where that ran to its end
         path.write_bytes(copy[: random.randrange(len(copy))] if random.choice([True, False]) else copy)
         done = CliRunner().invoke(main, [*command, str(out)])
         known = done.exception is None or isinstance(done.exception, SystemExit)
@@ -250,7 +253,7 @@ FAULTS = [
     Fault(
         f"{COPIES} journals damaged at random bytes",
         "resumed, or refused with words",
-        lambda folder: damaged_file(folder, "journal.jsonl", ["run", "--resume"]),
+        lambda folder: damaged_file(folder, JOURNAL, ["run", "--resume"]),
     ),
     Fault("the wall clock jumps by days at every look", "a run like any other", clock_jumps),
     Fault("the terminal is resized all the time", "a run like any other", resized),

@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# No run has written as much: days of samples are a tenth of it. A sparse file takes nothing to be made, and all memory
+# to be read.
+MOST_BYTES = 2**32
+
+
 def read_file(path: Path) -> bytes:
     """The content of a file on a disk: a pipe or a device might never end, or never begin.
 
     Raises:
-        ResultsError: If it cannot be read, or is no such file.
+        ResultsError: If it cannot be read, is no such file, or has more than ``MOST_BYTES``.
     """
     try:
         # Opening a pipe that nobody writes to would wait for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise ResultsError(f"{path}: cannot be read: it is not a regular file")
+            if status.st_size > MOST_BYTES:
+                raise ResultsError(f"{path}: cannot be read: it is larger than 4 GiB, which no run writes")
             return file.read()
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 import os
@@ -36,7 +37,7 @@ from gemmscope.report.charts import write_figures
 from gemmscope.report.charts.script import ChartScript
 from gemmscope.report.html import write_page
 from gemmscope.signals import Interruption
-from gemmscope.storage.journal import JOURNAL, Journal, holds_run, read_journal
+from gemmscope.storage.journal import JOURNAL, Journal, has_journal, holds_run, read_journal
 from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
@@ -99,7 +100,7 @@ class Job:
             UsageError: If another run writes it, it was begun on another machine, or something has changed.
         """
         path = folder / JOURNAL
-        if not path.is_file():
+        if not has_journal(path):
             raise ResultsError(f"{path}: cannot be read: there is no such file; a run's folder has one")
         journal = Journal(path)
         try:
@@ -170,6 +171,10 @@ class Job:
             result = assemble(events)
             save(result, self.folder / RESULTS)
             self.unwritten.extend(write_reports(result, self.folder))
+            if result.status == "complete":
+                # Without the room for it, the journal stays as it is.
+                with contextlib.suppress(UsageError):
+                    journal.pack()
         return result
 
     def _measure(self, events: list[Event], observe: Observer, observer: Observer | None) -> None:

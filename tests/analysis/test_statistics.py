@@ -382,6 +382,6 @@ class TestBetweenRuns:
         count = 1000
         reference = [Counted(i, 1.0) for i in range(count)]
         samples = [Counted(i + 0.4, 3.0) for i in range(count)]
-        ratios = statistics.nearest_ratios(samples, reference)  # type: ignore[arg-type]
+        ratios = statistics.nearest_ratios(samples, reference)
         assert ratios == {0: pytest.approx(3.0)}
         assert looks < 30 * count

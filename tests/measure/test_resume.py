@@ -33,7 +33,8 @@ def rewrite(out, *, sets=2, **changes):
     start, *events = [e for e in read_journal(out / "journal.jsonl") if type(e).__name__ != "RunFinished"]
     settings = msgspec.structs.replace(start.settings, sets=sets)
     start = msgspec.structs.replace(start, settings=settings, **changes)
-    (out / "journal.jsonl").unlink()
+    (out / "journal.jsonl.gz").unlink(missing_ok=True)
+    (out / "journal.jsonl").unlink(missing_ok=True)
     with Journal(out / "journal.jsonl") as journal:
         for event in [start, *events]:
             journal(event)
@@ -196,10 +197,10 @@ def test_what_was_begun_meanwhile_is_not_written_into(tmp_path):
                              margin=0.01, seed=0)  # fmt: skip
     late = Job.new(settings, tmp_path / "out")
     Job.new(settings, tmp_path / "out").execute()
-    before = (tmp_path / "out" / "journal.jsonl").read_bytes()
+    before = (tmp_path / "out" / "journal.jsonl.gz").read_bytes()
     with pytest.raises(UsageError, match="holds a run already"):
         late.execute()
-    assert (tmp_path / "out" / "journal.jsonl").read_bytes() == before
+    assert (tmp_path / "out" / "journal.jsonl.gz").read_bytes() == before
 
 
 def test_default_folders_are_claimed_by_making_them(tmp_path, monkeypatch):

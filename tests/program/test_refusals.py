@@ -172,6 +172,14 @@ class TestFiles:
             with pytest.raises(ResultsError, match="it is no regular file"):
                 gemmscope.load(path)
 
+    def test_a_file_without_an_end_is_not_read(self, tmp_path):
+        """A sparse file takes no room on the disk, and all memory when it is read."""
+        path = tmp_path / "results.json"
+        with path.open("wb") as file:
+            file.truncate(2**40)
+        with pytest.raises(ResultsError, match="larger than 4 GiB"):
+            gemmscope.load(path)
+
     def test_nor_is_it_a_journal(self, tmp_path):
         os.mkfifo(tmp_path / "journal.jsonl")
         with pytest.raises(UsageError, match="cannot write to"):

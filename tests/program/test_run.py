@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -102,7 +103,7 @@ def test_a_run_ends_well(finished):
     done, folder, result = finished
     assert done.returncode == 0, done.stderr
     assert result.status == "complete"
-    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl", "report.html", "figures"}
+    assert {path.name for path in folder.iterdir()} == {"results.json", "journal.jsonl.gz", "report.html", "figures"}
     drawn = {path.name for path in (folder / "figures").iterdir()}
     assert drawn >= {"speed.svg", "speed.png", "speedup.svg", "speedup.png"}
     assert drawn == {
@@ -514,7 +515,7 @@ def gemmscope_store(folder):
 
 def test_a_folder_with_a_journal_alone_is_reported(finished, tmp_path):
     _, folder, result = finished
-    *lines, _ = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    *lines, _ = gzip.decompress((folder / "journal.jsonl.gz").read_bytes()).splitlines(keepends=True)
     (tmp_path / "journal.jsonl").write_bytes(b"".join(lines) + b'{"type":"half a li')
     done = gemmscope_("report", tmp_path)
     assert done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.resources
 import json
 import os
@@ -33,7 +34,8 @@ from gemmscope.records.events import (
 )
 from gemmscope.records.model import SCHEMA, BackendRecord, Machine, Result, Sample, Settings, TimeSpent, WorkerRecord
 from gemmscope.records.schema import json_schema
-from gemmscope.storage.journal import Journal, read_journal
+from gemmscope.storage import journal as journal_module
+from gemmscope.storage.journal import Journal, holds_run, packed, read_journal
 from gemmscope.storage.store import save
 from tests.builders import make_cell, make_result
 
@@ -283,6 +285,68 @@ class TestJournal:
             with Journal(path) as journal:
                 journal(SetFinished(set=99))
             assert read_journal(path) == [*before, SetFinished(set=99)]
+
+    def test_a_packed_one_is_the_same_and_goes_on(self, tmp_path):
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            for event in a_run():
+                journal(event)
+            size = path.stat().st_size
+            journal.pack()
+        assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl.gz"]
+        assert packed(path).stat().st_size < size / 2
+        assert read_journal(path) == a_run()
+        assert holds_run(path)
+        assert load(tmp_path) == load(packed(path)) == Run.of(assemble(a_run()))
+        with pytest.raises(UsageError, match="holds a run already"):
+            Journal(path, new=True)
+        packed_away = packed(path).read_bytes()
+        with Journal(path) as journal:
+            journal(SetFinished(set=99))
+            assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl"]
+        assert read_journal(path) == [*a_run(), SetFinished(set=99)]
+        # Killed while it was packed, or unpacked: until one is whole the other is there.
+        for left in (path.read_bytes()[:100], b""):
+            path.write_bytes(left)
+            packed(path).write_bytes(packed_away)
+            assert read_journal(path) == a_run()
+            Journal(path).close()
+            assert read_journal(path) == a_run()
+
+    def test_a_packed_one_that_is_damaged_is_refused(self, tmp_path):
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            for event in a_run():
+                journal(event)
+            journal.pack()
+        whole = packed(path).read_bytes()
+        for damaged in (whole[:-1], whole[: len(whole) // 2], b"", b"no archive", whole[:20] + b"\0\0" + whole[22:]):
+            packed(path).write_bytes(damaged)
+            with pytest.raises(ResultsError, match=r"journal\.jsonl\.gz: "):
+                read_journal(path)
+            with pytest.raises(ResultsError, match=r"journal\.jsonl\.gz: "):
+                Journal(path)
+            assert packed(path).read_bytes() == damaged
+
+    def test_one_that_unpacks_without_an_end_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(journal_module, "MOST_BYTES", 1000)
+        packed(tmp_path / "journal.jsonl").write_bytes(gzip.compress(bytes(10_000)))
+        with pytest.raises(ResultsError, match="unpacks to more than any run writes"):
+            read_journal(tmp_path / "journal.jsonl")
+
+    def test_one_that_was_packed_while_it_was_opened_is_not_written_into(self, tmp_path, monkeypatch):
+        path = tmp_path / "journal.jsonl"
+        first = Journal(path)
+        first(SetFinished(set=0))
+
+        def lock(descriptor, how):
+            first.pack()
+            first.close()
+
+        monkeypatch.setattr(journal_module.fcntl, "flock", lock)
+        with pytest.raises(UsageError, match="another run is writing"):
+            Journal(path)
+        assert read_journal(path) == [SetFinished(set=0)]
 
     def test_two_runs_cannot_write_one(self, tmp_path):
         with Journal(tmp_path / "j"), pytest.raises(UsageError, match="another run is writing"):

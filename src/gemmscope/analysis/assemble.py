@@ -33,7 +33,7 @@ from gemmscope.records.events import (
 from gemmscope.records.evidence import SampledInstructions, Surroundings
 from gemmscope.records.gpu import TracedKernels
 from gemmscope.records.model import REFERENCE, Ceilings, Cell, PlacedOperands, ReferenceWorkload, Result, TimeSpent
-from gemmscope.storage.journal import JOURNAL, read_what_is_whole
+from gemmscope.storage.journal import JOURNAL, SUFFIXES, has_journal, read_what_is_whole
 from gemmscope.storage.store import RESULTS, check_schema, load
 from gemmscope.workload.shapes import parse_shapes
 
@@ -59,10 +59,10 @@ def read(file: str | os.PathLike[str]) -> Result:
     """
     path = Path(file)
     if path.is_dir() and not (path / RESULTS).exists():
-        if not (path / JOURNAL).exists():
+        if not has_journal(path / JOURNAL):
             raise ResultsError(f"{path}: there is no run in this folder: it has neither {RESULTS} nor {JOURNAL}")
         path /= JOURNAL
-    if path.suffix != Path(JOURNAL).suffix:
+    if not path.name.endswith(SUFFIXES):
         return load(path)
     events, damaged = read_what_is_whole(path)
     if not events or not isinstance(events[0], RunStarted):

@@ -1,21 +1,34 @@
-"""The journal: every event of a run as a line of JSON, written as it happens. A killed run has lost nothing else."""
+"""The journal: every event of a run as a line of JSON, written as it happens. A killed run has lost nothing else.
+
+That of a run that is complete is packed into a file beside its place: its samples are in the results as well. A packed
+journal is the journal, whatever else may be left of it.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
+import zlib
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from gemmscope.errors import OutputError, ResultsError, UsageError
-from gemmscope.files import read_file, write_all
+from gemmscope.files import MOST_BYTES, read_file, write_all, write_whole
 from gemmscope.records.events import Event, SetFinished, ShapeStarted, TurnStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL = "journal.jsonl"
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+_PACKED = ".gz"
+# Of zlib's nine. The last ones take several times as long, and save a hundredth.
+_LEVEL = 6
+# For zlib: the largest window, and gzip's header.
+_GZIP = 16 + zlib.MAX_WBITS
 
 # Not to wait for a reader where the file is a pipe.
 _OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -27,14 +40,16 @@ class Journal:
     """An observer that appends events to a file; only one run at a time may hold it.
 
     Args:
-        path: The file. It is made if it is not there.
+        path: The file. It is made if it is not there, out of the packed one where that is.
         new: Whether it must hold nothing yet.
 
     Raises:
+        ResultsError: If it is packed and damaged.
         UsageError: If it cannot be written, another run writes it, or it holds a run and must not.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, _OPEN, 0o666)
@@ -44,6 +59,9 @@ class Journal:
             ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # One that has just ended may have packed the file away that was opened here.
+            if not os.path.samestat(os.fstat(self._descriptor), path.stat()):
+                raise BlockingIOError
         except OSError:
             os.close(self._descriptor)
             raise UsageError(f"another run is writing to {path.parent}; name another folder with --out") from None
@@ -52,11 +70,29 @@ class Journal:
             raise UsageError(
                 f"{path.parent} holds a run already: name another folder with --out, or go on with --resume"
             )
-        self._mend(path)
+        try:
+            self._unpack()
+            self._mend()
+        except BaseException:
+            self.close()
+            raise
 
-    def _mend(self, path: Path) -> None:
+    def _unpack(self) -> None:
+        """Writes out what was packed. Until that is whole the packed file is the journal."""
+        if not packed(self._path).exists():
+            return
+        content = _content(self._path)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            write_all(self._descriptor, content)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise UsageError(f"{self._path}: cannot be written: {error.strerror}") from error
+        packed(self._path).unlink()
+
+    def _mend(self) -> None:
         """Ends the last line, or takes it away if a killed run wrote only half of it."""
-        data = path.read_bytes()
+        data = self._path.read_bytes()
         begin = data.rfind(b"\n") + 1
         if not data[begin:]:
             return
@@ -78,6 +114,15 @@ class Journal:
                 f"the journal cannot be written: {error.strerror}; what was written before is whole"
             ) from error
 
+    def pack(self) -> None:
+        """Compresses what a run that is complete has written: it takes a tenth of the space then.
+
+        Raises:
+            UsageError: If the packed file cannot be written; the journal is as it was.
+        """
+        write_whole(packed(self._path), lambda: gzip.compress(self._path.read_bytes(), _LEVEL))
+        self._path.unlink()
+
     def close(self) -> None:
         """Lets go of the file, and so of its lock."""
         if self._descriptor >= 0:
@@ -91,13 +136,23 @@ class Journal:
         self.close()
 
 
+def packed(path: Path) -> Path:
+    """Where a journal is once its run is complete."""
+    return path.with_name(path.name + _PACKED)
+
+
+def has_journal(path: Path) -> bool:
+    """Whether there is a journal at a path, packed or not."""
+    return path.is_file() or packed(path).is_file()
+
+
 def holds_run(path: Path) -> bool:
     """Whether there is a journal with anything in it: a run that was killed before its first event has left none."""
-    return path.is_file() and path.stat().st_size > 0
+    return any(file.is_file() and file.stat().st_size > 0 for file in (path, packed(path)))
 
 
 def read_journal(path: Path) -> list[Event]:
-    """All events of a journal. A last line that was cut off in the middle is left out.
+    """All events of a journal, packed or not. A last line that was cut off in the middle is left out.
 
     Raises:
         ResultsError: If the file cannot be read, or a whole line is no event.
@@ -115,9 +170,9 @@ def read_what_is_whole(path: Path) -> tuple[list[Event], list[int]]:
     """The events of a journal that may be damaged, and the numbers of its lines that are none.
 
     Raises:
-        ResultsError: If the file cannot be read.
+        ResultsError: If the file cannot be read, or is packed and damaged.
     """
-    *whole, last = read_file(path).split(b"\n")
+    *whole, last = _content(path).split(b"\n")
     events: list[Event] = []
     damaged: list[int] = []
     for number, line in enumerate(whole, 1):
@@ -128,6 +183,21 @@ def read_what_is_whole(path: Path) -> tuple[list[Event], list[int]]:
             events.append(event)
     unfinished = _event(last)
     return events if unfinished is None else [*events, unfinished], damaged
+
+
+def _content(path: Path) -> bytes:
+    file = packed(path) if packed(path).exists() else path
+    data = read_file(file)
+    if file.suffix != _PACKED:
+        return data
+    unpacking = zlib.decompressobj(wbits=_GZIP)
+    try:
+        content = unpacking.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise ResultsError(f"{file}: it is no journal of gemmscope, or it is damaged: {error}") from error
+    if not unpacking.eof:
+        raise ResultsError(f"{file}: it is cut short, or unpacks to more than any run writes")
+    return content
 
 
 def _event(line: bytes) -> Event | None:

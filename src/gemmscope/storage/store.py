@@ -10,7 +10,7 @@ import msgspec
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.files import read_file, write_whole
 from gemmscope.records.model import SCHEMA, Result, Summary
-from gemmscope.storage.journal import JOURNAL
+from gemmscope.storage.journal import JOURNAL, has_journal
 
 if TYPE_CHECKING:
     import os
@@ -64,7 +64,7 @@ def runs(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
 
 def unfinished(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
     """The folders of runs that have a journal and no results."""
-    return sorted(path.parent for path in folder.glob(f"*/{JOURNAL}") if not (path.parent / RESULTS).exists())
+    return sorted(path for path in folder.glob("*/") if has_journal(path / JOURNAL) and not (path / RESULTS).exists())
 
 
 def newest(count: int = 1, folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
