@@ -13,7 +13,7 @@ tree=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Seconds from the start at which no step may still run.
-last=470
+last=${GEMMSCOPE_LAST:-470}
 
 # step NAME SECONDS COMMAND...: runs a command, at most so long, and says how it ended.
 step() {
@@ -68,6 +68,11 @@ clocks() {
   cd "$work" && python3 "$tree/bench/gpu_clocks.py"
 }
 
+# What another process sees of the same calls.
+profiler() {
+  cd "$work" && python3 "$tree/bench/gpu_profiler.py" "$out/results.json"
+}
+
 # The contract of every backend on a GPU. A process for each library: two frameworks in one are another thing to test.
 contract() {
   local status=0 name
@@ -80,8 +85,8 @@ contract() {
 }
 
 export PYTHONUNBUFFERED=1
-export -f environment build measure tests clocks contract
-export tree work
+export -f environment build measure tests clocks profiler contract
+export tree work out
 step environment 60 bash -c environment 2>&1 | tee "$out/environment.txt"
 step build 150 bash -c build 2>&1 | tee "$out/build.txt"
 step measure 330 bash -c measure 2>&1 | tee "$out/measure.txt"
@@ -98,6 +103,7 @@ cat "$out/explain.txt"
 {
   step tests 170 bash -c tests
   step clocks 90 bash -c clocks
+  step profiler 90 bash -c profiler
   step contract 100 bash -c contract
 } 2>&1 | tee "$out/tests.txt"
 if [ -f "$out/results.json" ] && [ "$(wc -c <"$out/results.json")" -gt 15000000 ]; then

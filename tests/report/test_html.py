@@ -235,7 +235,7 @@ UNUSUAL = {
         [make_cell("numpy-cpu", 1e-6 * n, m=1, n=n, k=4096) for n in range(1000, 1020)]
         + [make_cell("cblas", 2e-6 * n, m=1, n=n, k=4096) for n in range(1000, 1020, 2)]
     ),
-    "no time at all": make_result(
+    "hardly any time": make_result(
         [
             msgspec.structs.replace(make_cell("numpy-cpu"), seconds=make_interval(float("inf")), gflops=None),
             make_cell("cblas", float("nan"), gflops=None),
