@@ -7,12 +7,21 @@ import pytest
 
 from gemmscope.records.diagnosis import Diagnosis, Experiment
 from gemmscope.records.evidence import InstructionProfile, LibraryThreads, SampledInstructions, Surroundings
-from gemmscope.records.gpu import Copy, Kernel, KernelTrace, TracedKernels
+from gemmscope.records.gpu import Copy, GpuState, Kernel, KernelTrace, TracedKernels
 from gemmscope.report import causes
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.html import page
 from gemmscope.report.html.facts import loaded, surroundings_table, variables_of
-from tests.builders import make_backend, make_ceilings, make_cell, make_finding, make_interval, make_result, make_worker
+from tests.builders import (
+    make_backend,
+    make_ceilings,
+    make_cell,
+    make_finding,
+    make_interval,
+    make_result,
+    make_samples,
+    make_worker,
+)
 
 SHAPE = "1024x1024x1024"
 
@@ -151,7 +160,10 @@ class TestFacts:
         kernel = Kernel(name="gemm", grid=(8, 16, 1), block=(128, 1, 1), launches=1, seconds=56e-6)
         copy = Copy(kind="host to device", size=4_000_000, launches=2, seconds=180e-6)
         traces = [KernelTrace(calls=10, kernels=[kernel], copies=[copy])] * 2 + [KernelTrace(reason="CUPTI refuses")]
-        cell = make_cell("torch-gpu", 1e-4, 1024)
+        samples = make_samples([1e-4] * 3)
+        states = [GpuState(sm_mhz=1470.0, watts=700.2, held_by=["power cap"])] * 3 + [GpuState(sm_mhz=1980.0)]
+        held = [msgspec.structs.replace(one, gpu=gpu) for one, gpu in zip(samples, states, strict=False)]
+        cell = make_cell("torch-gpu", 1e-4, 1024, samples=held)
         kernels = [
             TracedKernels(backend="torch-gpu", m=1024, n=1024, k=1024, mode="device", set=set_, trace=trace)
             for set_, trace in enumerate(traces)
@@ -163,6 +175,9 @@ class TestFacts:
             "gemm, grid 8x16x1, block 128x1x1: 56.0 µs, 1 a call", "host to device, 4 MB: 180 µs, 2 a call",
             "CUPTI refuses",
         ]  # fmt: skip
+        assert found.facts["the GPU during torch-gpu at 1024×1024×1024"] == [
+            "SM clock 1470 MHz, 700 W; power cap in 3 of 4 readings"
+        ]
 
     def test_what_an_experiment_unsets_is_still_the_users(self):
         plain = make_worker("numpy", variables={"OMP_NUM_THREADS": "1"}, environment={})

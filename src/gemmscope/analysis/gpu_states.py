@@ -6,6 +6,8 @@ import statistics
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.records import words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -25,6 +27,15 @@ class Clocks(NamedTuple):
     memory_mhz: float | None
     watts: float | None
     held: Mapping[str, int]
+
+    @property
+    def summary(self) -> str:
+        """Such as ``SM clock 1470 MHz, memory clock 2619 MHz, 700 W; power cap in 8 of 9 readings``."""
+        known = {"SM clock {} MHz": self.sm_mhz, "memory clock {} MHz": self.memory_mhz, "{} W": self.watts}
+        said = ", ".join(form.format(f"{value:.0f}") for form, value in known.items() if value is not None)
+        readings = words.count(self.readings, "reading")
+        held = [f"{name} in {count} of {readings}" for name, count in self.held.items()]
+        return "; ".join(filter(None, [said, *held]))
 
 
 def clocks(cells: Iterable[Cell | None]) -> Clocks | None:

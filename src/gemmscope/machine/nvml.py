@@ -1,7 +1,7 @@
 """An NVIDIA GPU as NVML sees it: clocks, power, heat, what holds the clocks down, and how the card is set up.
 
-NVML comes with ``nvidia-ml-py``, which is optional. Everything is only read. A reading takes some 50 µs, and is up to
-100 ms old (H100).
+NVML comes with ``nvidia-ml-py``, which is optional. Everything is only read. A reading takes 2 µs for the clock and
+8 µs for all of a card's state, and is up to 100 ms old (H100, driver 580).
 """
 
 from __future__ import annotations

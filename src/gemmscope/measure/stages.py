@@ -44,7 +44,7 @@ _WARM_AT_MOST = 10e-3
 # Timings of some length: one short call's time scatters by more than clocks do.
 _STEADY_BLOCK = 2e-3
 
-# NVML's readings are up to 100 ms old, and cost some 50 µs each: more of them would say nothing new.
+# NVML's readings are up to 100 ms old: more of them would say nothing new.
 _STATE_EVERY = 20e-3
 
 # Long enough for the clock's own steps (26 ns here, 42 ns on Apple) to be below 0.01 %.

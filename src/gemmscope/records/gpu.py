@@ -61,7 +61,8 @@ class Copy(Record, frozen=True, kw_only=True):
     @property
     def summary(self) -> str:
         """Such as ``host to device, 4.2 MB: 180 µs, 2 a call``."""
-        return f"{self.kind}, {self.size / 1e6:.3g} MB: {words.duration(self.seconds)}, {self.launches:.3g} a call"
+        size = f"{self.size / 1e6:.3g} MB" if self.size >= 1e6 else f"{self.size / 1e3:.3g} kB"
+        return f"{self.kind}, {size}: {words.duration(self.seconds)}, {self.launches:.3g} a call"
 
 
 class KernelTrace(Record, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis import gpu_states
 from gemmscope.analysis.neighbourhood import neighbourhood
 from gemmscope.analysis.roofline import best_rates
 from gemmscope.machine import environment, known_kernels
@@ -187,7 +188,7 @@ def _executed(result: Result, worker: str) -> Facts:
 
 
 def _kernels(result: Result, hosted: Collection[str]) -> Facts:
-    """What calls did on the GPU; once where it was the same in all sets."""
+    """What calls did on the GPU, once where it was the same in all sets, and how it was doing meanwhile."""
     facts: Facts = {}
     seen: set[object] = set()
     for one in result.kernels:
@@ -197,6 +198,10 @@ def _kernels(result: Result, hosted: Collection[str]) -> Facts:
             lines = [kernel.summary for kernel in one.trace.kernels] + [copy.summary for copy in one.trace.copies]
             word = f"on the GPU, {one.backend} at {one.shape.full_title}"
             facts[word] = facts.get(word, []) + (lines or [one.trace.reason])
+    for cell in result.cells:
+        clocks = gpu_states.clocks([cell]) if cell.backend in hosted and cell.mode == "latency" else None
+        if clocks is not None:
+            facts[f"the GPU during {cell.backend} at {cell.shape.full_title}"] = [clocks.summary]
     return facts
 
 
