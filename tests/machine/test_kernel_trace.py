@@ -88,6 +88,10 @@ def test_what_runs_at_the_same_time_counts_once():
     assert busy_seconds([]) == 0
 
 
+def test_what_is_too_short_for_the_devices_clock_takes_a_step_of_it():
+    assert copies([Activity(5, 5, kind="fill", size=4)], 1)[0].seconds == pytest.approx(1e-9)
+
+
 @pytest.mark.parametrize(
     ("name", "short"),
     [

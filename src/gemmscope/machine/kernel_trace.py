@@ -168,7 +168,8 @@ def _groups(activities: Sequence[Activity], key: Callable[[Activity], Any]) -> d
 
 
 def _median_seconds(activities: Sequence[Activity]) -> float:
-    return statistics.median(one.end - one.start for one in activities) * 1e-9
+    # What is shorter than a step of the device's clock takes one.
+    return max(1, statistics.median(one.end - one.start for one in activities)) * 1e-9
 
 
 @functools.cache

@@ -94,7 +94,7 @@ def _recorded(run: Run, cell: TurnCell, count: int) -> tuple[list[Measurement], 
                 start = time.perf_counter()
                 run(cell.loops, first)
                 seen = flush()
-                if not any(not one.kind for one in seen):
+                if not any(one.end > one.start for one in seen if not one.kind):
                     return [], [], "CUPTI saw no kernel of it"
                 seconds = kernel_trace.busy_seconds(seen)
                 samples.append(Measurement(start=start, first_pair=first, loops=cell.loops, seconds=seconds))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from gemmscope.records import words
-from gemmscope.records.base import CellRecord, Record
+from gemmscope.records.base import CellRecord, Record, Seconds, Size
+
+# A clock, a power, a temperature, how often something is launched.
+Reading = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 # The clock that a device's time is read from where CUPTI records the kernels themselves.
 CUPTI = "CUPTI"
@@ -29,8 +35,8 @@ class Kernel(Record, frozen=True, kw_only=True):
     name: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
-    launches: float
-    seconds: float
+    launches: Reading
+    seconds: Seconds
 
     @property
     def short_name(self) -> str:
@@ -54,9 +60,9 @@ class Copy(Record, frozen=True, kw_only=True):
     """
 
     kind: str
-    size: int
-    launches: float
-    seconds: float
+    size: Size
+    launches: Reading
+    seconds: Seconds
 
     @property
     def summary(self) -> str:
@@ -79,13 +85,13 @@ class KernelTrace(Record, frozen=True, kw_only=True):
         other_seconds: A call's time by that clock.
     """
 
-    calls: int = 0
+    calls: Size = 0
     kernels: list[Kernel] = []
     copies: list[Copy] = []
     clock: str = CUPTI
     reason: str = ""
     other_clock: str = ""
-    other_seconds: float | None = None
+    other_seconds: Seconds | None = None
 
     @property
     def copying(self) -> float:
@@ -112,10 +118,10 @@ class GpuState(Record, frozen=True, kw_only=True):
     is what keeps the clocks down: ``"power cap"``, ``"heat"`` and the like; an idle GPU is not held.
     """
 
-    sm_mhz: float | None = None
-    memory_mhz: float | None = None
-    watts: float | None = None
-    celsius: float | None = None
+    sm_mhz: Reading | None = None
+    memory_mhz: Reading | None = None
+    watts: Reading | None = None
+    celsius: Reading | None = None
     held_by: list[str] = []
 
 
@@ -129,15 +135,15 @@ class GpuLimits(Record, frozen=True, kw_only=True):
 
     name: str
     driver: str = ""
-    memory_bytes: int | None = None
-    max_sm_mhz: float | None = None
-    max_memory_mhz: float | None = None
-    power_limit: float | None = None
-    default_power_limit: float | None = None
+    memory_bytes: Size | None = None
+    max_sm_mhz: Reading | None = None
+    max_memory_mhz: Reading | None = None
+    power_limit: Reading | None = None
+    default_power_limit: Reading | None = None
     mig: bool | None = None
     ecc: bool | None = None
     persistence: bool | None = None
-    others: dict[str, int] = {}
+    others: dict[str, Size] = {}
 
     @property
     def summary(self) -> str:
