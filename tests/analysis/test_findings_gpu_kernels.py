@@ -46,7 +46,7 @@ def test_on_an_h100_events_agree_with_cupti_and_the_slope_holds_launches(recorde
     events, slope = said(recorded, "gpu-clock-check")
     assert (events.verdict, slope.verdict) == ("found", "not found")
     assert events.text.startswith("The events agree with CUPTI's times to within 2.3 %")
-    assert slope.text.startswith("The slope over chained products reads +5.1 % against CUPTI for jax-gpu at 1024")
+    assert slope.text.startswith("The slope over chained products reads 5.1 % more than CUPTI for jax-gpu at 1024")
 
 
 def test_the_parts_of_an_h100s_calls_are_of_the_kernels_own_times(recorded):
@@ -103,7 +103,7 @@ def test_a_baseline_that_is_off_is_told_with_its_clock():
     (finding,) = gpu_kernels.baseline(view(traced("torch-gpu", 56, "a"), slow))
     assert finding.verdict == "not found"
     assert finding.text.endswith(
-        "but at 1024 its time on the device differs by +7.1 % from that of torch-gpu, at an SM clock of 1755 against "
+        "but at 1024 its time on the device is 7.1 % more than that of torch-gpu, at an SM clock of 1755 against "
         "1980 MHz, held down by power cap."
     )
 

@@ -540,6 +540,20 @@ class TestKernels:
         assert not of(events, KernelsTraced)
         assert samples_of(events, "cublas", "device")
 
+    def test_experiments_are_about_times_and_are_not_looked_at(self):
+        asked = []
+
+        def investigate():
+            asked.append(None)
+            return Wanted({SMALL: {"torch-gpu"}}) if len(asked) == 1 else Wanted()
+
+        events = []
+        World(cupti=True).session(
+            events.append, self.ON_GPU, judge=dict, investigate=investigate, sets=5, experiments=0.25, seconds=100.0
+        ).run()
+        assert {sample.set for sample in samples_of(events, "torch-gpu")} == set(range(6))
+        assert {event.set for event in of(events, KernelsTraced)} == set(range(5))
+
     def test_what_could_not_be_timed_is_not_looked_at(self):
         events = self.run(raising={"cublas"})
         assert {event.backend for event in of(events, KernelsTraced)} == {"torch-gpu", "torch-gpu:tf32"}

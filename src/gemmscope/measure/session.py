@@ -167,7 +167,9 @@ class Session:
         ]
         order = self._schedule.turns(members)
         cells = [cell for member in members for cell in member.cells]
-        tracing_seconds = sum(tracing.cost(cell.pace.seconds) for member in members for cell in member.traced)
+        # An experiment is about the time of a call, and what it does on the GPU is known by then.
+        traced = [] if set_.experiment else [cell for member in members for cell in member.traced]
+        tracing_seconds = sum(tracing.cost(cell.pace.seconds) for cell in traced)
         plan = self._schedule.give_slots(plan, [cell.pace for cell in cells], tracing_seconds)
         measured = False
         round_ = -1
@@ -176,8 +178,8 @@ class Session:
             if all(member.role.watches or not member.cells for member in members):
                 break
         for turn, member in enumerate(members):
-            self._evidence.trace_later(member, self._blocks[plan.shape], placement, round_ + 1, turn)
             if not set_.experiment:
+                self._evidence.trace_later(member, self._blocks[plan.shape], placement, round_ + 1, turn)
                 self._evidence.sample_instructions(set_.number, plan.shape, member)
             for cell in member.cells + member.traced:
                 member.role.measured(cell.key, cell.pace.seconds)

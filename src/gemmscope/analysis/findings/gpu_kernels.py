@@ -142,8 +142,8 @@ def baseline(view: View) -> list[Finding]:
         text += f"and its time on the device is theirs to within {words.percent(abs(deviation))}."
     else:
         text += (
-            f"but at {at.title} its time on the device differs by {words.percent(deviation, signed=True)} from that of "
-            f"{worst}{_clocks_apart(view, BASELINE, worst, at)}."
+            f"but at {at.title} its time on the device is {_off(deviation)} than that of {worst}"
+            f"{_clocks_apart(view, BASELINE, worst, at)}."
         )
     return [
         Finding(
@@ -202,8 +202,8 @@ def _agreement(clock: str, found: dict[tuple[str, Shape], float]) -> Finding:
         text = f"The {clock} agree{'' if plural else 's'} with CUPTI's times to within {words.percent(abs(worst))}"
     else:
         text = (
-            f"The {clock} read{'' if plural else 's'} {words.percent(worst, signed=True)} against CUPTI for {name} at "
-            f"{shape.title}; CUPTI's time is the kernels' own"
+            f"The {clock} read{'' if plural else 's'} {_off(worst)} than CUPTI for {name} at {shape.title}; CUPTI's "
+            "time is the kernels' own"
         )
     names = list(dict.fromkeys(one for one, _ in found))
     return Finding(
@@ -237,6 +237,11 @@ def _clocks_apart(view: View, one: str, other: str, shape: Shape) -> str:
         return ""
     held = f", held down by {words.listed(list(first.held))}" if first.held else ""
     return f", at an SM clock of {first.sm_mhz:.0f} against {second.sm_mhz:.0f} MHz{held}"
+
+
+def _off(share: float) -> str:
+    """A deviation in words that ``than`` follows: ``1.4 % more``."""
+    return f"{words.percent(abs(share))} {'more' if share > 0 else 'less'}"
 
 
 def _on_gpu(view: View) -> list[str]:
