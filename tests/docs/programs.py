@@ -189,6 +189,4 @@ def imitate_environment(folder):
 
 
 if __name__ == "__main__":
-    with open(os.environ["GEMMSCOPE_DOCS_CALLED"], "a") as called:
-        called.write(f"{sys.argv[1]}\n")
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -14,7 +14,7 @@ from tests.docs.programs import IMITATED
 from tests.docs.stage import Stage
 
 ALL = [block for page in PAGES for block in blocks(page)]
-_MEASURES = re.compile(r"gemmscope (run|diagnose)|gemmscope\.run")
+_MEASURES = re.compile(r"gemmscope (run|diagnose)|gemmscope\.run|ten_lines")
 # What is printed, and no code.
 OUTPUT = "text"
 
