@@ -152,9 +152,8 @@ InstructionSampler::InstructionSampler(double interval_seconds, std::size_t capa
 }
 
 InstructionSampler::~InstructionSampler() {
-  if (running()) {
-    stop();
-  }
+  // Not stop(): what that allocates may not be there, and nothing may be thrown here.
+  halt();
 }
 
 void InstructionSampler::start() {
@@ -186,10 +185,9 @@ void InstructionSampler::start() {
   saved_ = std::move(saved);
 }
 
-InstructionSamples InstructionSampler::stop() {
-  InstructionSamples seen;
+void InstructionSampler::halt() noexcept {
   if (!running()) {
-    return seen;
+    return;
   }
   const itimerval none{};
   setitimer(ITIMER_PROF, &none, nullptr);
@@ -202,7 +200,14 @@ InstructionSamples InstructionSampler::stop() {
   setitimer(ITIMER_PROF, &saved_->timer, nullptr);
   saved_.reset();
   taken.clear();
+}
 
+InstructionSamples InstructionSampler::stop() {
+  InstructionSamples seen;
+  if (!running()) {
+    return seen;
+  }
+  halt();
   const std::uint64_t interruptions = buffer_->next;
   const auto stored = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(interruptions, buffer_->samples.size()));
   seen.samples.assign(buffer_->samples.begin(), buffer_->samples.begin() + stored);

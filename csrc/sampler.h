@@ -51,6 +51,9 @@ class InstructionSampler {
  private:
   struct Saved;
 
+  // Puts back the timer and the handler, if it is running.
+  void halt() noexcept;
+
   double interval_seconds_;
   std::unique_ptr<Buffer> buffer_;
   std::unique_ptr<Saved> saved_;  // while running: the timer and the handler of before

@@ -138,6 +138,20 @@ def damaged_file(folder: Path, name: str, command: list[str]) -> str:
     return "read, or refused with words" if refused else "always read"
 
 
+def no_file(folder: Path) -> str:
+    """What is named as results never begins, or never ends: it is refused before it is read."""
+    pipe, sparse = folder / "pipe", folder / "sparse.json"
+    os.mkfifo(pipe)
+    with sparse.open("wb") as file:
+        file.truncate(2**40)
+    for path in (pipe, sparse, "/dev/zero", "/dev/urandom"):
+        for command in ("report", "explain"):
+            done = CliRunner().invoke(main, [command, str(path)])
+            require(done.exit_code == 2, f"exit status {done.exit_code}: {done.exception!r}")
+            require(f"{path}: cannot be read" in done.output, f"it said {done.output!r}")
+    return "refused with words"
+
+
 def clock_jumps(folder: Path) -> str:
     """Every look at the wall clock, in every process, is off by up to ten days; the steady clock is let alone."""
     (folder / "sitecustomize.py").write_text(
@@ -255,6 +269,7 @@ FAULTS = [
         "resumed, or refused with words",
         lambda folder: damaged_file(folder, JOURNAL, ["run", "--resume"]),
     ),
+    Fault("a pipe, a device or a sparse file of 1 TiB as results", "refused with words", no_file),
     Fault("the wall clock jumps by days at every look", "a run like any other", clock_jumps),
     Fault("the terminal is resized all the time", "a run like any other", resized),
     Fault("the terminal is closed", "the run goes on", closed),
