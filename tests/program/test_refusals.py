@@ -169,7 +169,7 @@ class TestFiles:
         """To open it would wait until somebody writes."""
         os.mkfifo(tmp_path / "results.json")
         for path in (tmp_path, tmp_path / "results.json", "/dev/zero"):
-            with pytest.raises(ResultsError, match="it is no regular file"):
+            with pytest.raises(ResultsError, match="it is not a regular file"):
                 gemmscope.load(path)
 
     def test_a_file_without_an_end_is_not_read(self, tmp_path):
