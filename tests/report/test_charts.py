@@ -23,6 +23,7 @@ from gemmscope.report.charts import NoDataError, RunData, chart_kinds, picture, 
 from gemmscope.report.charts.data import Point
 from gemmscope.report.charts.fleet import draw_fleet, fleet_picture
 from gemmscope.report.charts.kinds.parts import calls_of
+from gemmscope.report.charts.labels import NAME_HEIGHT, Axis, apart
 from gemmscope.report.charts.lines import limits
 from gemmscope.report.charts.render import rendered, svg
 from gemmscope.report.charts.script import ChartScript
@@ -170,6 +171,20 @@ class TestFew:
             line.label: line.style for line in every.lines
         }.items()
 
+    def test_pictures_show_no_throughput_beside_latency(self, tmp_path):
+        cells = [make_cell("mlx-cpu", 1e-4, size) for size in (64, 128)]
+        cells += [make_cell("mlx-cpu", 5e-5, size, mode="throughput") for size in (64, 128)]
+        write_figures(make_result(cells), tmp_path)
+        assert not any("throughput" in text for text in texts(tmp_path / "speed.svg"))
+
+    def test_parts_are_those_of_the_lines(self, tmp_path):
+        names = (*self.CHOICES, *self.VARIANTS)
+        parts = [make_part(name, "kernel", 1e-6) for name in names]
+        write_figures(msgspec.structs.replace(made(names), parts=parts), tmp_path)
+        said = texts(tmp_path / "parts.svg")
+        assert set(self.CHOICES) <= set(said)
+        assert not set(self.VARIANTS) & set(said)
+
     def test_files_show_few_and_page_and_notebook_all(self, tmp_path):
         result = made((*self.CHOICES, *self.VARIANTS))
         write_figures(result, tmp_path)
@@ -186,7 +201,9 @@ def test_a_picture_says_when_and_with_what_versions_it_was_made():
         make_worker("mlx", provenance={"mlx": "0.32.4"}),
         make_worker("torch", provenance={"torch": "2.13.0"}),
     ]
-    said = picture(made(("numpy-cpu", "mlx-cpu"), workers=workers), "speed").subtitle
+    machine = make_machine(gpus=["NVIDIA H200", "NVIDIA H200"])
+    said = picture(made(("numpy-cpu", "mlx-cpu"), workers=workers, machine=machine), "speed").subtitle
+    assert ", with 2 NVIDIA H200, 2026" in said
     assert said.endswith(", 2026-01-02, numpy 2.4.6, mlx 0.32.4 and 0.32.3")
 
 
@@ -339,7 +356,7 @@ class TestSpeed:
         markers = dict(zip(shapes[0]["domain"], shapes[0]["range"], strict=True))
         assert markers["numpy-cpu"] != markers["numpy-cpu:out"]
 
-    def test_the_legend_is_in_the_order_in_which_lines_end(self):
+    def test_the_styles_are_in_the_order_in_which_lines_end(self):
         spec = json.loads(picture(made(), "speed").json)
         time, rate = (everywhere(panel, "color")[0]["scale"]["domain"] for panel in spec["vconcat"])
         assert time == list(reversed(NAMES))
@@ -530,9 +547,31 @@ class TestRoofline:
     def test_ceilings_bend_at_the_ridge_and_are_named(self):
         corners = [row for row in rows(taken_apart(), "roofline", "ceilings") if row["ceiling"].startswith("2 threads")]
         assert [row["ceiling"] for row in corners] == ["2 threads: 212 GFLOP/s, 21.0 GB/s"] * 3
-        assert corners[1]["intensity"] == pytest.approx(212 / 21, rel=1e-5)
-        assert [row["value"] for row in corners] == pytest.approx([corners[0]["intensity"] * 21, 212, 212], rel=1e-5)
+        assert corners[1]["place"] == pytest.approx(212 / 21, rel=1e-5)
+        assert [row["value"] for row in corners] == pytest.approx([corners[0]["place"] * 21, 212, 212], rel=1e-5)
         assert len({row["ceiling"] for row in rows(taken_apart(), "roofline", "ceilings")}) == 2
+
+    def test_marks_that_would_hide_each_other_stand_side_by_side(self):
+        cells = [
+            make_cell(name, 1e-6 * (1 + i / 100), 64) for i, name in enumerate(("numpy-cpu", "cblas", "torch-cpu"))
+        ]
+        cells += [make_cell("mlx-cpu", 9e-6, 64), *(make_cell(one.backend, 1e-3, 512) for one in cells)]
+        result = make_result(cells, ceilings=make_ceilings())
+        marks = {(row["label"], row["shape"]): row for row in rows(result, "roofline", "marks")}
+        (intensity,) = {mark["intensity"] for (_, shape), mark in marks.items() if shape == "64"}
+        close = [marks[name, "64"]["place"] for name in ("torch-cpu", "cblas", "numpy-cpu")]
+        assert close == sorted(close)
+        assert min(after / before for before, after in itertools.pairwise(close)) > 1.02
+        assert marks["mlx-cpu", "64"]["place"] == intensity  # nothing is near
+        assert len({marks[cell.backend, "512"]["place"] for cell in cells[:3]}) == 3
+
+    def test_names_of_lines_and_ceilings_do_not_touch(self):
+        cells = [make_cell(name, 1.2e-6, 64) for name in ("numpy-cpu", "cblas", "torch-cpu")]
+        result = make_result(cells, ceilings=make_ceilings())
+        named = [row["at"] for data in ("marks", "ceilings") for row in rows(result, "roofline", data) if "at" in row]
+        assert len(named) == 5
+        in_order = sorted(named)
+        assert min(after / before for before, after in itertools.pairwise(in_order)) > 1.05
 
     def test_one_thread_has_one_ceiling(self):
         corners = rows(taken_apart(ceilings=make_ceilings(threads=1)), "roofline", "ceilings")
@@ -566,6 +605,91 @@ class TestRoofline:
     def test_it_is_not_made_without_ceilings_and_marks(self, result):
         with pytest.raises(UsageError, match="no ceilings"):
             result.figure("roofline")
+
+
+class TestSpeedup:
+    """From zero on where that can be read, and in two panels where some lines would lie on the axis."""
+
+    def panels(self, **ratios: float) -> dict[str, tuple[str, set[str]]]:
+        """Of each panel the type of its axis and its lines, at two sizes, for times relative to numpy-cpu."""
+        names = {name.replace("_", "-"): ratio for name, ratio in ratios.items()}
+        result = made(("numpy-cpu", *names), (64, 256))
+        comparisons = [
+            make_comparison(name, ratio, "slower", size) for name, ratio in names.items() for size in (64, 256)
+        ]
+        result = msgspec.structs.replace(result, comparisons=comparisons)
+        spec = json.loads(picture(result, "speedup").json)
+        return {
+            panel["data"]["name"]: (
+                next(axis["scale"]["type"] for axis in everywhere(panel, "y") if "scale" in axis),
+                {row["label"] for row in spec["datasets"][panel["data"]["name"]]},
+            )
+            for panel in spec["vconcat"]
+        }
+
+    def test_what_is_close_is_drawn_from_zero_on(self):
+        assert self.panels(torch_cpu=2.0, cblas=0.8) == {"speedup": ("linear", {"numpy-cpu = 1", "torch-cpu", "cblas"})}
+
+    def test_what_is_far_slower_has_a_panel_of_its_own(self):
+        assert self.panels(torch_cpu=2.0, mlx_cpu=50.0) == {
+            "speedup": ("linear", {"numpy-cpu = 1", "torch-cpu"}), "slow": ("linear", {"mlx-cpu"}),
+        }  # fmt: skip
+
+    def test_what_is_far_faster_needs_a_logarithm(self):
+        assert self.panels(torch_gpu=0.02, mlx_cpu=50.0) == {
+            "speedup": ("log", {"numpy-cpu = 1", "torch-gpu", "mlx-cpu"})
+        }
+
+    def test_both_panels_have_all_sizes(self):
+        comparisons = [make_comparison("mlx-cpu", 50.0, "slower", 64), make_comparison("mlx-cpu", 40.0, "slower", 128)]
+        cells = [make_cell("numpy-cpu", 1e-6, size) for size in (64, 128, 256)]
+        cells += [make_cell("mlx-cpu", 5e-5, size) for size in (64, 128)]
+        spec = json.loads(picture(make_result(cells, comparisons), "speedup").json)
+        axes = [across["axis"]["values"] for across in everywhere(spec, "x") if "axis" in across]
+        assert len(spec["vconcat"]) == 2
+        assert {tuple(values) for values in axes} == {(64, 128, 256)}
+
+    def test_the_switch_of_scales_is_for_logarithms_alone(self):
+        assert not picture(made(("numpy-cpu", "cblas")), "speedup").switched
+        assert picture(made(("numpy-cpu", "cblas")), "speed").switched
+
+
+class TestNames:
+    """Names stand beside the ends of lines, each in reach of its own."""
+
+    AXIS = Axis(1.0, 100.0, 300, is_log=True)
+
+    def test_those_that_are_far_apart_stand_at_their_values(self):
+        assert apart([2.0, 50.0, 10.0], self.AXIS) == pytest.approx([2.0, 50.0, 10.0], rel=1e-5)
+
+    def test_those_that_would_touch_are_moved_apart_around_their_mean(self):
+        places = [self.AXIS.pixels(value) for value in apart([10.0, 10.0, 10.1], self.AXIS)]
+        assert [after - before for before, after in itertools.pairwise(places)] == pytest.approx(
+            [NAME_HEIGHT] * 2, rel=1e-3
+        )
+        assert places[1] == pytest.approx(self.AXIS.pixels(10.0), abs=1)
+
+    def test_they_stay_beside_the_plot(self):
+        for value in (1.0, 100.0, 1e9):
+            places = [self.AXIS.pixels(one) for one in apart([value] * 12, self.AXIS)]
+            assert min(places) >= -0.01
+            assert max(places) <= 300.01
+            assert len({round(place) for place in places}) == 12
+
+    def test_many_more_than_fit_share_the_height(self):
+        flat = Axis(0.0, 2.0, 100, is_log=False)
+        assert apart([1.0] * 20, flat) == sorted(apart([1.0] * 20, flat))
+
+    def test_every_line_has_one_and_a_place_for_the_other_scale(self):
+        result = made(NAMES, (64, 1024))
+        ends = [row for row in rows(result, "speed", "time") if "at" in row]
+        assert [row["label"] for row in ends] == list(NAMES)
+        assert all(row["shape"] == "1024" and row["flat"] for row in ends)
+
+    def test_throughput_shares_the_name_of_its_latency(self):
+        cells = [make_cell("mlx-gpu", 1e-4, size) for size in (64, 128)]
+        cells += [make_cell("mlx-gpu", 5e-5, size, mode="throughput") for size in (64, 128)]
+        assert [row["label"] for row in rows(make_result(cells), "speed", "time") if "at" in row] == ["mlx-gpu"]
 
 
 class TestFleet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -16,6 +17,7 @@ import gemmscope
 from gemmscope.analysis.statistics import per_call
 from gemmscope.analysis.view import View
 from gemmscope.errors import UsageError
+from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.report import exports
 from gemmscope.report.document import Figures
 from gemmscope.report.markdown import markdown
@@ -24,7 +26,16 @@ from gemmscope.report.rows.cells import CellRow, cell_rows
 from gemmscope.report.rows.model import Column, Group, Table
 from gemmscope.report.sections import for_file
 from gemmscope.storage.store import save
-from tests.builders import make_backend, make_ceilings, make_cell, make_machine, make_result, make_samples
+from tests.builders import (
+    make_backend,
+    make_ceilings,
+    make_cell,
+    make_comparison,
+    make_finding,
+    make_machine,
+    make_result,
+    make_samples,
+)
 from tests.program.test_run import environment, gemmscope_
 from tests.runs import World
 
@@ -195,11 +206,30 @@ class TestPages:
     def test_a_notebook_shows_tables_and_no_markup_of_others(self):
         cells = [make_cell("numpy-cpu"), make_cell(EVIL), make_cell("mlx-gpu", mode="device")]
         shown = make_result(cells, warnings=[EVIL], backends=[make_backend(EVIL, remedy=EVIL)])._repr_html_()
-        assert shown.count("<tr>") == 4
+        assert shown[shown.index("<details>") :].count("<tr>") == 4
         assert "<script" not in shown
         assert shown.count("&lt;script&gt;") >= 2
         assert 'style="padding:.1em .7em;white-space:nowrap;text-align:right"' in shown
         assert 'scope="rowgroup"' in shown
+
+    def test_a_notebook_begins_with_headline_table_and_chart(self):
+        cells = [make_cell(name, 1e-6 * size, size) for name in ("numpy-cpu", "torch-cpu") for size in (64, 128)]
+        comparisons = [make_comparison("torch-cpu", 1.0, "same", size) for size in (64, 128)]
+        findings = [make_finding("Both are alike.", id="headline")]
+        cause = Diagnosis(id="x", verdict="confirmed", matters=True, text="It is busy.", remedy="unset A")
+        shown = make_result(cells, comparisons, findings=findings, diagnoses=[cause])._repr_html_()
+        assert shown.lstrip().startswith("<h3>Both are alike.</h3>")
+        order = ["<h3>", "<table>", "It is busy.", "<img src=", "<details>"]
+        assert [shown.index(text) for text in order] == sorted(shown.index(text) for text in order)
+        (data,) = re.findall('base64,([^"]*)', shown)
+        drawn = base64.b64decode(data).decode()
+        assert "torch-cpu" in drawn
+        assert "\n" not in repr(make_result(cells, findings=findings))
+
+    def test_a_run_that_measured_nothing_is_shown_in_a_notebook(self):
+        shown = make_result([])._repr_html_()
+        assert "<h3>Nothing was ranked.</h3>" in shown
+        assert "<img" not in shown
 
     def test_a_table_and_a_figure_of_a_result(self, result):
         assert "numpy-cpu" in result.table()

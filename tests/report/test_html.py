@@ -14,9 +14,12 @@ import pytest
 
 from gemmscope.errors import UsageError
 from gemmscope.records import words
+from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.records.model import ReferenceWorkload, Sample
-from gemmscope.report import palette
+from gemmscope.records.sharing import shared
+from gemmscope.report import palette, trust
 from gemmscope.report.html import page, write_page
+from gemmscope.report.html.first_screen import heat_table, how_sure, is_command, overhead_sentence
 from gemmscope.report.model import Report
 from gemmscope.storage.store import save
 from tests.builders import (
@@ -26,6 +29,7 @@ from tests.builders import (
     make_comparison,
     make_finding,
     make_interval,
+    make_machine,
     make_part,
     make_result,
     make_settings,
@@ -81,18 +85,145 @@ def a_run(**changes):
     return make_result(cells, comparisons, **fields | changes)
 
 
+class TestFirstScreen:
+    """What a reader sees without opening anything."""
+
+    def first(self, result) -> str:
+        html = page(result)
+        return html[html.index("<header>") : html.index('<details class="fold"')]
+
+    def test_the_title_names_processor_and_gpus(self):
+        machine = make_machine(name="Example 9000, Linux", gpus=["NVIDIA H200", "NVIDIA H200"])
+        html = page(a_run(machine=machine))
+        title = re.search("<title>(.*)</title>", html)
+        assert title is not None
+        assert title[1] == "gemmscope: float32 matrix multiplication on Example 9000, Linux, with 2 NVIDIA H200"
+        assert "· 2 NVIDIA H200 ·" in self.first(a_run(machine=machine))
+
+    def test_the_gpu_of_a_chip_that_is_named_is_not_named_again(self):
+        machine = make_machine(name="Apple M4 Pro, macOS", gpus=["Apple M4 Pro"])
+        assert trust.machine_title(machine) == "Apple M4 Pro, macOS"
+
+    def test_it_has_headline_date_versions_and_trust(self):
+        headline = make_finding("numpy-cpu leads by far.", id="headline")
+        workers = [make_worker("numpy", provenance={"numpy": "2.4.6"})]
+        first = self.first(a_run(findings=[headline], workers=workers))
+        assert re.sub("<[^>]*>", "", first[first.index("<h1>") : first.index("</h1>")]) == headline.text
+        assert "2026-01-02" in first
+        assert "numpy 2.4.6" in first
+        assert re.search('<a class="chip (good|open|bad)" href="#trust">', first)
+
+    def test_cells_have_time_speedup_mark_and_bar(self):
+        table = heat_table(Report(a_run()))
+        assert table is not None
+        assert [shape.n for shape in table.shapes] == [16, 64, 256]
+        rows = {row.backend: row for row in table.rows}
+        numpy, mlx = rows["numpy-cpu"].cells[2], rows["mlx-cpu"].cells[2]
+        assert (numpy.speedup, mlx.speedup) == ("1×", "0.33×")
+        assert mlx.time == words.duration(3 * (2 * 256**3 / 50e9 + 1e-6))
+        assert mlx.width == pytest.approx(numpy.width / 3, abs=0.1)
+        assert mlx.step > numpy.step
+
+    def test_what_is_missing_is_grey_with_the_reason(self):
+        skipped = msgspec.structs.replace(make_cell("mlx-cpu", None, 1024, status="skipped", reason="too slow"))
+        slow = msgspec.structs.replace(make_cell("torch-cpu", None, 1024, status="skipped"), estimate=9.0)
+        result = a_run()
+        cells = [*result.cells, make_cell("torch-cpu", 1e-5, 64), make_cell("numpy-cpu", 1e-2, 1024), skipped, slow]
+        result = make_result(
+            cells, result.comparisons, backends=[make_backend("mlx-gpu", status="unavailable", reason="no gpu here")]
+        )
+        table = heat_table(Report(result))
+        assert table is not None
+        rows = {row.backend: row for row in table.rows}
+        assert rows["mlx-gpu"].reason == "no gpu here"
+        assert rows["mlx-cpu"].cells[-1].status == "skipped"
+        assert "mlx-cpu at 1024 skipped: too slow" in table.notes
+        assert (rows["torch-cpu"].cells[-1].status, rows["torch-cpu"].cells[-1].time) == ("skipped", "≈ 9.00 s")
+        assert rows["torch-cpu"].cells[0].status == "not measured"
+        assert "no gpu here" in self.first(result)
+
+    def test_variants_of_a_few_shapes_stand_in_the_tables_alone(self):
+        cells = [make_cell(name, 1e-6 * size, size) for name in ("numpy-cpu", "numpy-cpu:out") for size in (64, 256)]
+        settings = make_settings("64x64x64", "256x256x256", only_at={"numpy-cpu:out": ["64x64x64"]})
+        table = heat_table(Report(make_result(cells, settings=settings)))
+        assert table is not None
+        assert [row.backend for row in table.rows] == ["numpy-cpu"]
+
+    def test_overhead_is_one_sentence(self):
+        parts = [make_part(name, "kernel", kernel, 64) for name, kernel in (("numpy-cpu", 7e-7), ("torch-cpu", 5e-7))]
+        parts += [make_part(name, "kernel", 9.9e-4, 256) for name in ("numpy-cpu", "torch-cpu")]
+        cells = [
+            make_cell(name, seconds, size)
+            for name in ("numpy-cpu", "torch-cpu")
+            for size, seconds in ((64, 1e-6), (256, 1e-3))
+        ]
+        report = Report(make_result(cells, parts=parts))
+        assert overhead_sentence(report).startswith(
+            "Overhead, all of a call but its kernel, is 50 % of a call of torch-cpu and 30 % of a call of numpy-cpu"
+        )
+        assert overhead_sentence(Report(make_result(cells))) == ""
+
+    def test_sentences_about_every_call_are_a_table(self):
+        findings = [
+            make_finding(f"{share} of a call is overhead.", id="overhead", backends=["numpy-cpu"]) for share in "ab"
+        ]
+        assert "<p>a of a call is overhead.</p>" not in page(a_run(findings=findings))
+        assert 'id="calls"' in page(a_run(findings=findings))
+        assert "<p>a of a call is overhead.</p>" in page(a_run(findings=findings, parts=[]))
+
+    @pytest.mark.parametrize(
+        ("open_", "drift", "word"),
+        [(0, 0.0, "Settled"), (0, 0.2, "Mostly settled"), (1, 0.0, "Mostly settled"), (3, 0.0, "Not settled")],
+    )
+    def test_how_sure_it_is(self, open_, drift, word):
+        comparisons = [
+            msgspec.structs.replace(make_comparison("mlx-cpu", 2.0, "slower", 16 * 2**n), converged=n >= open_)
+            for n in range(4)
+        ]
+        reference = ReferenceWorkload(shape="192x192x192", seconds=make_interval(3e-4), drift=drift)
+        report = Report(msgspec.structs.replace(a_run(reference=reference, warnings=[]), comparisons=comparisons))
+        assert how_sure(report).word == word
+
+    def test_nothing_compared_is_not_called_settled(self):
+        assert how_sure(Report(make_result([make_cell("numpy-cpu")]))).word == "Nothing compared"
+
+    @pytest.mark.parametrize(
+        ("remedy", "expected"),
+        [
+            ("LD_PRELOAD=$(gemmscope blas-shim) python your_program.py", True),
+            ("unset OPENBLAS_CORETYPE", True),
+            ("sudo cpupower frequency-set -g performance", True),
+            ("wait once after many calls, or multiply in batches", False),
+            ("stop them, or measure when they are idle", False),
+        ],
+    )
+    def test_only_commands_are_for_pasting(self, remedy, expected):
+        assert is_command(remedy) is expected
+
+    def test_claims_come_last_of_all(self):
+        html = page(a_run())
+        assert html.index('id="claims"') > html.index('id="repeat"')
+        assert html.index("The gpu is ahead.") > html.index('id="claims"')
+
+    def test_a_page_to_share_names_no_folder(self):
+        workers = [make_worker("numpy", provenance={"image": "/home/ann/env/lib/libblas.so"})]
+        settings = make_settings("64x64x64", command="gemmscope run --out /home/ann/results")
+        html = page(shared(a_run(workers=workers, settings=settings)))
+        assert "ann" not in re.sub("<script.*?</script>", "", html, flags=re.DOTALL).split()
+        assert "/home" not in html
+
+
 class TestText:
     """What needs no browser."""
 
     def test_the_answer_comes_first_and_every_link_leads_somewhere(self):
         html = page(a_run())
-        assert html.index("numpy-cpu is fastest.") < html.index('id="figures"') < html.index('id="tables"')
+        assert html.index("<h1>") < html.index('class="heat"') < html.index('id="figures"') < html.index('id="tables"')
         targets = re.findall(r'href="#([^"]+)"', html)
         ids = set(re.findall(r'id="([^"]+)"', html))
         assert len(targets) > 20
         assert set(targets) <= ids
-        assert html.index('class="headline"') < html.index('class="said first"')
-        said = html[html.index('class="said first"') :]
+        said = html[html.index("<h3>The answer</h3>") :]
         links = re.findall(r'href="#([^"]+)"', said[: said.index("</li>")])
         assert links == ["speed", "speedup", "shape-16x16x16", "shape-64x64x64"]
 
@@ -107,16 +238,18 @@ class TestText:
         assert "What each backend reached" not in page(a_run(ceilings=None))
 
     def test_a_finding_about_a_call_leads_to_its_bars(self):
-        html = page(a_run())
-        said = html[html.index("Little is overhead.") :]
+        findings = [make_finding("Little is allocated.", id="allocation", backends=["numpy-cpu"], shapes=["64x64x64"])]
+        html = page(a_run(findings=findings))
+        said = html[html.index("Little is allocated.") :]
         (target,) = re.findall(r'href="#(call-[^"]+)"', said[: said.index("</li>")])
         call = html[html.index(f'id="{target}"') :]
         assert "numpy-cpu: kernel 70 % at 16, 70 % at 64 and 70 % at 256" in call[: call.index("</li>")]
 
     def test_without_findings_the_ranking_is_said(self):
         html = page(a_run(findings=[]))
-        answer = html[html.index('id="answer"') : html.index('id="figures"')]
-        assert "16×16×16: Fastest: mlx-cpu:tf32" in answer
+        assert "<h1>Nothing was ranked.</h1>" in html
+        said = html[html.index('id="findings"') : html.index('id="tables"')]
+        assert "16×16×16: Fastest: mlx-cpu:tf32" in said
 
     def test_what_is_missing_is_said_with_reason_and_remedy(self):
         html = page(a_run())
@@ -270,12 +403,13 @@ def show(browser, tmp_path):
     complaints, requests, contexts = [], [], []
     path: Path = tmp_path / "report.html"
 
-    def shown(result, size=DESKTOP, scheme="light", **more):
+    def shown(result, size=DESKTOP, scheme="light", unfolded=True, **more):
         write_page(result, path)
         contexts.append(browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce", **more
         ))  # fmt: skip
         opened = contexts[-1].new_page()
+        opened.set_default_timeout(10_000)
         opened.on("console", lambda message: complaints.append(message.text))
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.on("dialog", lambda dialog: complaints.append(dialog.message))
@@ -283,6 +417,13 @@ def show(browser, tmp_path):
         opened.goto(path.as_uri())
         if opened.locator("[data-chart]").count() and more.get("java_script_enabled", True):
             opened.wait_for_selector("html[data-drawn]")
+        if unfolded:
+            for summary in opened.locator("main > details > summary").all():
+                summary.click()
+            if more.get("java_script_enabled", True):
+                charts = opened.locator("[data-chart]").count()
+                assert until(lambda: opened.locator("figure.live").count(), charts)
+            opened.evaluate("scrollTo(0, 0); document.activeElement.blur()")
         return opened
 
     yield shown
@@ -334,7 +475,7 @@ def test_the_scheme_is_followed_while_the_page_is_open(show):
 @pytest.mark.parametrize("result", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_runs_have_a_page_too(show, result):
     opened = show(result, PHONE)
-    assert opened.locator("h1").inner_text().startswith("float32 matrix multiplication")
+    assert opened.locator("h1").inner_text()
     assert opened.evaluate("document.documentElement.scrollWidth") == PHONE[0]
     assert "NaN<" not in opened.locator("main").inner_html()
     for figure in opened.locator("figure[data-chart]").all():
@@ -349,7 +490,7 @@ def test_nothing_in_a_name_is_run(show):
 def test_values_are_those_of_the_results(show):
     result = a_run()
     opened = show(result)
-    for folded in opened.locator("#figures summary").all():
+    for folded in opened.locator("#figures .data summary").all():
         folded.click()
     data = {name: texts_of(opened.locator(f"#{name} .data tbody tr")) for name in FIGURES}
     measured = [cell for cell in result.cells if cell.seconds and cell.backend != "null-python"]
@@ -376,7 +517,7 @@ def test_tables_are_those_of_the_one_model(show):
     opened = show(result)
     report = Report(result)
     shapes = {f"shape-{shape.shape}": shape for shape in report.shapes}
-    assert [place.get_attribute("id") for place in opened.locator("#tables .shape").all()] == [*shapes, "calls"]
+    assert [place.get_attribute("id") for place in opened.locator("#tables .shape").all()] == [*shapes]
     for place, table in {**{place: shape.table for place, shape in shapes.items()}, "calls": report.calls}.items():
         columns = table.shown()
         head, rows = table_texts(opened.locator(f"#{place} table"))
@@ -391,7 +532,7 @@ def test_tables_are_those_of_the_one_model(show):
 
 def test_what_columns_and_tones_are_is_in_classes(show):
     opened = show(a_run())
-    assert opened.locator("#tables td.number.quiet").first.inner_text() == "< 20.0 ns"
+    assert opened.locator("#calls td.number.quiet").first.inner_text() == "< 20.0 ns"
     assert set(opened.locator("#tables td.bad").all_inner_texts()) == {"slower"}
     assert opened.locator("#tables th[scope=row] .swatch").count() > 12
 
@@ -399,7 +540,7 @@ def test_what_columns_and_tones_are_is_in_classes(show):
 def test_parts_are_those_of_the_results(show):
     result = a_run()
     opened = show(result)
-    opened.locator("#parts summary").click()
+    opened.locator("#parts .data summary").click()
     for row, size in zip(texts_of(opened.locator("#parts .data tbody tr")), (16, 64, 256), strict=True):
         (cell,) = [cell for cell in result.cells if (cell.backend, cell.n) == ("numpy-cpu", size)]
         kernel, binding, allocation = [part for part in result.parts if part.n == size]
@@ -446,8 +587,9 @@ def until(seen, wanted):
     return seen() == wanted
 
 
-def test_a_line_is_singled_out_by_the_legend(show):
-    opened = show(a_run())
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["name", "legend"])
+def test_a_line_is_singled_out_by_its_name(show, size):
+    opened = show(a_run(), size)
     faded = "[...document.querySelectorAll('#speedup .plot path[aria-roledescription=point]')].filter(point => point.getAttribute('fill-opacity') < 0.5).length"  # noqa: E501
     assert opened.evaluate(faded) == 0
     name = chart(opened, "speedup").locator("text", has_text=re.compile("^mlx-cpu$")).first
@@ -518,7 +660,7 @@ def test_what_a_chart_shows_is_said_to_those_who_cannot_see_it(show):
         said = opened.locator(f"#{name} .still").get_attribute("alt")
         assert said.endswith(".")
         assert opened.locator(f"#{name} [role=graphics-document]").get_attribute("aria-label") == said
-        opened.locator(f"#{name} summary").click()
+        opened.locator(f"#{name} .data summary").click()
         assert opened.locator(f"#{name} .data tbody tr").count() >= 3
 
 
@@ -551,17 +693,88 @@ def test_on_paper_the_page_is_light_and_without_switches(show):
     opened.emulate_media(media="print", color_scheme="dark")
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not opened.locator(".controls").is_visible()
-    for name in FIGURES:
+    for name in (*FIGURES, "overview"):
         assert opened.locator(f"#{name} .still").is_visible()
         assert not chart(opened, name).is_visible()
 
 
-def test_a_printed_page_holds_all_charts(show):
-    opened = show(a_run())
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_printed_page_is_a_summary_of_one_sheet(show, scheme):
+    opened = show(a_run(), scheme=scheme, unfolded=False)
+    assert sheets(opened) == 1
     opened.emulate_media(media="print")
-    still = opened.locator(".still")
-    assert still.evaluate_all("pictures => pictures.map(one => one.complete && one.naturalWidth > 400)") == [True] * 4
-    assert opened.pdf().count(b"/Type /Page\n") >= 3
+    assert opened.locator("#overview .still").is_visible()
+    assert opened.locator(".heat").is_visible()
+    assert not opened.locator("#figures").is_visible()
+    # What a reader has opened is printed too.
+    opened.emulate_media(media="screen")
+    opened.locator("#figures > summary").click()
+    assert sheets(opened) >= 3
+
+
+def sheets(opened):
+    return opened.pdf(prefer_css_page_size=True, format="A4").count(b"/Type /Page\n")
+
+
+def test_on_the_first_screen_all_else_is_folded(show):
+    opened = show(a_run(), unfolded=False)
+    assert opened.locator("main > details[open]").count() == 0
+    assert chart(opened, "overview").is_visible()
+    assert opened.locator(".heat").bounding_box()["y"] < 400
+    assert opened.locator(".chip").bounding_box()["y"] < DESKTOP[1]
+    assert opened.locator("#speed").is_hidden()
+
+
+def test_a_link_opens_what_it_leads_to(show):
+    opened = show(a_run(), unfolded=False)
+    opened.locator(".chip").click()
+    opened.locator("#trust .inside").wait_for(state="visible")
+    assert "only 3 of 5 sets fitted" in opened.locator("#trust").inner_text()
+    # Closed again, the same link opens it again.
+    opened.locator("#trust > summary").click()
+    opened.locator("#trust .inside").wait_for(state="hidden")
+    opened.locator(".chip").click()
+    opened.locator("#trust .inside").wait_for(state="visible")
+    opened.evaluate("location.hash = 'speed'")
+    opened.locator("#speed.live").wait_for(state="visible")
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_a_line_to_paste_is_copied(show, has_clipboard):
+    remedy = "unset A && python  your_program.py"
+    cause = Diagnosis(id="x", backend="mlx-cpu", verdict="confirmed", matters=True, text="It is slow.", remedy=remedy)
+    permissions = ["clipboard-read", "clipboard-write"] if has_clipboard else []
+    opened = show(a_run(diagnoses=[cause]), unfolded=False, permissions=permissions)
+    if not has_clipboard:
+        opened.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('none here'))")
+        opened.evaluate("document.execCommand = () => { document.title = getSelection().toString(); return true; }")
+    opened.locator(".copy").click()
+    assert until(lambda: opened.locator(".copy").inner_text(), "Copied")
+    copied = opened.evaluate("navigator.clipboard.readText()") if has_clipboard else opened.evaluate("document.title")
+    assert copied == remedy if has_clipboard else " ".join(remedy.split())
+
+
+def test_a_phone_shows_ratio_and_verdict_without_scrolling(show):
+    opened = show(a_run(), PHONE)
+    for column in ("time", "ratio", "verdict"):
+        box = opened.locator(f"#tables .c-{column}").first.bounding_box()
+        assert box["x"] + box["width"] <= PHONE[0]
+    names = chart(opened, "speed").locator(".role-legend-label text")
+    assert {"numpy-cpu", "mlx-cpu"} <= set(names.all_inner_texts())
+
+
+@pytest.mark.parametrize("columns", [3, 8])
+def test_up_to_eight_sizes_fit_beside_the_chart(show, columns):
+    sizes = [32 * 2**n for n in range(columns)]
+    names = ["numpy-cpu", "torch-cpu", "mlx-cpu", "cblas-call", *(f"backend-{n}" for n in range(9))]
+    cells = [make_cell(name, 1e-9 * size**2 * (i + 1), size) for i, name in enumerate(names) for size in sizes]
+    comparisons = [make_comparison(name, i + 2.0, "slower", size) for i, name in enumerate(names[1:]) for size in sizes]
+    opened = show(make_result(cells, comparisons), unfolded=False)
+    assert (
+        opened.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('.by-shape .wide-table'))")
+        <= 0
+    )
+    assert opened.locator("#overview").bounding_box()["x"] > opened.locator(".heat").bounding_box()["width"]
 
 
 def test_the_page_stays_the_same_after_the_file_was_read_again():

@@ -30,8 +30,8 @@ _HEADINGS = {
         "gpu-launch-bound", "healthy", "first-call",
     ),
 }  # fmt: skip
-_TRUST = "How far to trust it"
-_CLAIMS = "The claims that gemmscope began with"
+TRUST = "How far to trust it"
+CLAIMS = "The claims that gemmscope began with"
 _TONES: dict[str, Tone] = {"supported": "good", "refuted": "bad", "not testable": "quiet"}
 
 
@@ -77,7 +77,7 @@ def for_file(report: Report) -> list[Block]:
 
 def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     """Findings under their headings, in the order in which a reader wants them; no heading without any."""
-    groups: dict[str, list[Finding]] = {heading: [] for heading in (*_HEADINGS, _TRUST, _CLAIMS)}
+    groups: dict[str, list[Finding]] = {heading: [] for heading in (*_HEADINGS, TRUST, CLAIMS)}
     for finding in findings:
         groups[_heading(finding)].append(finding)
     return {heading: found for heading, found in groups.items() if found}
@@ -98,7 +98,7 @@ def summary(findings: Sequence[Finding]) -> list[Block]:
     """The findings of a report: of doubts those that were found, and no claims of the original comparison."""
     return document_of([
         one for one in findings
-        if not is_claim(one) and not (one.verdict == "not found" and _heading(one) == _TRUST)
+        if not is_claim(one) and not (one.verdict == "not found" and _heading(one) == TRUST)
     ])  # fmt: skip
 
 
@@ -171,5 +171,5 @@ def _steadiness(report: Report) -> list[Block]:
 
 def _heading(finding: Finding) -> str:
     if is_claim(finding):
-        return _CLAIMS
-    return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), _TRUST)
+        return CLAIMS
+    return next((heading for heading, ids in _HEADINGS.items() if finding.id in ids), TRUST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING, NamedTuple
 
 from gemmscope.analysis.sequential import first_look
@@ -26,6 +27,18 @@ class Missing(NamedTuple):
     remedy: str
 
 
+def machine_title(machine: Machine) -> str:
+    """A machine by its name and its GPUs: ``"AMD EPYC, 2 cores, Linux, with 2 NVIDIA H200"``."""
+    # On Apple silicon the GPU is a part of what is named already.
+    further = [gpu for gpu in _gpus(machine) if gpu not in machine.name]
+    return words.line(machine.name) + (f", with {words.listed(further)}" if further else "")
+
+
+def _gpus(machine: Machine) -> list[str]:
+    counts = collections.Counter(map(words.line, machine.gpus))
+    return [f"{count} {name}" if count > 1 else name for name, count in counts.items()]
+
+
 def machine_facts(machine: Machine) -> list[str]:
     """Processor, memory, GPUs, system and Python of a machine."""
     cpus = [words.count(machine.logical_cpus, "logical CPU")]
@@ -37,7 +50,14 @@ def machine_facts(machine: Machine) -> list[str]:
     held_back = ["low-power mode"] if machine.low_power_mode else []
     if machine.thermal_state not in (None, "nominal"):
         held_back.append(f"thermal state {machine.thermal_state}")
-    facts = [machine.cpu, *cpus, f"{memory / _GIB:.3g} GiB", *machine.gpus, machine.system, f"Python {machine.python}"]
+    facts = [
+        machine.cpu,
+        *cpus,
+        f"{memory / _GIB:.3g} GiB",
+        *_gpus(machine),
+        machine.system,
+        f"Python {machine.python}",
+    ]
     return [words.line(fact) for fact in (*facts, *held_back)]
 
 
@@ -82,7 +102,7 @@ def in_short(result: Result) -> str:
                     "every comparison settled")  # fmt: skip
     drift = result.reference.drift if result.reference is not None else None
     if drift is not None:
-        noted = abs(drift) > _DRIFT
+        noted = is_notable(drift)
         said.append(
             f"the machine's speed changed by up to {words.percent(abs(drift))} meanwhile"
             if noted
@@ -90,6 +110,11 @@ def in_short(result: Result) -> str:
         )
     text = "; ".join(said)
     return text[0].upper() + text[1:]
+
+
+def is_notable(drift: float | None) -> bool:
+    """Whether the reference workload moved by so much that the machine was not steady."""
+    return drift is not None and abs(drift) > _DRIFT
 
 
 def missing(result: Result) -> list[Missing]:

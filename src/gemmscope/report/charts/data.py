@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gemmscope.records import words
 from gemmscope.records.base import CellKey, Interval, is_plain
 from gemmscope.report import palette
+from gemmscope.report.trust import machine_title
 from gemmscope.workload.shapes import by_work
 
 if TYPE_CHECKING:
@@ -74,12 +75,14 @@ class RunData:
 
     Args:
         view: The run.
-        few: Draw the lines that a reader chooses between, where all of them would be too many to tell apart: without
-            instruments, and if need be without variants. For pictures, in which nothing can be hidden.
+        few: Draw the lines that a reader chooses between: without instruments and throughput, and without variants
+            where there would be too many to tell apart. For pictures, in which nothing can be hidden.
+        only: Draw these backends alone, and no throughput.
     """
 
     view: View
     few: bool = False
+    only: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:
@@ -90,20 +93,20 @@ class RunData:
     def machine(self) -> str:
         """On which machine and when it was measured, what versions, and whether the run was cut off."""
         cut_off = "; the run was cut off" if self.result.status == "partial" else ""
-        versions = "".join(f", {name} {words.listed(found)}" for name, found in self._versions.items())
-        return f"on {words.line(self.result.machine.name)}, {self.result.started[:10]}{versions}{cut_off}"
+        versions = "".join(f", {one}" for one in self.versions)
+        return f"on {machine_title(self.result.machine)}, {self.result.started[:10]}{versions}{cut_off}"
 
     @property
-    def _versions(self) -> dict[str, list[str]]:
-        """The versions of every library that is drawn; two where two were compared."""
-        drawn = {self.libraries[name] for name in self._drawn}
+    def versions(self) -> list[str]:
+        """The version of every library that is drawn, such as ``"numpy 2.4.6"``; two where two were compared."""
+        drawn = {self.libraries[name] for name in self.drawn}
         versions: dict[str, list[str]] = {}
         for worker in self.result.workers:
             version = worker.provenance.get(worker.library)
             if worker.library in drawn and isinstance(version, str):
                 known = versions.setdefault(words.line(worker.library), [])
                 known += [said for said in [words.line(version)] if said not in known]
-        return versions
+        return [f"{name} {words.listed(found)}" for name, found in versions.items()]
 
     def found(self, *rules: str) -> list[str]:
         """The run's own findings of these rules, so that a chart never contradicts them."""
@@ -135,9 +138,11 @@ class RunData:
         return palette.styles((name, self.libraries[name]) for name in names if name in self.libraries)
 
     @functools.cached_property
-    def _drawn(self) -> list[str]:
-        """The backends that have lines."""
+    def drawn(self) -> list[str]:
+        """The backends that have lines, in the order of the run."""
         names = list(self.styles)
+        if self.only:
+            return [name for name in names if name in self.only]
         if not self.few or len(names) <= _FEW:
             return names
         choices = [name for name in names if name in self.view.choices]
@@ -195,7 +200,7 @@ class RunData:
                 speedups[comparison.key] = point.inverse
         lines = self._series(speedups)
         for name, style in self.styles.items():
-            if lines and words.line(name) == self.baseline:
+            if lines and words.line(name) == self.baseline and (not self.only or name in self.only):
                 ones = {shape: Point(1.0) for shape in _of_mode(self.times, name, "latency")}
                 lines.append(Series(name, label := f"{self.baseline} = 1", label, style, ones))
         return lines
@@ -203,10 +208,12 @@ class RunData:
     def _series(self, points: Mapping[CellKey, Point]) -> list[Series]:
         """A line for every backend's latency, and for another mode where the times of the two differ."""
         lines: list[Series] = []
-        for name in self._drawn:
+        for name in self.drawn:
             style = self.styles[name]
             if latency := _of_mode(points, name, "latency"):
                 lines.append(Series(name, words.line(name), words.line(name), style, latency))
+            if latency and (self.few or self.only):
+                continue
             # A device's own time is no time of a call, and has its place in the tables and the parts.
             throughput = _of_mode(points, name, "throughput")
             if any(self._differs(name, shape) for shape in throughput):

@@ -1,4 +1,4 @@
-"""Lines by shape, declared in Vega-Lite: intervals as bands, and a name, a dash and a marker for every line."""
+"""Lines by shape, declared in Vega-Lite: intervals as bands, and for every line a dash, a marker and a name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts.data import points_of, shapes_in
-from gemmscope.report.charts.theme import HEIGHT, WIDTH, logarithmic, rounded, styled, tooltip
+from gemmscope.report.charts.labels import NAME_HEIGHT, Axis, apart
+from gemmscope.report.charts.theme import HEIGHT, WIDTH, linear, logarithmic, rounded, styled, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 # The backends that a reader has hidden: the page's script fills it.
 HIDDEN = {"name": "hidden", "value": []}
 SHOWN = [{"filter": "indexof(hidden, datum.backend) < 0"}]
+# Of panels below each other.
+OWN_SCALES = {"scale": dict.fromkeys(("color", "shape", "strokeDash"), "independent")}
 _BAND = 0.08
 _FADED = 0.12
-# A name of the legend is so high.
-_NAME = 18
+# How far beside the plot names stand, in pixels.
+BESIDE = 16
 # An interval may stretch an axis by this factor: two sets that disagree give an interval over many decades.
 _STRETCH = 2.0
 
@@ -39,6 +42,9 @@ class Panel:
         series: One or more, each with at least one point.
         say: A point in words, with its interval.
         level: A value that has a line across the panel.
+        is_linear: Whether the values begin at zero, and are not drawn by their logarithms.
+        least_height: Of the plot, in pixels; it is higher where names need the room.
+        beside: The lines of a panel above or below it, whose shapes it has too.
     """
 
     name: str
@@ -48,11 +54,43 @@ class Panel:
     series: Sequence[Series]
     say: Callable[[Point], str]
     level: float | None = None
+    is_linear: bool = False
+    least_height: int = HEIGHT
+    beside: Sequence[Series] = ()
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """All shapes along its axis."""
+        return shapes_in([*self.series, *self.beside])
+
+    @property
+    def height(self) -> int:
+        """The height of the plot, in pixels."""
+        return max(self.least_height, (NAME_HEIGHT + 2) * len(self._named))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values between which it is drawn."""
+        low, high = limits([point for _, _, point in points_of(self.series)])
+        return (0.0, high) if self.is_linear else (low, high)
+
+    def axis(self, title: str, **axis: Any) -> dict[str, Any]:
+        """Scale and axis of its values."""
+        low, high = self.limits
+        if self.is_linear:
+            return linear(high, self.labels, title, **axis)
+        return logarithmic(low, high, self.labels, title, **axis)
+
+    @property
+    def _named(self) -> list[Series]:
+        """The lines that have a name of their own."""
+        first = {line.name: line for line in reversed(self.series)}
+        return [line for line in self.series if first[line.name] is line]
 
     @property
     def view(self) -> dict[str, Any]:
         """Values by size, by shape in the order of work, or by backend where there is one shape."""
-        shapes = shapes_in(self.series)
+        shapes = self.shapes
         along, drawn = ("y", _by_shape(self, shapes)) if len(shapes) > 1 else ("x", _by_backend(self, shapes[0]))
         if self.level is not None:
             level = {
@@ -69,12 +107,25 @@ class Panel:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row for every point, and one without a value where a line has a gap."""
-        shapes = shapes_in(self.series)
+        shapes = self.shapes
+        names = self._names_beside() if len(shapes) > 1 else {}
         rows: list[dict[str, Any]] = []
         for line in self.series:
             places = [place for place, shape in enumerate(shapes) if shape in line.points]
             rows += [self._row(line, shape) for shape in shapes[places[0] : places[-1] + 1]]
+            rows[-1] |= names.get(line.label, {})
         return rows
+
+    def _names_beside(self) -> dict[str, dict[str, Any]]:
+        """Where each line's name stands: ``at``, and ``flat`` where the page makes the axis linear."""
+        ends = [list(_in_order(line).values())[-1].value for line in self._named]
+        low, high = self.limits
+        at = apart(ends, Axis(low, high, self.height, not self.is_linear))
+        flat = apart(ends, Axis(0.0, high, self.height, is_log=False))
+        return {
+            line.label: {"at": at[i]} | ({} if self.is_linear else {"flat": flat[i]})
+            for i, line in enumerate(self._named)
+        }
 
     def _row(self, line: Series, shape: Shape) -> dict[str, Any]:
         row = {
@@ -105,17 +156,49 @@ def look(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
     return styled("name", {line.name: line.style for line in ordered}, legend)
 
 
-def picked_in_legend(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A selection by the legend, and the opacity that makes all others stand back."""
-    picked = {"name": name, "select": {"type": "point", "fields": ["name"]}, "bind": "legend"}
+def picked_by_name(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A selection by a click on a line's name, or in a legend; and the opacity that makes all others stand back."""
+    picked = {"name": name, "select": {"type": "point", "fields": ["name"], "on": "click"}, "bind": "legend"}
     return picked, {"condition": {"param": name, "value": 1}, "value": _FADED}
 
 
+def names_beside(
+    chart: str, last: dict[str, Any], encoding: dict[str, Any], opacity: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Two layers: names at the right edge, and a line that leads to each from where its own line ends.
+
+    The page leaves them out where there is no room beside a chart, and shows a legend instead.
+
+    Args:
+        chart: Whose names they are: layers are known by it.
+        last: The right edge, as the channel of a place.
+        encoding: The places of points, and the colours of lines.
+        opacity: That of lines.
+    """
+    here = {"transform": [{"filter": "isValid(datum.at)"}]}
+    leader = {
+        "name": f"beside_leader_{chart}", **here,
+        "mark": {"type": "rule", "strokeWidth": 1, "x2Offset": BESIDE - 4, "clip": False, "aria": False},
+        "encoding": encoding | {"x2": {"datum": last["datum"]}, "y2": {"field": "at"}, "opacity": opacity},
+    }  # fmt: skip
+    name = {
+        "name": f"beside_name_{chart}", **here,
+        "mark": {"type": "text", "align": "left", "dx": BESIDE, "fontSize": 12, "cursor": "pointer", "limit": 230},
+        "encoding": {
+            "x": last, "y": encoding["y"] | {"field": "at"}, "text": {"field": "name", "type": "nominal"},
+            "color": {"value": palette.INK}, "opacity": opacity,
+        },
+    }  # fmt: skip
+    return [leader, name]
+
+
 def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
-    across = _sizes(shapes) if all(shape.is_square and shape.n for shape in shapes) else _names(shapes)
-    up = _axis(panel, panel.unit)
-    styles = look(panel.series)
-    picked, opacity = picked_in_legend(f"picked_{panel.name}")
+    are_sizes = all(shape.is_square and shape.n for shape in shapes)
+    across = _sizes(shapes) if are_sizes else _names(shapes)
+    last = {"datum": shapes[-1].n if are_sizes else shapes[-1].title, "type": across["type"]}
+    up = panel.axis(panel.unit, grid=True)
+    styles = look(panel.series, named=False)
+    picked, opacity = picked_by_name(f"picked_{panel.name}")
     base = {"x": across, "color": styles["color"]}
     value = base | {"y": {"field": "value", **up}}
     band = {
@@ -137,14 +220,13 @@ def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
         },
     }  # fmt: skip
     marks = _marks(panel, value | {"shape": styles["shape"], "fillOpacity": opacity, "size": _if_thin(24, 52)})
-    height = max(HEIGHT, _NAME * len({line.name for line in panel.series}))
-    return {"layer": [band, line, marks], "height": height}
+    return {"layer": [band, line, marks, *names_beside(panel.name, last, value, opacity)], "height": panel.height}
 
 
 def _by_backend(panel: Panel, shape: Shape) -> dict[str, Any]:
     """A single shape: a row for every backend, the values along the horizontal axis."""
     order = sorted(panel.series, key=lambda line: line.points[shape].value, reverse=panel.labels != "time")
-    along = _axis(panel, f"{panel.unit}, {shape.full_title}", grid=True)
+    along = panel.axis(f"{panel.unit}, {shape.full_title}", grid=True)
     styles = look(panel.series, named=False)
     base = {
         "y": {
@@ -162,8 +244,9 @@ def _by_backend(panel: Panel, shape: Shape) -> dict[str, Any]:
     return {"layer": [bar, _marks(panel, base | here)], "height": {"step": 20}}
 
 
-def _axis(panel: Panel, title: str, **axis: Any) -> dict[str, Any]:
-    return logarithmic(*limits([point for _, _, point in points_of(panel.series)]), panel.labels, title, **axis)
+def _in_order(line: Series) -> dict[Shape, Point]:
+    """A line's points in the order of work."""
+    return {shape: line.points[shape] for shape in shapes_in([line])}
 
 
 def _marks(panel: Panel, encoding: dict[str, Any]) -> dict[str, Any]:

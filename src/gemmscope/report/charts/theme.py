@@ -27,7 +27,7 @@ LABELS = {
         " : format(datum.value * 1e9, '.6~r') + ' ns'"
     ),
     "rate": "format(datum.value, '.6~r')",
-    "times": f"format(datum.value, '.6~r') + '{words.TIMES}'",
+    "times": f"format(datum.value, '.6~r') + (datum.value ? '{words.TIMES}' : '')",
 }
 
 CONFIG = {
@@ -62,6 +62,15 @@ def logarithmic(low: float, high: float, labels: str, title: str | None, **axis:
         "type": "quantitative",
         "scale": {"type": "log", "domain": [low, high], "nice": False, "clamp": True},
         "axis": {"values": round_ticks(low, high), "labelExpr": LABELS[labels], "title": title, **axis},
+    }
+
+
+def linear(high: float, labels: str, title: str | None, **axis: Any) -> dict[str, Any]:
+    """Scale and axis of an encoding from zero on."""
+    return {
+        "type": "quantitative",
+        "scale": {"type": "linear", "domain": [0, high], "nice": False, "clamp": True},
+        "axis": {"labelExpr": LABELS[labels], "title": title, "tickCount": 6, **axis},
     }
 
 

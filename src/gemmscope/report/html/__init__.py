@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from gemmscope.analysis.headline import headline
 from gemmscope.files import write_whole
 from gemmscope.records import words
+from gemmscope.report import trust
 from gemmscope.report.causes import TITLE, told
 from gemmscope.report.charts import RunData
 from gemmscope.report.charts.script import ChartScript
-from gemmscope.report.html import facts
+from gemmscope.report.html import facts, first_screen
 from gemmscope.report.html.evidence import answer
-from gemmscope.report.html.figures import colours, figures_of, keys_of, on_dark
+from gemmscope.report.html.figures import colours, figures_of, first_chart, keys_of, on_dark
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
-from gemmscope.report.rows import grid, overview, suspicions
+from gemmscope.report.rows import grid, suspicions
+from gemmscope.report.sections import CLAIMS, TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     import jinja2
 
     from gemmscope.records.model import Result
+
+# Stands in the table beside the libraries, and not in the headline.
+_OURS = "cblas-call"
 
 
 def write_page(result: Result, path: Path, script: ChartScript | None = None) -> None:
@@ -55,6 +60,7 @@ def page(result: Result, script: ChartScript | None = None) -> str:
         with ChartScript() as made_here:
             return page(result, made_here)
     report = Report(result)
+    heat = first_screen.heat_table(report)
     data = RunData(report.view)
     keys = keys_of(data)
     figures = figures_of(data)
@@ -75,9 +81,21 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             policy=_policy(style, scripts),
             report=report,
             keys=keys,
+            title=trust.machine_title(result.machine),
             headline=headline(result.findings),
-            overview_note=overview.note(report.result),
-            answer=answer(report, drawn),
+            versions=data.versions,
+            heat=heat,
+            first_chart=first_chart(report.view, (row.backend for row in heat.rows)) if heat else None,
+            overview=report.overview,
+            baseline=data.baseline,
+            has_ours=heat is not None and any(row.backend == _OURS for row in heat.rows),
+            times=words.TIMES,
+            overhead=first_screen.overhead_sentence(report),
+            sure=first_screen.how_sure(report),
+            findings=answer(report, drawn),
+            trust_heading=TRUST,
+            claims_heading=CLAIMS,
+            is_command=first_screen.is_command,
             causes=told(report.result.diagnoses),
             causes_title=TITLE,
             suspicions=suspicions.table(report.result.diagnoses) if report.result.diagnoses else None,

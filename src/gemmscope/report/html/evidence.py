@@ -36,6 +36,8 @@ _NAMES = {
     "grid": "grid",
 }
 _MOST_SHAPES = 6
+# What the table of parts says of every call.
+_IN_TABLE = ("overhead", "python-or-native")
 
 
 class Link(NamedTuple):
@@ -68,6 +70,8 @@ def answer(report: Report, charts: Mapping[str, Picture]) -> dict[str, list[Said
             for one in report.shapes
         ]
         return {"The answer": said} if said else {}
+    # The headline stands above; sentences about every library's parts are one table.
+    shown = {"headline", *(_IN_TABLE if report.calls is not None else ())}
     missing = {record.name for record in result.backends if record.status != "ok"}
     # Where a chart says something of a backend in words, it is led there.
     places = {kind: {"": kind} for kind in _NAMES if kind in charts}
@@ -76,7 +80,7 @@ def answer(report: Report, charts: Mapping[str, Picture]) -> dict[str, list[Said
             place.setdefault(remark.backend, f"call-{number}")
     return {
         heading: [Said(found.text, found.verdict, _links(found, tables, places, missing)) for found in findings]
-        for heading, findings in grouped([one for one in result.findings if one.id != "headline"]).items()
+        for heading, findings in grouped([one for one in result.findings if one.id not in shown]).items()
     }
 
 

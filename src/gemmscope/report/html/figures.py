@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemmscope.report import palette
-from gemmscope.report.charts import NoDataError, chart_kinds, pictures
+from gemmscope.report.charts import NoDataError, RunData, chart_kinds, pictures
 from gemmscope.report.charts.render import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gemmscope.report.charts import Picture, RunData
+    from gemmscope.analysis.view import View
+    from gemmscope.report.charts import Picture
 
+# The chart that answers a reader's first question.
+FIRST = "speedup"
 _FOR_READERS = re.compile(r' (?:aria-[a-z]+|role|class)="[^"]*"')
 
 
@@ -55,6 +58,16 @@ def figures_of(data: RunData) -> list[Figure]:
         for name, drawn in pictures(data).items()
         if not (isinstance(drawn, NoDataError) and chart_kinds()[name].optional)
     ]
+
+
+def first_chart(view: View, backends: Iterable[str]) -> Figure | None:
+    """The one chart of the first screen: the speed-up of its backends; None where there is none."""
+    data = RunData(view, only=tuple(backends))
+    try:
+        drawn = chart_kinds()[FIRST].make(data)
+    except NoDataError:
+        return None
+    return _figure("overview", drawn)._replace(title=f"Speed-up over {data.baseline}")
 
 
 def keys_of(data: RunData) -> dict[str, Key]:

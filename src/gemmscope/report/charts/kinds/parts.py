@@ -130,7 +130,7 @@ def _unresolved(part: Part) -> str:
 
 
 def _make(data: RunData) -> Picture:
-    calls = calls_of(data.view)
+    calls = [call for call in calls_of(data.view) if not data.few or call.backend in data.drawn]
     if not calls:
         raise NoDataError("this run has no parts of calls: gemmscope run measures them beside the kernels")
     stacks = [(call, stack) for call in calls for stack in call.stacks]

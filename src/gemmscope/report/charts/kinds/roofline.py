@@ -8,7 +8,8 @@ from gemmscope.analysis.roofline import best_rates, ceilings_of
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
-from gemmscope.report.charts.data import points_of, say_rate
+from gemmscope.report.charts.data import points_of, say_rate, shapes_in
+from gemmscope.report.charts.labels import Axis, apart
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, tooltip
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
     from gemmscope.analysis.roofline import Ceiling
     from gemmscope.report.charts.data import RunData, Series
+    from gemmscope.workload.shapes import Shape
 
 TITLE = "Roofline: the speed of each call under the processor's ceilings"
 _HEIGHT = 340
+# A mark is so wide, in pixels.
+_SIZE = 8
 # How far the axes go beyond marks and ridges.
 _ROOM = 1.6
 _INTENSITY = "arithmetic intensity, FLOP/byte"
@@ -33,6 +37,7 @@ def _make(data: RunData) -> Picture:
     if found is None or not ceilings or not series:
         raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
     note = f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"
+    spread = "marks that would hide each other stand side by side"
     # A peak below what was reached is no measure of it.
     is_peak = all(one.peak_share is not None for one in best_rates(data.result))
     marks = points_of(series)
@@ -42,19 +47,10 @@ def _make(data: RunData) -> Picture:
         *(rate for ceiling in ceilings for rate in (ceiling.at(intensities[0]), ceiling.peak)),
     ])  # fmt: skip
     return Picture(
-        title=TITLE, subtitle=data.machine, note="; ".join(filter(None, (note, words.line(found.note)))),
+        title=TITLE, subtitle=data.machine, note="; ".join(filter(None, (note, words.line(found.note), spread))),
         finding=" ".join([*data.found("ceilings"), _highest(series, ceilings[0].peak if is_peak else None)]),
         view=_view(series, intensities, rates),
-        data={
-            "ceilings": _corners(ceilings, intensities),
-            "marks": [
-                {
-                    "backend": words.line(line.backend), "name": line.name, "label": line.label, "shape": shape.title,
-                    "intensity": rounded(shape.intensity), "value": rounded(point.value), "said": say_rate(point),
-                }
-                for line, shape, point in marks
-            ],
-        },
+        data=_data(series, ceilings, intensities, Axis(*rates, _HEIGHT, is_log=True)),
         columns=("backend", "shape", _INTENSITY, "speed"),
         rows=[(line.label, shape.title, f"{shape.intensity:.3g}", say_rate(point)) for line, shape, point in marks],
     )  # fmt: skip
@@ -66,56 +62,96 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 
 def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tuple[float, float]) -> dict[str, Any]:
     place = {
-        "x": {"field": "intensity", **logarithmic(*intensities, "rate", _INTENSITY)},
+        "x": {"field": "place", **logarithmic(*intensities, "rate", _INTENSITY)},
         "y": {"field": "value", **logarithmic(*rates, "rate", "GFLOP/s")},
     }
+    last = {"datum": intensities[1], "type": "quantitative"}
     roofs = {
         "data": {"name": "ceilings"},
         "mark": {"type": "line", "color": palette.GREY, "strokeWidth": 1.5},
         "encoding": {"detail": {"field": "ceiling", "type": "nominal"}},
     }
-    # Nothing lies above the highest ceiling, so its name stands there; the other's hangs below its own line.
-    names = [
-        {
-            "data": {"name": "ceilings"},
-            "transform": [{"filter": f"datum.named == '{where}'"}],
-            "mark": {"type": "text", "align": "right", "dx": -4, "dy": dy, "color": palette.GREY, "fontSize": 11.5},
-            "encoding": {"text": {"field": "ceiling", "type": "nominal"}},
-        }
-        for where, dy in (("above", -8), ("below", 12))
-    ]
-    styles = lines.look(series)
-    picked, opacity = lines.picked_in_legend("picked_roofline")
+    names = {
+        "name": "beside_ceilings",
+        "data": {"name": "ceilings"},
+        "transform": [{"filter": "isValid(datum.at)"}],
+        "mark": {"type": "text", "align": "left", "dx": lines.BESIDE, "color": palette.GREY, "fontSize": 11.5},
+        "encoding": {"x": last, "y": {"field": "at"}, "text": {"field": "ceiling", "type": "nominal"}},
+    }
+    styles = lines.look(series, named=False)
+    picked, opacity = lines.picked_by_name("picked_roofline")
     said = tooltip(label="backend", shape="shape", said="speed")
     intensity = {"field": "intensity", "title": "FLOP/byte", "type": "quantitative", "format": ".3g"}
+    of_lines = {"data": {"name": "marks"}, "transform": lines.SHOWN}
+    paths = {
+        **of_lines,
+        "mark": {"type": "line", "strokeWidth": 1, "aria": False},
+        "encoding": {"color": styles["color"], "strokeOpacity": {**opacity, "value": 0.05}},
+    }
     marks = {
         "name": "roofline_marks",
-        "data": {"name": "marks"},
-        "transform": lines.SHOWN,
-        "mark": {"type": "point", "filled": True, "size": 70},
+        **of_lines,
+        "mark": {"type": "point", "filled": True, "size": _SIZE**2},
         "encoding": {
             "color": styles["color"], "shape": styles["shape"], "opacity": opacity, "tooltip": [*said, intensity],
         },
     }  # fmt: skip
+    beside = [
+        {**of_lines, **layer, "transform": [*lines.SHOWN, *layer["transform"]]}
+        for layer in lines.names_beside("roofline", last, place | {"color": styles["color"]}, opacity)
+    ]
     return {
-        "layer": [roofs, *names, marks], "encoding": place, "width": WIDTH, "height": _HEIGHT,
+        "layer": [roofs, names, paths, marks, *beside], "encoding": place, "width": WIDTH, "height": _HEIGHT,
         # Altair declares a layer's own selection twice.
         "params": [lines.HIDDEN, {**picked, "views": [marks["name"]]}],
     }  # fmt: skip
 
 
-def _corners(ceilings: Sequence[Ceiling], intensities: tuple[float, float]) -> list[dict[str, Any]]:
+def _data(
+    series: Sequence[Series], ceilings: Sequence[Ceiling], intensities: tuple[float, float], axis: Axis
+) -> dict[str, list[dict[str, Any]]]:
+    """The corners of ceilings and all marks, with the places of their names beside the plot."""
+    ends = [line.points[shapes_in([line])[-1]].value for line in series]
+    named = apart([*ends, *(ceiling.peak for ceiling in ceilings)], axis)
+    places = _places(series, intensities, axis)
+    marks = [
+        {
+            "backend": words.line(line.backend), "name": line.name, "label": line.label, "shape": shape.title,
+            "intensity": rounded(shape.intensity), "place": rounded(places[line.label, shape]),
+            "value": rounded(line.points[shape].value), "said": say_rate(line.points[shape]),
+        } | ({"at": at} if shape == shapes_in([line])[-1] else {})
+        for line, at in zip(series, named[: len(series)], strict=True)
+        for shape in shapes_in([line])
+    ]  # fmt: skip
     low, high = intensities
-    return [
+    corners = [
         {
             "ceiling": f"{words.count(ceiling.threads, 'thread')}: {words.rate(ceiling.peak)}, "
                        f"{words.bandwidth(ceiling.bandwidth)}",
-            "intensity": rounded(place), "value": rounded(ceiling.at(place)),
-            "named": ("below" if number else "above") if place == high else "",
-        }
-        for number, ceiling in enumerate(ceilings)
+            "place": rounded(place), "value": rounded(ceiling.at(place)),
+        } | ({"at": at} if place == high else {})
+        for ceiling, at in zip(ceilings, named[len(series) :], strict=True)
         for place in (low, ceiling.ridge, high)
     ]  # fmt: skip
+    return {"ceilings": corners, "marks": marks}
+
+
+def _places(series: Sequence[Series], intensities: tuple[float, float], axis: Axis) -> dict[tuple[str, Shape], float]:
+    """The intensity at which each mark is drawn: marks of one shape that would hide each other stand side by side."""
+    pixel = (intensities[1] / intensities[0]) ** (1 / WIDTH)
+    places: dict[tuple[str, Shape], float] = {}
+    for shape in shapes_in(series):
+        here = sorted((axis.pixels(line.points[shape].value), line.label) for line in series if shape in line.points)
+        groups: list[list[tuple[float, str]]] = []
+        for mark in here:
+            if groups and mark[0] - groups[-1][-1][0] < _SIZE + 1:
+                groups[-1].append(mark)
+            else:
+                groups.append([mark])
+        for group in groups:
+            for number, (_, label) in enumerate(group):
+                places[label, shape] = shape.intensity * pixel ** ((number - (len(group) - 1) / 2) * (_SIZE + 2))
+    return places
 
 
 def _highest(series: Sequence[Series], peak: float | None) -> str:

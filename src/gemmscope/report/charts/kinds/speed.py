@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmscope.report.charts.data import NOTHING_MEASURED, ends, how_to_read, points_of, say_rate, say_time
-from gemmscope.report.charts.lines import HIDDEN, Panel
+from gemmscope.report.charts.lines import HIDDEN, OWN_SCALES, Panel
 from gemmscope.report.charts.picture import ChartKind, NoDataError, Picture
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _make(data: RunData) -> Picture:
         finding=" ".join([*data.found("fastest"), f"{where} a call takes {reach}."]),
         view={
             "vconcat": [panel.view for panel in panels], "spacing": 36, "params": [HIDDEN],
-            "resolve": {"scale": dict.fromkeys(("color", "shape", "strokeDash"), "independent")},
+            "resolve": OWN_SCALES,
         },
         data={panel.name: panel.rows for panel in panels},
         columns=("backend", "shape", "time of one call", "speed"),

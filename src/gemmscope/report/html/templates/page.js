@@ -16,8 +16,10 @@
     Object.assign(spec, { background: null, padding: 0 });
     spec.params.find((param) => param.name === "hidden").value = hidden();
     if ("switched" in figure.dataset && scale() === "linear") makeLinear(spec);
-    const narrow = figure.clientWidth < NARROW;
+    const narrow = figure.clientWidth < (figure.dataset.narrow ?? NARROW);
     if (narrow) {
+      // There is no room beside the chart: lines are named in a legend below it.
+      nameInLegend(spec);
       // Names that would be cut to the same beginning have a line each.
       const long = Object.values(spec.datasets).flat().some((row) => row.name?.length > 20);
       const room = long ? { columns: 1, labelLimit: 300 } : { columns: 2, labelLimit: 130 };
@@ -26,12 +28,17 @@
     for (const view of spec.vconcat ?? [spec.spec ?? spec]) {
       view.width = width;
       if (!narrow) continue;
-      view.layer = view.layer.filter((layer) => layer.name !== "beside");
+      view.layer = view.layer.filter((layer) => !layer.name?.startsWith("beside"));
       for (const { encoding } of view.layer) {
         if (encoding?.color?.legend?.columns) encoding.color.legend.columns = 2;
       }
     }
     return spec;
+  }
+  function nameInLegend(part) {
+    if (part === null || typeof part !== "object") return;
+    if (part.field === "name" && part.legend === null) part.legend = { title: null, symbolOpacity: 1 };
+    Object.entries(part).forEach(([key, value]) => key !== "datasets" && nameInLegend(value));
   }
   const scale = () => document.querySelector("[name=scale]:checked").value;
   const hidden = () => boxes.filter((box) => !box.checked).map((box) => box.dataset.shows);
@@ -43,6 +50,8 @@
       part.scale = { ...part.scale, type: "linear", domain: [0, part.scale.domain[1]] };
       if (part.axis) delete part.axis.values;
     }
+    // Names stand apart on either scale.
+    if (part.field === "at") part.field = "flat";
     Object.entries(part).forEach(([key, value]) => key !== "datasets" && makeLinear(value));
   }
 
@@ -68,8 +77,45 @@
     }
   }
   function drawAll(which = figures) {
-    // A chart that cannot be drawn leaves its picture standing.
-    return Promise.all(which.map((figure) => draw(figure).catch((error) => console.error(error))));
+    // What is folded away has no width; it is drawn when it is opened. A chart that cannot be drawn leaves its picture
+    // standing.
+    const seen = which.filter((figure) => figure.clientWidth > 0);
+    return Promise.all(seen.map((figure) => draw(figure).catch((error) => console.error(error))));
+  }
+
+  // What is folded away opens where a link leads into it.
+  for (const folded of document.querySelectorAll("details")) {
+    folded.addEventListener("toggle", () => {
+      if (folded.open) drawAll(figures.filter((figure) => folded.contains(figure) && !views.has(figure)));
+    });
+  }
+  function unfold() {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    for (let place = target; place; place = place.parentElement) if (place.tagName === "DETAILS") place.open = true;
+    target.scrollIntoView();
+  }
+  addEventListener("hashchange", unfold);
+  // A link that is followed again changes nothing in the address.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("a")?.hash === location.hash) unfold();
+  });
+
+  // A line to paste is copied by a button. Where a browser has no clipboard for this page, its selection is copied.
+  for (const button of document.querySelectorAll(".copy")) {
+    const code = button.parentElement.querySelector("code");
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      let copied = true;
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+      } catch {
+        getSelection().selectAllChildren(code);
+        copied = document.execCommand("copy");
+      }
+      button.textContent = copied ? "Copied" : "Press Ctrl+C";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
   }
 
   // Lines that are shown or not, by backend and by library.
@@ -121,17 +167,10 @@
   }
   addEventListener("scroll", () => tip.classList.remove("on"), { passive: true });
 
-  // What was folded away has to be on paper, but for the figures' data, which the tables have.
-  addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details:not([open], .data)")) { folded.open = true; folded.dataset.printed = ""; }
-  });
-  addEventListener("afterprint", () => {
-    for (const folded of document.querySelectorAll("details[data-printed]")) { folded.open = false; delete folded.dataset.printed; }
-  });
-
   // Without this script the controls would do nothing.
   document.querySelector(".controls")?.removeAttribute("hidden");
   // A browser may restore what was chosen before the page was loaded again.
   document.querySelectorAll(".library").forEach(mark);
   drawAll().then(() => { document.documentElement.dataset.drawn = ""; });
+  unfold();
 })();
