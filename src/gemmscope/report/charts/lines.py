@@ -157,8 +157,11 @@ def look(series: Sequence[Series], *, named: bool = True) -> dict[str, Any]:
 
 
 def picked_by_name(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A selection by a click on a line's name, or in a legend; and the opacity that makes all others stand back."""
-    picked = {"name": name, "select": {"type": "point", "fields": ["name"], "on": "click"}, "bind": "legend"}
+    """A selection by a click on a line's name, and the opacity that makes all others stand back.
+
+    It belongs to the layer of names. Where the page shows a legend instead, it binds the selection to that.
+    """
+    picked = {"name": name, "select": {"type": "point", "fields": ["name"]}}
     return picked, {"condition": {"param": name, "value": 1}, "value": _FADED}
 
 
@@ -211,7 +214,6 @@ def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
         },
     }  # fmt: skip
     line = {
-        "params": [picked],
         "mark": {"type": "line", "aria": False, "invalid": "break-paths-filter-domains"},
         "encoding": value | {
             "strokeDash": {**styles["strokeDash"], "condition": {"test": "datum.thin", "value": [2, 3]}},
@@ -220,7 +222,8 @@ def _by_shape(panel: Panel, shapes: Sequence[Shape]) -> dict[str, Any]:
         },
     }  # fmt: skip
     marks = _marks(panel, value | {"shape": styles["shape"], "fillOpacity": opacity, "size": _if_thin(24, 52)})
-    return {"layer": [band, line, marks, *names_beside(panel.name, last, value, opacity)], "height": panel.height}
+    leader, name = names_beside(panel.name, last, value, opacity)
+    return {"layer": [band, line, marks, leader, name | {"params": [picked]}], "height": panel.height}
 
 
 def _by_backend(panel: Panel, shape: Shape) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tup
     return {
         "layer": [roofs, names, paths, marks, *beside], "encoding": place, "width": WIDTH, "height": _HEIGHT,
         # Altair declares a layer's own selection twice.
-        "params": [lines.HIDDEN, {**picked, "views": [marks["name"]]}],
+        "params": [lines.HIDDEN, {**picked, "views": [beside[-1]["name"]]}],
     }  # fmt: skip
 
 

@@ -28,7 +28,12 @@
     for (const view of spec.vconcat ?? [spec.spec ?? spec]) {
       view.width = width;
       if (!narrow) continue;
-      view.layer = view.layer.filter((layer) => !layer.name?.startsWith("beside"));
+      // A line is then picked by the legend, in the layer that is left on top.
+      const gone = view.layer.filter((layer) => layer.name?.startsWith("beside"));
+      view.layer = view.layer.filter((layer) => !gone.includes(layer));
+      const top = view.layer.at(-1);
+      for (const param of gone.flatMap((layer) => layer.params ?? [])) top.params = [{ ...param, bind: "legend" }];
+      for (const param of spec.params.filter((one) => one.select)) Object.assign(param, { bind: "legend", views: [top.name] });
       for (const { encoding } of view.layer) {
         if (encoding?.color?.legend?.columns) encoding.color.legend.columns = 2;
       }
