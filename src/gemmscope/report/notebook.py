@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.headline import headline
-from gemmscope.report import causes, trust
+from gemmscope.report import causes
 from gemmscope.report.document import Figures, Paragraph
 from gemmscope.report.model import Report
 from gemmscope.report.rows import overview
@@ -26,10 +26,10 @@ def html(result: Result) -> str:
     """
     from gemmscope.report.html import environment  # with jinja2, which a text does without
     from gemmscope.report.html.figures import first_chart
-    from gemmscope.report.html.first_screen import heat_table
+    from gemmscope.report.html.first_screen import heat_table, how_sure
 
     report = Report(result)
-    heat = heat_table(report)
+    heat, sure = heat_table(report), how_sure(report)
     first: list[Block] = []
     if report.overview is not None:
         first = [Figures(report.overview), Paragraph(overview.note(report.result))]
@@ -38,7 +38,7 @@ def html(result: Result) -> str:
         .get_template("notebook.html")
         .render(
             headline=headline(result.findings),
-            first=_named([*first, *causes.main(report.result), Paragraph(f"{trust.in_short(report.result)}.")]),
+            first=_named([*first, *causes.main(report.result), Paragraph(f"{sure.word}. {sure.text}.")]),
             chart=first_chart(report.view, (row.backend for row in heat.rows)) if heat else None,
             blocks=_named(for_file(report)),
         )
