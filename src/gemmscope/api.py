@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmscope.errors import UsageError
 from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
 from gemmscope.records import words
 from gemmscope.records.model import Result
-from gemmscope.storage import store
+from gemmscope.storage import fleet_store, store
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
     from gemmscope.analysis.runs.model import Fleet, RunsComparison
     from gemmscope.records.events import Observer
+    from gemmscope.records.fleet import FleetRun
     from gemmscope.workload.shapes import Shape
+
+# A folder is called by its own name, whatever its file is called.
+_FILES = (store.RESULTS, fleet_store.FLEET)
 
 
 class Run(Result, frozen=True, kw_only=True):
@@ -185,9 +190,10 @@ def compare(
 
     Args:
         files: Two or more results files, journals, or the folders that hold them; the first is what others are compared
-            with.
+            with. For a fleet also what ``gemmscope fleet`` has written, and folders in which every folder is a run.
         margin: The smallest relative difference worth naming; 0.02 is 2 %.
-        fail_slower_than: The slow-down that the ``gate`` of each comparison looks for; 0.05 is 5 %.
+        fail_slower_than: The slow-down that the ``gate`` of each comparison looks for, or of a fleet the members in
+            ``over_limit``; 0.05 is 5 %.
         fleet: True for machines beside each other in any case, False for comparisons in any case; unless told, that is
             settled by whether their hardware is the same.
 
@@ -196,15 +202,39 @@ def compare(
         ResultsError: If a file cannot be read.
     """
     from gemmscope.analysis.assemble import read
-    from gemmscope.analysis.runs.compare import compare_all  # with scipy
+    from gemmscope.analysis.runs.compare import check_shares, compare_with_first  # with scipy
+    from gemmscope.analysis.runs.fleet import gather
 
-    runs = list(zip(_labels(files), map(read, files), strict=True))
-    return compare_all(runs, margin=margin, fail_slower_than=fail_slower_than, fleet=fleet)
+    check_shares(margin, fail_slower_than)
+    paths = [Path(file) for file in files]
+    if fleet or (fleet is None and fail_slower_than is None and _is_fleet(paths)):
+        found = fleet_store.files_of(paths)
+        if len(found) < 2 and not any(path.name == fleet_store.FLEET for path in found):
+            raise UsageError("a fleet takes two results files or more, or a folder that holds them")
+        # One by one: a thousand runs with all their samples would fill the memory.
+        runs = ((label, _any_run(path)) for label, path in zip(_labels(found), found, strict=True))
+        return gather(runs, margin=margin, limit=fail_slower_than, count=len(found))
+    loaded = list(zip(_labels(files), map(read, files), strict=True))
+    return compare_with_first(loaded, margin=margin, fail_slower_than=fail_slower_than)
+
+
+def _is_fleet(paths: Sequence[Path]) -> bool:
+    """Whether files that are named without saying how to compare them are of several machines, or of devices."""
+    from gemmscope.analysis.assemble import read
+
+    if any((path / fleet_store.FLEET).is_file() or path.name == fleet_store.FLEET for path in paths):
+        return True
+    return len(paths) > 1 and len({read(path).machine.hardware for path in paths}) > 1
+
+
+def _any_run(path: Path) -> Result | FleetRun:
+    from gemmscope.analysis.assemble import read
+
+    return fleet_store.load_fleet(path) if path.name == fleet_store.FLEET else read(path)
 
 
 def _labels(files: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Names for a table: a file as it was named, a folder's results file by its folder."""
     return [
-        words.utf8(str(path.parent if path.name == store.RESULTS and path.parent.name else path))
-        for path in map(Path, files)
+        words.utf8(str(path.parent if path.name in _FILES and path.parent.name else path)) for path in map(Path, files)
     ]

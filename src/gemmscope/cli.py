@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gemmscope.api import Run
     from gemmscope.job import Job
-    from gemmscope.records.model import Result
+    from gemmscope.records.model import Machine, Result
     from gemmscope.report.document import Block
     from gemmscope.report.output import Console
 
@@ -78,7 +78,7 @@ _FOLDER = click.Path(file_okay=False)
 
 # The help's sections, in the order in which somebody new wants them.
 _COMMANDS = {
-    "Measure": ("run", "diagnose"),
+    "Measure": ("run", "diagnose", "fleet"),
     "Look at runs": ("list", "report", "explain", "compare"),
     "Look at this machine": ("doctor", "backends", "shapes", "blas"),
     "Change a program": ("blas-shim",),
@@ -203,6 +203,10 @@ def run(
         original = preset == "original"
         settings = make_settings(command=shlex.join(["gemmscope", *sys.argv[1:]]), original=original, **asked)
         job = jobs.Job.new(settings, None if out is None else Path(out))
+    if _is_quiet(job.machine):
+        result = job.execute()
+        _tell_rank(job.machine, job.folder)
+        _exit(result, job)
     with Progress(earlier=job.earlier) as progress:
         result = job.execute(progress)
     if details or as_json:
@@ -218,7 +222,67 @@ def run(
             print_end(result, job.folder, console)
         if preset == "original" and result.status == "complete":
             _print_original(result)
+    _tell_rank(job.machine, job.folder)
     _exit(result, job)
+
+
+@main.command(short_help="Which GPU of this host is slow, and why.")
+@click.option("--devices", type=_comma_separated, metavar="NAME,...", help="gpu:0,gpu:1, or cpu:0,cpu:1 for processors; gpu and cpu stand for all.  [default: gpu]")  # fmt: skip
+@click.option("--backends", type=_comma_separated, shell_complete=_complete_backends, metavar="NAME,...", help="What to measure with.  [default: torch-gpu; numpy-cpu for processors]")  # fmt: skip
+@click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. May be given again.")  # fmt: skip
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="M = N = K of the product that is bound by arithmetic.  [default: 4096; 512 for processors]")  # fmt: skip
+@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure matrix times vector as well, which memory bounds.")  # fmt: skip
+@click.option(
+    "--sets", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes for each device."
+)
+@click.option("--seconds", type=duration, default=60.0, show_default=True, metavar="BUDGET", help="Time budget: 60, 60s or 1m.")  # fmt: skip
+@click.option("--margin", type=percent, default="1%", help="Smallest difference worth naming.  [default: 1%]")
+@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True, help="Of operands and of the order.")  # fmt: skip
+@click.option("--fail-slower-than", "limit", type=percent, metavar="PERCENT", help="Exit with 1 where a device is shown to be slower than its peers by more than this.")  # fmt: skip
+@click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for the results.  [default: gemmscope-results/DATE_MACHINE]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print members, deviations and stragglers as JSON.")
+def fleet(
+    devices: list[str] | None, margin: float, limit: float | None, out: str | None, as_json: bool, **asked: Any
+) -> None:
+    """Say which device of this host is slower than its peers, by how much, and what sets it apart.
+
+    All devices multiply at the same time, in windows, and each alone in some. What slows all of them in a window is
+    taken out. Results go to DIR/fleet.json and DIR/fleet.html. Under srun or mpirun each rank takes its share of the
+    node's devices, and has a folder of its own in DIR: gemmscope compare --fleet DIR puts them together.
+
+    \b
+    Examples:
+      gemmscope fleet
+      gemmscope fleet --seconds 25 --fail-slower-than 2%
+      gemmscope fleet --devices cpu:0,cpu:1
+      srun --ntasks-per-node=1 gemmscope fleet --out fleet
+
+    Exit status: 0; 1 if a device is slower than --fail-slower-than allows, or could not be measured; 2 for bad usage;
+    130 if it was interrupted (what was measured is written).
+    """
+    from gemmscope.fleet_job import PAGE, FleetJob
+    from gemmscope.report import fleet as pages
+
+    job = FleetJob.new(names=devices, out=None if out is None else Path(out),
+                       command=shlex.join(["gemmscope", *sys.argv[1:]]), **asked)  # fmt: skip
+    quiet = _is_quiet(job.machine)
+    measured, found = job.execute((lambda _: None) if quiet else _tell, margin=margin, limit=limit)
+    if not quiet:
+        _tell(f"Results: {job.folder / 'fleet.json'}")
+        _tell(f"Page: {job.folder / PAGE}")
+        if as_json:
+            _print_json(found)
+        else:
+            _print_document(pages.fleet_page(found))
+    _tell_rank(job.machine, job.folder)
+    for device in measured.devices:
+        if device.status != "ok":
+            _tell(f"gemmscope: {device.name} was not measured: {device.reason}")
+    if limit is not None:
+        _tell(f"gemmscope: {pages.gate_sentence(found)}")
+    if measured.status == "partial":
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(EXIT_FAILED if found.over_limit or any(one.status != "ok" for one in measured.devices) else EXIT_OK)
 
 
 @main.command(short_help="List backends, their options, and whether they can run here.")
@@ -549,6 +613,7 @@ def blas_shim(name: str | None, print_env: bool) -> None:
 @click.option("--fleet/--no-fleet", default=None, help="Machines side by side, or each run against the first.  [default: by whether their hardware differs]")  # fmt: skip
 @click.option("--markdown", type=_FILE_OR_OUTPUT, metavar="FILE", help="Write the summary as Markdown too; - prints it instead.")  # fmt: skip
 @click.option("--figure", type=_FILE, metavar="FILE", help="Draw machines by backend, as .svg, .png or .pdf; for a fleet.")  # fmt: skip
+@click.option("--html", type=_FILE, metavar="FILE", help="Write the page of a fleet: one file that needs no other.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of a table.")
 def compare(
     results: tuple[str, ...],
@@ -557,13 +622,15 @@ def compare(
     fleet: bool | None,
     markdown: str | None,
     figure: str | None,
+    html: str | None,
     as_json: bool,
 ) -> None:
     """Compare runs: ratios with intervals and verdicts, and what differs between them.
 
     RESULTS are results files, journals, or the folders that hold them; each is compared with the first. By default the
     newest run under gemmscope-results is compared with the one before it. It tells a library that changed from a
-    machine that changed. Runs of different machines are put side by side.
+    machine that changed. Runs of different machines are put side by side, and those of the same hardware against the
+    median of their peers; a folder then stands for all runs in it.
 
     \b
     Examples:
@@ -571,30 +638,38 @@ def compare(
       gemmscope compare before/ after/
       gemmscope compare main.json branch.json --fail-slower-than 5%
       gemmscope compare node*/results.json --figure fleet.svg
+      gemmscope compare --fleet fleet/ --fail-slower-than 3% --html fleet.html
 
-    Exit status: 0; 1 if a backend is slower than --fail-slower-than allows; 2 for bad usage, or runs that cannot be
-    compared.
+    Exit status: 0; 1 if a backend, or a member of a fleet, is slower than --fail-slower-than allows; 2 for bad usage,
+    or runs that cannot be compared.
     """
     from gemmscope.analysis.runs.model import Fleet
     from gemmscope.api import compare as compare_files
     from gemmscope.report import between_runs as pages
+    from gemmscope.report import fleet as fleet_pages
     from gemmscope.report.markdown import markdown as in_markdown
     from gemmscope.storage.store import newest
 
     found = compare_files(results or newest(2), margin=margin, fail_slower_than=limit, fleet=fleet)
     if isinstance(found, Fleet):
-        page = pages.fleet_page(found)
-        gates = []
+        page = fleet_pages.fleet_page(found)
+        gates = [fleet_pages.gate_sentence(found)] if found.over_limit else []
     else:
         page = [block for one in found for block in pages.comparison_page(one)]
-        gates = [one.gate for one in found if one.gate is not None and one.gate.slower]
-    if figure is not None:
-        if not isinstance(found, Fleet):
-            raise UsageError("--figure draws machines by backend: these runs are of one machine; ask with --fleet")
+        gates = [pages.gate_sentence(one.gate) for one in found if one.gate is not None and one.gate.slower]
+    for option, file in (("--figure", figure), ("--html", html)):
+        if file is not None and not isinstance(found, Fleet):
+            raise UsageError(f"{option} is for machines side by side: these runs are of one machine; ask with --fleet")
+    if figure is not None and isinstance(found, Fleet):
         from gemmscope.report.charts.fleet import draw_fleet
 
         draw_fleet(found, Path(figure))
         _tell(f"Drawn: {figure}")
+    if html is not None and isinstance(found, Fleet):
+        from gemmscope.report.html.fleet import write_fleet_page
+
+        write_fleet_page(found, Path(html))
+        _tell(f"Written: {html}")
     if as_json:
         _print_json(found)
     elif markdown != "-":
@@ -602,7 +677,7 @@ def compare(
     if markdown is not None:
         _write(markdown, in_markdown(page))
     for gate in gates:
-        _tell(f"gemmscope: {pages.gate_sentence(gate)}")
+        _tell(f"gemmscope: {gate}")
     sys.exit(EXIT_FAILED if gates else EXIT_OK)
 
 
@@ -631,6 +706,21 @@ def _refuse_others(why: str, but: Sequence[str]) -> None:
     ]  # fmt: skip
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
+
+
+def _is_quiet(machine: Machine) -> bool:
+    """Whether this is a further rank of a job: the first one alone prints tables, which would else be mixed."""
+    return machine.launched is not None and machine.launched.rank > 0
+
+
+def _tell_rank(machine: Machine, folder: Path) -> None:
+    """Where a rank's results are, and from the first rank how all of them are put together."""
+    rank = machine.launched
+    if rank is None:
+        return
+    _tell(f"{rank.node} rank {rank.rank}: results in {folder}")
+    if rank.rank == 0:
+        _tell(f"Once all ranks have ended: gemmscope compare --fleet {shlex.quote(str(folder.parent))}")
 
 
 def _exit(result: Result, job: Job) -> NoReturn:

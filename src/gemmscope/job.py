@@ -23,7 +23,8 @@ from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
 from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, UsageError
 from gemmscope.files import writing
-from gemmscope.machine import blas_libraries, describe
+from gemmscope.machine import blas_libraries, describe, devices, launcher
+from gemmscope.machine.cuda_devices import VISIBLE
 from gemmscope.machine.limits import available_bytes
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import open_standard_descriptors
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from gemmscope.backends.registry import Registry
     from gemmscope.measure.process import WorkerSpec
     from gemmscope.records.events import Event, Observer
-    from gemmscope.records.model import BackendRecord, Machine, Result, Settings
+    from gemmscope.records.model import BackendRecord, Launched, Machine, Result, Settings
 
 FIGURES = "figures"
 PAGE = "report.html"
@@ -77,19 +78,23 @@ class Job:
             UsageError: If a backend is unknown, or the folder holds a run already.
         """
         machine = describe()
+        if machine.launched is not None:
+            folder = claimed_folder(machine, folder)
         if folder is not None and holds_run(folder / JOURNAL):
             raise UsageError(f"{folder} holds a run already: name another folder with --out, or go on with --resume")
         if folder is not None and os.path.lexists(folder / RESULTS):
             raise UsageError(f"{folder} holds results already, which would be lost: name another folder with --out")
+        _take_share(machine)
         job = cls._planned(settings, folder or Path(), machine, [])
         # Not before it is known that there is something to put there.
-        return replace(job, folder=folder or _claimed_folder(machine))
+        return replace(job, folder=folder or claimed_folder(machine))
 
     @classmethod
     def resumed(cls, folder: Path, *, anyway: bool = False) -> Job:
         """What is left of a run that was cut off.
 
-        The journal is held from here on, before it is read: nobody else adds to what was read.
+        Of a job's ranks each goes on in its own folder in the one that was named. The journal is held from here on,
+        before it is read: nobody else adds to what was read.
 
         Args:
             folder: The run's.
@@ -99,6 +104,9 @@ class Job:
             ResultsError: If there is no journal, it cannot be read, or it is of a newer gemmscope.
             UsageError: If another run writes it, it was begun on another machine, or something has changed.
         """
+        rank = launcher.launched()
+        if rank is not None and not (folder / JOURNAL).is_file():
+            folder = launcher.rank_folder(folder, rank)
         path = folder / JOURNAL
         if not has_journal(path):
             raise ResultsError(f"{path}: cannot be read: there is no such file; a run's folder has one")
@@ -262,8 +270,49 @@ def _environment(settings: Settings) -> dict[str, str]:
     return thread_environment(str(settings.threads)) if settings.threads else {}
 
 
-def _claimed_folder(machine: Machine) -> Path:
-    """A folder of its own that sorts by date and names the machine; a number tells runs of one second apart."""
+def _take_share(machine: Machine) -> None:
+    """Of several ranks on one node each takes its share of the node's GPUs, if the launcher has not shared them out."""
+    if machine.launched is not None and machine.launched.local_size > 1:
+        mine = launcher.share(devices.gpus(models=machine.gpus), machine.launched)
+        if mine:
+            os.environ[VISIBLE] = ",".join(device.visible for device in mine)
+            os.environ.setdefault(devices.ORDER, devices.BY_BUS)
+
+
+def claimed_folder(machine: Machine, folder: Path | None = None, file: str = RESULTS) -> Path:
+    """A folder for a run: the one that was named, or one of its own that sorts by date and names the machine.
+
+    Of a job's ranks each has one of its own in a folder that all of them share.
+
+    Raises:
+        UsageError: If the folder holds such a file already, or cannot be written.
+    """
+    rank = machine.launched
+    if rank is not None:
+        shared = folder or Path(DEFAULT_FOLDER) / _rank_job(rank)
+        folder = launcher.rank_folder(shared, rank)
+    if folder is not None:
+        if (folder / file).exists():
+            raise UsageError(f"{folder} holds a {file} already: name another folder with --out")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    return _dated_folder(machine)
+
+
+def _rank_job(rank: Launched) -> str:
+    """What all ranks of a job call the folder that they share.
+
+    Raises:
+        UsageError: If the launcher does not name the job, so that they could not agree.
+    """
+    if not rank.job.strip("."):
+        raise UsageError(f"{rank.launcher} does not name the job: name a folder that all ranks share with --out")
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{rank.launcher.lower()}-{rank.job}").strip("-.")
+
+
+def _dated_folder(machine: Machine) -> Path:
+    """Of its own: it sorts by date and names the machine; a number tells runs of one second apart."""
     date = dt.datetime.now().astimezone().strftime("%Y-%m-%d_%H%M%S")
     name = re.sub(r"[^a-z0-9]+", "-", machine.cpu.lower()).strip("-") or "machine"
     folder = Path(DEFAULT_FOLDER) / f"{date}_{name}"

@@ -19,8 +19,9 @@ from gemmscope.api import compare
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.words import ratio
-from gemmscope.report.between_runs import comparison_page, fleet_page
+from gemmscope.report.between_runs import comparison_page
 from gemmscope.report.document import Figures
+from gemmscope.report.fleet import fleet_page
 from gemmscope.report.terminal import print_document
 from gemmscope.storage.store import save
 from tests.program.test_run import gemmscope_
@@ -519,7 +520,8 @@ def test_runs_of_one_machine_can_stand_side_by_side_if_asked(files):
     [
         (["before"], "two results files or more"),
         (["before", "far", "--fail-slower-than", "5%"], "these runs are of two machines"),
-        (["before", "same", "--fleet", "--fail-slower-than", "5%"], "has no gate"),
+        (["before", "--fleet"], "a fleet takes two results files or more"),
+        (["before", "same", "--html", "x.html"], "these runs are of one machine"),
         (["before", "same", "--figure", "x.svg"], "these runs are of one machine"),
         (["before", "far", "--figure", "x.bmp"], "expected a file that ends in .svg, .png and .pdf"),
         (["before", "same", "--margin", "-1%"], "margin is -0.01; expected a share"),

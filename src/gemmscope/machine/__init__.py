@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from gemmscope.machine import cpu, gpu, limits, nvml, power, sources
+from gemmscope.machine import cpu, gpu, launcher, limits, nvml, power, sources
 from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Machine
 
@@ -70,6 +70,7 @@ def describe(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Mach
         translated=_fact(lambda: cpu.is_translated(reader)),
         scaling_driver=_fact(lambda: cpu.scaling_driver(root)),
         gpu_limits=_fact(nvml.limits) or [],
+        launched=_fact(launcher.launched),
     )
 
 

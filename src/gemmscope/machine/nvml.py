@@ -26,6 +26,8 @@ _HELD_BY = {
     0x40: "heat (hardware)", 0x80: "power brake",
 }  # fmt: skip
 
+_EXCLUSIVE_PROCESS = 3  # NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+
 T = TypeVar("T")
 
 
@@ -72,6 +74,15 @@ class Card:
             others=read(self._others) or {},
         )
 
+    def processes(self) -> int | None:
+        """How many processes compute on it, as far as they can be seen."""
+        return self._read(lambda: len(self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)))
+
+    def is_exclusive(self) -> bool:
+        """Whether it takes one process at a time."""
+        mode = self._read(lambda: int(self.nvml.nvmlDeviceGetComputeMode(self.handle)))
+        return mode == _EXCLUSIVE_PROCESS
+
     def _held_by(self) -> list[str]:
         # Renamed in driver 535; older bindings have the older name alone.
         ask = getattr(self.nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
@@ -101,6 +112,19 @@ def card() -> Card | None:
         pynvml.nvmlInit()
         return Card(pynvml, pynvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid()))
     except Exception:  # noqa: BLE001  (no NVML, no driver, no such card: whatever it is, there is nothing to read)
+        return None
+
+
+def card_of(entry: str) -> Card | None:
+    """The GPU of an entry in CUDA_VISIBLE_DEVICES: a number by the places on the bus, or a UUID."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        number = entry.isdecimal()
+        ask = pynvml.nvmlDeviceGetHandleByIndex if number else pynvml.nvmlDeviceGetHandleByUUID
+        return Card(pynvml, ask(int(entry) if number else entry))
+    except Exception:  # noqa: BLE001  (see card)
         return None
 
 

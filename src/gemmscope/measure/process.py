@@ -19,6 +19,7 @@ from gemmscope import _build
 from gemmscope.backends import preload
 from gemmscope.errors import WorkerLost, WorkerUnavailable
 from gemmscope.machine import blas_libraries, environment, heeded, threads
+from gemmscope.machine.surroundings import WORKER
 from gemmscope.measure.protocol import OTHER_PROTOCOL, PROTOCOL, Decoder, Refused, Reply, Request, frame
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _INTERPRETER_VARIABLES = frozenset({"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCH
 
 _PRELOAD = "LD_PRELOAD"
 
-_WORKER = "gemmscope.measure.worker"
 # The interpreter's message where gemmscope is not installed, or one that has no workers.
 _NO_GEMMSCOPE = re.compile(r"No module named '?gemmscope")
 
@@ -98,7 +98,7 @@ class WorkerProcess:
             inherited = (requests_read, replies_write, lifeline_read, memory.descriptor)
             self._process = subprocess.Popen(
                 # -P: a file in the current folder must not stand in for a library.
-                [spec.python or sys.executable, "-P", "-m", _WORKER, str(PROTOCOL), *map(str, inherited)],
+                [spec.python or sys.executable, "-P", "-m", WORKER, str(PROTOCOL), *map(str, inherited)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

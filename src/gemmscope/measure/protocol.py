@@ -88,6 +88,21 @@ class TakeTurn(Message, frozen=True, tag="take turn", kw_only=True):
     order: list[int]
 
 
+class SampleBetween(Message, frozen=True, tag="sample between", kw_only=True):
+    """Call one cell untimed until ``begin``, then take samples of ``loops`` multiplications until ``end``.
+
+    Both are times of the steady clock that all processes of a host share: several workers so work at the same time.
+    The answer is :class:`Turned`.
+    """
+
+    backend: str
+    mode: Mode
+    loops: int
+    first_pair: int
+    begin: float
+    end: float
+
+
 class Release(Message, frozen=True, tag="release", kw_only=True):
     """Let go of the shape's operands."""
 
@@ -116,7 +131,16 @@ class TraceKernels(Message, frozen=True, tag="trace kernels", kw_only=True):
 
 
 Request = (
-    Open | Describe | MakeOperands | Prepare | TakeTurn | Release | MeasureCeilings | SampleInstructions | TraceKernels
+    Open
+    | Describe
+    | MakeOperands
+    | Prepare
+    | TakeTurn
+    | SampleBetween
+    | Release
+    | MeasureCeilings
+    | SampleInstructions
+    | TraceKernels
 )
 
 

@@ -25,6 +25,7 @@ from gemmscope.machine import ceilings, cuda_devices, heap, heeded, kernel_trace
 from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages, tracing
 from gemmscope.measure.multiplied import Multiplied
+from gemmscope.measure.window import sample_between
 from gemmscope.records.gpu import KernelTrace
 from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
 from gemmscope.workload.placement import PAGE, STEP
@@ -54,7 +55,7 @@ class Worker:
         # The devices that have been called already: the first call of all is another than later ones.
         self._called: set[str] = set()
 
-    def answer(self, request: protocol.Request) -> protocol.Reply:  # noqa: PLR0911  (one for each kind of request)
+    def answer(self, request: protocol.Request) -> protocol.Reply:  # noqa: C901, PLR0911  (one for each kind of request)
         """Does what a request asks for."""
         match request:
             case protocol.Open():
@@ -71,6 +72,8 @@ class Worker:
                 turned, warming, sampling = stages.take_turn(request.cells, request.order, self._backends, self._pairs)
                 settling = stages.wait_until_quiet()
                 return protocol.Turned(cells=turned, warming=warming, sampling=sampling, settling=settling)
+            case protocol.SampleBetween():
+                return sample_between(request, self._backends[request.backend], self._pairs)
             case protocol.Release():
                 self._release()
                 return protocol.Done()

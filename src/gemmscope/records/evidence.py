@@ -198,7 +198,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     ``seconds`` of wall time passed on ``processors`` processors. On them, other processes took ``other_seconds`` of
     processor time, and the hypervisor gave ``stolen_seconds`` to other machines; each is None where it is not known.
     ``others`` are the names of the processes that took most of it, with their seconds, as far as they can be seen.
-    ``throttling`` is what the run's cgroup was stopped for its quota meanwhile.
+    ``throttling`` is what the run's cgroup was stopped for its quota meanwhile. ``other_runs`` is how many other runs
+    of gemmscope had workers on these processors, when the set began or when it ended.
     """
 
     set: int
@@ -208,6 +209,7 @@ class Surroundings(Record, frozen=True, kw_only=True):
     stolen_seconds: float | None = None
     others: dict[str, float] = {}
     throttling: Throttling | None = None
+    other_runs: int = 0
 
 
 def image_name(path: str) -> str:

@@ -31,13 +31,29 @@ Verdict = Literal["faster", "slower", "same", "unclear"]
 PartStatus = Literal["ok", "below resolution", "inconsistent", "unknown"]
 
 
+class Launched(Record, frozen=True, kw_only=True):
+    """Which of a job's processes a run was: ``rank`` of ``size``, and ``local_rank`` of ``local_size`` on its node.
+
+    ``launcher`` is ``"Slurm"``, ``"Open MPI"``, ``"MPI"`` or ``"torchrun"``; ``job`` names the job and its step.
+    """
+
+    launcher: str
+    job: str
+    node: str
+    rank: int
+    size: int
+    local_rank: int = 0
+    local_size: int = 1
+
+
 class Machine(Record, frozen=True, kw_only=True):
     """What machine this is. Fields that cannot be had here are None.
 
     ``vendor`` is the processor's maker as it names itself. ``cpu_flags`` are its vector instructions as Linux names
     them, ``sve_bits`` the length of SVE's vectors. ``translated`` says whether this Python is an x86 program that
     Rosetta runs. What ``governor`` means depends on Linux's ``scaling_driver``. ``gpu_limits`` are NVIDIA's GPUs as
-    they are set up; empty where NVML is not there.
+    they are set up; empty where NVML is not there. ``launched`` is None where no launcher has started several
+    processes.
     """
 
     name: str
@@ -68,6 +84,7 @@ class Machine(Record, frozen=True, kw_only=True):
     translated: bool | None = None
     scaling_driver: str | None = None
     gpu_limits: list[GpuLimits] = []
+    launched: Launched | None = None
 
     @property
     def hardware(self) -> tuple[object, ...]:

@@ -30,12 +30,14 @@ def shared(result: R) -> R:
 
     ``/home/ann/env/lib/python3.13/site-packages/torch/lib/libtorch_cpu.so`` becomes ``…/torch/lib/libtorch_cpu.so``,
     ``/home/ann/bin/python`` ``…/python``, and another ``python`` ``…2/python``. The system's own folders are kept. A
-    path keeps its folder where it is relative to the one that gemmscope was called in.
+    path keeps its folder where it is relative to the one that gemmscope was called in. Which rank of which job it was,
+    and on which node, is left out.
 
     Args:
         result: A run, or what was loaded of one.
     """
     plain = msgspec.to_builtins(result)
+    plain["machine"]["launched"] = None  # it names a node, and a job of somebody's
     cutter = _Cutter([text for text in _texts(plain) if _is_path(text)])
     return msgspec.convert(_changed(plain, cutter), type=type(result))
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from gemmscope.records import words
 from gemmscope.records.base import CellKey
 from gemmscope.report.document import Figures, Heading, Item, Items, Paragraph
-from gemmscope.report.rows.runs import OUTCOMES, changes_table, differences_table, machines_table
-from gemmscope.workload.shapes import Shape, by_work
+from gemmscope.report.fleet import of_run
+from gemmscope.report.rows.runs import OUTCOMES, changes_table, differences_table
+from gemmscope.workload.shapes import Shape
 
 if TYPE_CHECKING:
-    from gemmscope.analysis.runs.model import Change, ComparedRun, Fleet, FleetCell, Gate, RunsComparison, Slowdown
+    from gemmscope.analysis.runs.model import Change, Gate, RunsComparison, Slowdown
     from gemmscope.report.document import Block
 
 
@@ -37,7 +38,7 @@ def comparison_page(comparison: RunsComparison) -> list[Block]:
         page.append(Paragraph("Nothing that was recorded: versions, wheels, libraries loaded, machine and settings."))
     if comparison.left_out:
         page += [Heading("Left out"), Items.of(*comparison.left_out)]
-    page += [Heading("The runs"), Items.of(f"Before: {_of_run(before)}", f"After: {_of_run(after)}")]
+    page += [Heading("The runs"), Items.of(f"Before: {of_run(before)}", f"After: {of_run(after)}")]
     return page
 
 
@@ -56,26 +57,6 @@ def _slowdown(one: Slowdown) -> str:
     shape = Shape.parse(one.shape)
     label = CellKey(one.backend, shape, one.mode).label
     return f"{label} at {shape.full_title}, {words.ratio(one.ratio)} times the time"
-
-
-def fleet_page(fleet: Fleet) -> list[Block]:
-    """The page of several machines: for every shape a table of machines by backend."""
-    page: list[Block] = [
-        Heading(f"{words.count(len(fleet.runs), 'machine')} side by side"),
-        Paragraph(
-            "Time of one call with its 95 % interval over batches of fresh processes, and GFLOP/s. These are different "
-            "machines, so a difference down a column is the machine's; there are no verdicts."
-        ),
-    ]
-    if fleet.warnings:
-        page.append(_warnings(fleet.warnings))
-    by_shape: dict[Shape, list[FleetCell]] = collections.defaultdict(list)
-    for cell in fleet.cells:
-        by_shape[cell.shape].append(cell)
-    for shape in by_work(by_shape):
-        page += [Heading(shape.full_title), Figures(machines_table(shape, fleet.runs, by_shape[shape]))]
-    page += [Heading("The runs"), Items.of(*map(_of_run, fleet.runs))]
-    return page
 
 
 def _warnings(warnings: list[str]) -> Items:
@@ -122,10 +103,6 @@ def _why(comparison: RunsComparison, change: Change) -> str:
         if change.worker in one.of
     ]
     return f"what differs in its library: {words.listed(facts, 3)}" if facts else "its worker is not the same"
-
-
-def _of_run(run: ComparedRun) -> str:
-    return f"{run.label}, {run.started}, gemmscope {run.gemmscope}, {words.batches(run.sets)}, on {run.machine.name}"
 
 
 def _capital(text: str) -> str:

@@ -48,6 +48,8 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
         blocks += [Figures(report.overview, overview.stacked(report.view)), Paragraph(overview.note(result), "quiet")]
+    # What makes every time above another's as well cannot wait for --details.
+    blocks += [Paragraph(one.text, "open") for one in result.findings if one.id == "other-runs"]
     absent = [words.line(one.name) for one in result.backends if one.status == "unavailable" and not one.experiment]
     if failed := [Item(f"{one.name} {one.reason}", "bad") for one in trust.lost(result) if one.name not in absent]:
         blocks.append(Items(failed))

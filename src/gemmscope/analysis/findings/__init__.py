@@ -59,6 +59,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     quality.too_many_threads,
     quality.other_threads_than_asked,
     quality.drift,
+    quality.other_runs,
     quality.disturbed_sets,
     carry_over.carry_over,
     placement.layout,

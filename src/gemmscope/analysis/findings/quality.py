@@ -139,6 +139,29 @@ def drift(view: View) -> list[Finding]:
     ]
 
 
+def other_runs(view: View) -> list[Finding]:
+    """Other runs of gemmscope, such as other ranks of a job, that measured on the same processors meanwhile."""
+    sets = view.result.surroundings
+    shared = [one for one in sets if one.other_runs]
+    if not shared:
+        return []
+    most = max(one.other_runs for one in shared)
+    who, was = ("Another gemmscope", "was") if most == 1 else (f"Up to {most} other runs of gemmscope", "were")
+    if view.result.machine.launched is not None and view.result.machine.launched.local_size > 1:
+        who += " (another rank of this job, perhaps)"
+    text = (
+        f"{who} {was} measuring on the same processors at the same time, in {len(shared)} of "
+        f"{words.count(len(sets), 'batch', 'batches')}: threads that spin for one run hold up the other, and no time "
+        "here is the library's own. Bind each run to processors of its own, or measure one after the other."
+    )
+    return [
+        Finding(
+            id="other-runs", verdict="found", text=text,
+            evidence={"other runs": most, "batches": len(shared), "of": len(sets)},
+        )
+    ]  # fmt: skip
+
+
 def disturbed_sets(view: View) -> list[Finding]:
     """Sets that do not count in some comparisons, because they lie apart from the others there."""
     left_out = collections.Counter(set_ for comparison in view.result.comparisons for set_ in comparison.left_out)

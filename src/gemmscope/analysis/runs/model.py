@@ -105,7 +105,7 @@ class FleetCell(CellRecord, frozen=True, kw_only=True):
     """A cell's time on one machine; ``run`` is the index of its run.
 
     ``standing`` is ``"fastest"`` for the first of its run's ranking at this shape, and ``"tied"`` for those that are
-    tied with it.
+    tied with it; in a fleet of many runs it is empty.
     """
 
     run: int
@@ -115,9 +115,81 @@ class FleetCell(CellRecord, frozen=True, kw_only=True):
     standing: Literal["", "fastest", "tied"] = ""
 
 
+class FleetMember(Record, frozen=True, kw_only=True):
+    """A host, a rank's share of one, or a device. ``run`` is the index of its run, ``selector`` as in FleetDevice.
+
+    Peers are members with the same ``hardware``, as a text. ``facts`` are settings and versions that peers should
+    share, ``readings`` figures that they should come near to; what is not known is not there.
+    """
+
+    label: str
+    run: int
+    node: str = ""
+    device: str = ""
+    selector: str = ""
+    hardware: str = ""
+    facts: dict[str, str] = {}
+    readings: dict[str, float] = {}
+
+
+class Deviation(CellRecord, frozen=True, kw_only=True):
+    """A member's time in one cell relative to its peers': to the median of them.
+
+    ``seconds`` is one call's. ``ratio`` has the interval that, with 95 %, holds for all deviations of a fleet at once.
+    ``sets`` is how many sets of fresh processes it rests on; ``left_out`` those that lie apart from the others.
+    """
+
+    member: int
+    seconds: float
+    ratio: Interval
+    verdict: Outcome = "unclear"
+    sets: int = 0
+    left_out: list[int] = []
+
+
+class Straggler(CellRecord, frozen=True, kw_only=True):
+    """A member that is shown to be slower than its peers, in the cell where that is clearest.
+
+    ``slower`` is in how many of its ``cells`` it is. ``reasons`` are what else sets it apart, in words; ``text`` is the
+    whole in a sentence.
+    """
+
+    member: int
+    ratio: Interval
+    slower: int
+    cells: int
+    reasons: list[str] = []
+    text: str = ""
+
+
+class Spread(CellRecord, frozen=True, kw_only=True):
+    """What peers differ by in one cell, as a robust standard deviation of their times; None for fewer than three."""
+
+    hardware: str
+    members: int
+    seconds: float
+    deviation: float | None = None
+
+
 class Fleet(Record, frozen=True, kw_only=True):
-    """Runs of several machines beside each other. There are no verdicts: a difference is the machine's."""
+    """Machines or devices beside each other, and against their peers.
+
+    ``tests`` is how many deviations the simultaneous intervals hold for. ``limit`` is what was asked of
+    ``--fail-slower-than``, and ``over_limit`` the members shown to be slower by more than that. ``exclude`` are lines
+    that keep a scheduler away from the stragglers. ``simultaneous`` says that all were measured at the same time, so
+    that what slowed all of them is no part of any deviation.
+    """
 
     runs: list[ComparedRun]
     warnings: list[str]
     cells: list[FleetCell]
+    members: list[FleetMember] = []
+    deviations: list[Deviation] = []
+    spreads: list[Spread] = []
+    stragglers: list[Straggler] = []
+    margin: float = 0.02
+    tests: int = 0
+    limit: float | None = None
+    over_limit: list[int] = []
+    exclude: list[str] = []
+    simultaneous: bool = False

@@ -65,20 +65,20 @@ def page(result: Result, script: ChartScript | None = None) -> str:
     keys = keys_of(data)
     figures = figures_of(data)
     drawn = {figure.name: figure.picture for figure in figures if figure.picture is not None}
-    style = _source("page.css") + colours(keys.values())
+    style = source("page.css") + colours(keys.values())
     scripts: list[str] = []
     if drawn:
         # Without it the page has its pictures all the same, as on paper.
         with contextlib.suppress(RuntimeError):
-            scripts = [script.text(), _source("page.js")]
+            scripts = [script.text(), source("page.js")]
     return (
         environment()
         .get_template("page.html")
         .render(
             result=result,
-            style=_trusted(style),
-            scripts=[_trusted(text) for text in scripts],
-            policy=_policy(style, scripts),
+            style=trusted(style),
+            scripts=[trusted(text) for text in scripts],
+            policy=policy(style, scripts),
             report=report,
             keys=keys,
             title=trust.machine_title(result.machine),
@@ -145,14 +145,14 @@ def _visible(text: str) -> Any:
     return markupsafe.escape(shown)
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
     """A file that goes into the page as it is."""
     loader = environment().loader
     assert loader is not None
     return loader.get_source(environment(), name)[0]
 
 
-def _policy(style: str, scripts: Sequence[str]) -> str:
+def policy(style: str, scripts: Sequence[str]) -> str:
     """What the browser may load and run: this style sheet and these scripts alone, and pictures that are in the page.
 
     Nothing is allowed to evaluate text as a program: Vega's expressions are interpreted.
@@ -164,7 +164,8 @@ def _policy(style: str, scripts: Sequence[str]) -> str:
     )
 
 
-def _trusted(text: str) -> Any:
+def trusted(text: str) -> Any:
+    """A text that goes into the page as it is, which nothing from a results file ever does."""
     import markupsafe  # as in environment
 
     return markupsafe.Markup(text)  # noqa: S704  (our own files, and colours of the palette)

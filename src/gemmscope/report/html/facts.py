@@ -143,10 +143,12 @@ def surroundings_table(sets: Sequence[Surroundings]) -> Facts:
     seen = neighbourhood(sets)
     if seen.total <= 0:
         return {}
+    shared = sum(one.other_runs > 0 for one in sets)
     counted = any(one.other_seconds is not None for one in sets)
     return _facts({
         "other programs": f"{words.percent(seen.others / seen.total)} of the processors' time" if counted else None,
         "most of all": [f"{name}: {words.span(seconds)}" for name, seconds in seen.names.items() if seconds >= 1],
+        "other runs of gemmscope": words.count(shared, "batch", "batches") if shared else None,
         "other virtual machines": words.percent(seen.stolen / seen.total) if seen.stolen > 0 else None,
         "stopped for its quota": f"in {seen.throttled} of {words.count(seen.periods, 'period')}" if seen.periods
         else None,

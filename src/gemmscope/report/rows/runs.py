@@ -24,7 +24,7 @@ OUTCOMES: dict[Outcome, str] = {
     "unclear": "unclear",
     "machine": "moved with the machine",
 }
-_TONES: dict[Outcome, Tone] = {"slower": "bad", "faster": "good", "same": "quiet", "unclear": "open", "machine": "open"}
+TONES: dict[Outcome, Tone] = {"slower": "bad", "faster": "good", "same": "quiet", "unclear": "open", "machine": "open"}
 
 
 def changes_table(comparison: RunsComparison) -> Table[Change]:
@@ -54,7 +54,7 @@ def changes_table(comparison: RunsComparison) -> Table[Change]:
         ]  # fmt: skip
     columns.append(
         Column("verdict", "verdict", lambda change: change.verdict, OUTCOMES.__getitem__,
-               tone=lambda change: _TONES[change.verdict])
+               tone=lambda change: TONES[change.verdict])
     )  # fmt: skip
     caption = f"{comparison.after.label} against {comparison.before.label}, cell by cell"
     return Table("changes", caption, columns, [Group("", comparison.changes)])
