@@ -52,6 +52,24 @@ def measure_little():
         return result
 
     Job.new, Job.execute = staticmethod(small), once
+    measure_little_of_a_fleet()
+
+
+def measure_little_of_a_fleet():
+    """Two processors stand in for all devices, and no noise of theirs fails a gate."""
+    from gemmscope.fleet_job import FleetJob
+    from gemmscope.machine import limits
+
+    new, execute = FleetJob.new, FleetJob.execute
+
+    def small(**asked):
+        few = {"names": [f"cpu:{i}" for i in limits.processors()[:2]], "size": 32, "memory": False, "sets": 3}
+        return new(**asked | few | {"seconds": 1.0})
+
+    def lenient(job, tell, *, margin, limit):
+        return execute(job, tell, margin=margin, limit=None if limit is None else 1e3)
+
+    FleetJob.new, FleetJob.execute = staticmethod(small), lenient
 
 
 def gemmscope(*arguments):
@@ -124,15 +142,13 @@ def gpu_machine(_out):
 
 
 def launch(*arguments):
-    """srun and mpirun: the program behind their options, on one node after the other."""
-    command = arguments[arguments.index("sh") :]
-    for node in NODES:
-        subprocess.run(command, check=True, env=os.environ | {"GEMMSCOPE_DOCS_NODE": node})
-
-
-def hostname():
-    """The node's name."""
-    sys.stdout.write(os.environ.get("GEMMSCOPE_DOCS_NODE", NODES[0]) + "\n")
+    """srun and mpirun: the program behind their options, on one node after the other, as a task of srun."""
+    command = arguments[arguments.index("gemmscope") :]
+    for number, node in enumerate(NODES):
+        task = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_PROCID": str(number), "SLURMD_NODENAME": node,
+                "SLURM_STEP_NUM_TASKS": str(len(NODES)), "SLURM_STEP_TASKS_PER_NODE": f"1(x{len(NODES)})",
+                "SLURM_NODEID": str(number)}  # fmt: skip
+        subprocess.run(command, check=True, env=os.environ | task)
 
 
 def ssh(host, command):
@@ -159,7 +175,6 @@ IMITATED = {
     "gpu_machine.sh": (gpu_machine, "it needs a GPU"),
     "srun": (launch, "it needs a cluster"),
     "mpirun": (launch, "it needs a cluster"),
-    "hostname": (hostname, "of a node"),
     "ssh": (ssh, "it needs another machine"),
     "scp": (scp, "it needs another machine"),
     "pytest": (passing, "these are its own tests"),

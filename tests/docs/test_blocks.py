@@ -94,7 +94,7 @@ def test_nothing_is_imitated_for_nothing():
         "gemmscope runn", "gemmscope run --sized 64", "gemmscope run --backends nunpy", "gemmscope report nowhere",
         "gemmscope list | false", "false\ntrue", "pip install '.[gpu]'", "pip install 'a b'",
         "python bench/truth.py run --trial 1", "python bench/nothing.py", "no-such-program",
-        "srun --nodes=2 sh -c 'gemmscope report nowhere'",
+        "srun --nodes=2 gemmscope report nowhere",
     ],
 )  # fmt: skip
 def test_what_does_not_run_is_noticed(code, stage):

@@ -1,0 +1,129 @@
+"""``gemmscope fleet`` and ``compare --fleet`` as programs: processors stand in for GPUs; times are made up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gemmscope.machine import limits
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(os, "sched_setaffinity") or len(limits.processors()) < 2,
+        reason="this system binds no process to a processor, or has one alone",
+    ),
+]
+
+ROOT = Path(__file__).parent.parent.parent
+FILE = Path(__file__).parent.parent / "fleet_backends.py"
+PROCESSORS = limits.processors()[:2]
+DEVICES = ",".join(f"cpu:{number}" for number in PROCESSORS)
+
+
+def gemmscope_(*arguments, folder=None, **variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "OMPI", "PMI"))}
+    return subprocess.run(
+        [sys.executable, "-m", "gemmscope", *map(str, arguments)], capture_output=True, text=True, cwd=folder,
+        env=environment | variables,
+    )  # fmt: skip
+
+
+def fleet(out, *more, slow="", **variables):
+    return gemmscope_("fleet", "--devices", DEVICES, "--backend-file", FILE, "--backends", "made-up", "--sets", 3,
+                      "--seconds", 4, "--size", 64, "--out", out, *more, MADE_UP_SLOW=slow, **variables)  # fmt: skip
+
+
+def test_a_slow_device_is_named_and_the_gate_does_not_hold(tmp_path):
+    slow = PROCESSORS[1]
+    done = fleet(tmp_path / "out", "--fail-slower-than", "2%", slow=str(slow))
+    assert done.returncode == 1, done.stderr
+    assert f"cpu:{slow} is 5.0 % ± 0.0 slower than cpu:{PROCESSORS[0]}" in done.stdout
+    assert f"taskset --cpu-list {PROCESSORS[0]}" in done.stdout
+    assert f"The gate does not hold: more than 2 % slower than their peers: cpu:{slow}." in done.stderr
+    assert "is shown to be more than 1 % slower" in (tmp_path / "out" / "fleet.html").read_text()
+    again = gemmscope_("compare", tmp_path / "out", "--json", "--fail-slower-than", "10%", "--fleet")
+    assert again.returncode == 0
+    found = json.loads(again.stdout)
+    assert found["simultaneous"]
+    assert found["members"][found["stragglers"][0]["member"]]["device"] == f"cpu:{slow}"
+    assert fleet(tmp_path / "out").returncode == 2
+
+
+def test_equal_devices_pass_the_gate_as_json(tmp_path):
+    done = fleet(tmp_path / "out", "--fail-slower-than", "2%", "--json", "--no-memory")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["stragglers"] == found["over_limit"] == []
+    assert {one["verdict"] for one in found["deviations"]} == {"same"}
+
+
+def test_ranks_take_their_share_and_write_apart(tmp_path):
+    shared = tmp_path / "ranks"
+    for rank in range(2):
+        variables = {"OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_SIZE": 2, "OMPI_COMM_WORLD_LOCAL_RANK": rank,
+                     "OMPI_COMM_WORLD_LOCAL_SIZE": 2, "SLURMD_NODENAME": "n7"}  # fmt: skip
+        done = fleet(shared, slow=str(PROCESSORS[1]), **{name: str(value) for name, value in variables.items()})
+        assert done.returncode == 0, done.stderr
+        assert f"n7 rank {rank}: results in {shared / f'n7-{rank}'}" in done.stderr
+        assert bool(done.stdout) == (rank == 0)
+    done = gemmscope_("compare", "--fleet", shared, "--fail-slower-than", "2%", "--html", tmp_path / "page.html")
+    assert done.returncode == 1
+    assert f"n7 cpu:{PROCESSORS[1]} is 5.0 %" in done.stdout
+    assert f"taskset --cpu-list {PROCESSORS[0]}" in done.stdout
+    assert (tmp_path / "page.html").exists()
+
+
+def test_a_run_without_a_folder_goes_where_all_ranks_look(tmp_path):
+    variables = {"SLURM_JOB_ID": "42", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2",
+                 "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_NODEID": "1", "SLURMD_NODENAME": "n2"}  # fmt: skip
+    arguments = ("run", "--sizes", "16", "--backends", "numpy-cpu", "--sets", 1, "--seconds", 2)
+    done = gemmscope_(*arguments, folder=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "gemmscope-results/slurm-42.0/n2-1/results.json").read_text())
+    assert result["machine"]["launched"]["node"] == "n2"
+    assert done.stdout == ""
+    again = gemmscope_(*arguments, folder=tmp_path, **variables)
+    assert again.returncode == 2
+    assert "name another folder with --out" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--devices", "cpu:0,cpu:0"], "named twice"),
+        (["--devices", "gpu:77"], "no such GPU"),
+        (["--devices", DEVICES, "--sets", "2"], "an interval needs 3 fresh processes"),
+        (["--devices", DEVICES, "--backends", "torch-gpu"], "torch-gpu does not compute on cpu"),
+        (["--devices", DEVICES, "--backends", "nonsense"], "nonsense"),
+        (["--devices", DEVICES, "--size", "200000"], "GiB are free"),
+    ],
+)
+def test_bad_usage_is_said_in_words(tmp_path, arguments, words):
+    done = gemmscope_("fleet", "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "fleet.json").exists()
+
+
+def test_a_folder_without_runs_is_said(tmp_path):
+    done = gemmscope_("compare", "--fleet", tmp_path)
+    assert done.returncode == 2
+    assert "there is no results.json or fleet.json in it" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become somebody else")
+def test_the_script_for_real_launchers_says_that_it_was_skipped():
+    # Read for it: the checkout may lie where nobody else can look.
+    script = (ROOT / "ci/fleet.sh").read_text()
+    done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, user=65534, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "SKIPPED: Slurm and Open MPI were not tried here: Slurm's daemons and munge need root"
+    )
