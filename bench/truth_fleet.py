@@ -49,6 +49,8 @@ _FIRST_RATE = {"cpu": 40.0, "gpu": 20.0}
 _MOST_CORRECTION = 8.0
 _ROUNDS_OF_CORRECTION = 2
 _BLOCK_SECONDS = 0.4
+# What a calibration takes, and what a run takes besides its budget: with room to spare.
+_CALIBRATION_SECONDS, _REST_SECONDS = 30.0, 25.0
 _OURS, _TEN, _SIGMA = "gemmscope", "10 % of best", "one sigma"
 
 
@@ -139,10 +141,10 @@ def calibrated(device: str, per_cent: float, clock: Program) -> Calibration:
     with Program("load", device) as load:
         clock.ask("time 1")
         for _ in range(_ROUNDS_OF_CORRECTION):
-            achieved = math.log(slow_down(clock, load, rate, 8).estimate)
+            achieved = math.log(slow_down(clock, load, rate, 6).estimate)
             factor = target / achieved if achieved > 0 else _MOST_CORRECTION
             rate *= min(max(factor, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
-        return Calibration(device, per_cent, rate, slow_down(clock, load, rate, 10))
+        return Calibration(device, per_cent, rate, slow_down(clock, load, rate, 8))
 
 
 def planned(runs: int, devices: list[str], seed: int) -> list[str]:
@@ -295,22 +297,26 @@ def run_command(
             file.write(msgspec.json.encode(record) + b"\n")
             file.flush()
 
-        clocks: dict[str, Program] = {}
+        # One on each device, also where it has nothing to do: what is seen of the devices is then the same.
+        clocks = {name: stack.enter_context(Program("clock", name)) for name in names}
         for number, device in enumerate(planned(runs, names, seed)):
             if number in done:
                 continue
-            if stop_after is not None and perf_counter() - begun + seconds + 20 > stop_after:
+            needed = seconds + (_CALIBRATION_SECONDS if device and device not in rates else 0.0) + _REST_SECONDS
+            if stop_after is not None and perf_counter() - begun + needed > stop_after:
                 click.echo("The time is up; go on with the same command.")
                 break
-            if device and device not in clocks:
-                clocks[device] = stack.enter_context(Program("clock", device))
             if device and device not in rates:
                 keep(found := calibrated(device, per_cent, clocks[device]))
                 rates[device] = found.rate
                 click.echo(
                     f"{device}: {found.rate:.1f} bursts/s slow it by {100 * (found.achieved.estimate - 1):.2f} %"
                 )
-            trial = make_trial(number, device, rates.get(device, 0.0), per_cent, clocks.get(device), command)
+            try:
+                trial = make_trial(number, device, rates.get(device, 0.0), per_cent, clocks.get(device), command)
+            except click.ClickException as error:
+                click.echo(f"{number}: not recorded, and made again by the same command: {error.format_message()}")
+                continue
             keep(trial)
             click.echo(f"{number}: load on {device or 'none'}; named: {trial.named}; {trial.text}")
     click.echo(table(records))

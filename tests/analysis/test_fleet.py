@@ -6,6 +6,7 @@ import math
 import random
 import statistics
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +166,22 @@ def test_the_gate_and_the_lines_for_schedulers():
     assert judged(make_fleet_run(3, slower={1: 1.1}, kind="cpu")).exclude == ["taskset --cpu-list 4,6"]
     assert judged(make_fleet_run(3, slower={1: 1.1}, node="n5")).exclude == ["CUDA_VISIBLE_DEVICES=4,6"]
     assert judged(make_fleet_run(3)).exclude == []
+
+
+def test_a_gate_below_the_margin_is_the_margin():
+    fleet = gather([("here", make_fleet_run(4, slower={1: 1.02}))], margin=0.05, limit=0.01)
+    assert fleet.over_limit == [1]
+    assert named(fleet) == ["gpu:1"]
+
+
+def test_what_a_fleet_warns_of_is_said_with_what_could_not_be_measured():
+    run = make_fleet_run(3, warnings=["the fan is loud"])
+    lost = msgspec.structs.replace(run.devices[2], status="failed", reason="no memory")
+    run = msgspec.structs.replace(run, devices=[*run.devices[:2], lost])
+    assert judged(run).warnings == ["gpu:2 was not measured: no memory", "the fan is loud"]
+    two = gather([("a", run), ("b", make_fleet_run(1, warnings=["so is this"]))])
+    assert "a: the fan is loud" in two.warnings
+    assert "b: so is this" in two.warnings
 
 
 # --- Reasons ---------------------------------------------------------------------------------------------------------

@@ -42,12 +42,13 @@ def gather(
     Args:
         runs: Each with its label.
         margin: The smallest relative difference worth naming.
-        limit: The slow-down that a gate looks for.
+        limit: The slow-down that a gate looks for; where it is smaller than the margin, it is the margin.
         count: How many runs there are; rankings are made for a few only.
 
     Raises:
         UsageError: If nothing was measured in any of them.
     """
+    margin = margin if limit is None else min(margin, limit)
     compared: list[ComparedRun] = []
     cells: list[FleetCell] = []
     members: list[Member] = []
@@ -153,6 +154,7 @@ class _Doubts:
         self._versions: dict[str, None] = {}
         self._cut_off: list[str] = []
         self._shared: list[str] = []
+        self._own: dict[str, list[str]] = {}
 
     def look(self, label: str, run: Result | FleetRun) -> None:
         """Takes a run into account."""
@@ -162,7 +164,10 @@ class _Doubts:
                 values[str(getattr(run.settings, name))] = None
         if run.status != "complete":
             self._cut_off.append(label)
-        if not isinstance(run, FleetRun) and any(one.other_runs for one in run.surroundings):
+        if isinstance(run, FleetRun):
+            lost = [f"{one.name} was not measured: {one.reason}" for one in run.devices if one.status != "ok"]
+            self._own[label] = [*lost, *run.warnings]
+        elif any(one.other_runs for one in run.surroundings):
             self._shared.append(label)
 
     def found(self) -> list[str]:
@@ -180,4 +185,6 @@ class _Doubts:
             )
         if self._cut_off:
             said.append(f"{words.listed(self._cut_off)} {'was' if len(self._cut_off) == 1 else 'were'} cut off")
+        for label, warnings in self._own.items():
+            said += warnings if len(self._own) == 1 else [f"{label}: {warning}" for warning in warnings]
         return said
