@@ -1,4 +1,4 @@
-"""A backend whose times are made up: on every second processor it is 5 % slower. For the tests of whole fleets."""
+"""Backends whose times are made up: on one device they are 5 % slower. For the tests of whole fleets."""
 
 import os
 import time
@@ -27,8 +27,25 @@ class MadeUp(Backend):
         return np.matmul(*self._pairs[pair][:2])
 
     def run(self, loops, first):
-        (processor,) = os.sched_getaffinity(0)
-        seconds = 1e-3 * loops * (1.05 if str(processor) == os.environ.get("MADE_UP_SLOW") else 1.0)
+        seconds = 1e-3 * loops * (1.05 if self.where() == os.environ.get("MADE_UP_SLOW") else 1.0)
         # What a backend says is held against the wall clock, which goes on for as long or longer.
         time.sleep(seconds)
         return seconds
+
+    def where(self):
+        (processor,) = os.sched_getaffinity(0)
+        return str(processor)
+
+
+class MadeUpGpu(MadeUp):
+    """The same for a GPU: of which it has none."""
+
+    name = "made-up-gpu"
+    device = "gpu"
+    modes = ("latency", "throughput")
+
+    def run_throughput(self, loops, first):
+        return self.run(loops, first)
+
+    def where(self):
+        return os.environ["CUDA_VISIBLE_DEVICES"]

@@ -272,7 +272,18 @@ def test_what_is_installed_otherwise_on_the_slow_host_is_said():
     runs = [host(i) for i in range(4)]
     runs.append(host(4, {"numpy-cpu": 1.2}, versions={"numpy": "1.26.4"}))
     (one,) = gather(runs, margin=0.02).stragglers
-    assert "numpy is 1.26.4, on its peers 2.4.6" in one.reasons
+    assert one.reasons == ["numpy is 1.26.4, on its peers 2.4.6"]
+
+
+def test_which_gpu_a_rank_has_is_no_difference():
+    runs = []
+    for i in range(4):
+        label, run = host(i, {"numpy-cpu": 1.2} if i == 3 else None)
+        variables = {"CUDA_VISIBLE_DEVICES": str(i == 3), "OMP_NUM_THREADS": str(1 + (i == 3))}
+        workers = [msgspec.structs.replace(one, variables=variables) for one in run.workers]
+        runs.append((label, msgspec.structs.replace(run, workers=workers)))
+    (one,) = gather(runs, margin=0.02).stragglers
+    assert one.reasons == ["OMP_NUM_THREADS is 2, on its peers 1"]
 
 
 def test_a_node_that_was_measured_twice_is_told_apart():

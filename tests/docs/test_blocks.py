@@ -55,8 +55,8 @@ def run_lines(workflow):
 
 @pytest.mark.parametrize("block", cases("sh", "console"))
 def test_commands_run(block, stage):
-    if sys.platform != "linux" and re.search(r"--grid|blas-shim|:blas=", block.code):
-        pytest.skip("another BLAS is put under a framework on Linux alone")
+    if sys.platform != "linux" and re.search(r"--grid|blas-shim|:blas=|gemmscope fleet", block.code):
+        pytest.skip("another BLAS is put under a framework, and a process bound to a processor, on Linux alone")
     stage(block.commands).shell(block.commands)
 
 

@@ -55,6 +55,15 @@ def test_a_slow_device_is_named_and_the_gate_does_not_hold(tmp_path):
     assert fleet(tmp_path / "out").returncode == 2
 
 
+def test_each_gpu_is_seen_by_its_own_workers_alone(tmp_path):
+    arguments = ("--backends", "made-up-gpu", "--sets", 3, "--seconds", 8, "--size", 64, "--no-memory")
+    done = gemmscope_("fleet", "--backend-file", FILE, *arguments, "--out", tmp_path / "out",
+                      CUDA_VISIBLE_DEVICES="3,5", MADE_UP_SLOW="5")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "gpu:1 is 5.0 % ± 0.0 slower than gpu:0 (made-up-gpu, throughput at 64×64×64)" in done.stdout
+    assert "CUDA_VISIBLE_DEVICES=3\n" in done.stdout
+
+
 def test_equal_devices_pass_the_gate_as_json(tmp_path):
     done = fleet(tmp_path / "out", "--fail-slower-than", "2%", "--json", "--no-memory")
     assert done.returncode == 0, done.stderr

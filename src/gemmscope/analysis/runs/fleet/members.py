@@ -35,6 +35,8 @@ ALONE = "time beside the others over time alone"
 
 # Facts of a worker's libraries that are the same where the same is installed.
 _NO_VERSION = ("images", "python")
+# What ranks of one job do not share, and should not.
+_OF_RANKS = ("CUDA_VISIBLE_DEVICES",)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,10 @@ def _facts(result: Result) -> dict[str, str]:
     if result.machine.governor:
         found["governor"] = result.machine.governor
     for worker in result.workers:
-        found |= {name: value for name, value in worker.variables.items() if name not in worker.environment}
+        found |= {
+            name: value for name, value in worker.variables.items()
+            if name not in worker.environment and name not in _OF_RANKS
+        }  # fmt: skip
         found |= {
             name: str(value) for name, value in worker.provenance.items()
             if name not in _NO_VERSION and not name.endswith(" wheel")
