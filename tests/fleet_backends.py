@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class MadeUp(Backend):
 
     name = "made-up"
     library = "made-up"
-    device = "cpu"
+    device: ClassVar[Literal["cpu", "gpu"]] = "cpu"
     entry = "python"
     summary = "a time that depends on the processor"
 
