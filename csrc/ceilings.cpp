@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "sme.h"
+
 namespace gemmscope {
 namespace {
 
@@ -105,6 +107,9 @@ Instructions instructions() {
   }
   return {"none", by_default};
 #elif defined(__aarch64__)
+  if (sme_works()) {
+    return {"SME", sme_outer_products};
+  }
   return {"NEON", by_default};
 #else
   return {"none", by_default};

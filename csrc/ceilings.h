@@ -6,8 +6,8 @@
 
 namespace gemmscope {
 
-// The vector instructions that peak_flops uses here: "AVX-512", "AVX2", "NEON", or "none" where neither is there and
-// the compiler's own choice is used.
+// The instructions that peak_flops uses here: "AVX-512", "AVX2", "NEON", "SME" for the outer products of a matrix unit,
+// or "none" where none of them is there and the compiler's own choice is used.
 std::string vector_instructions();
 
 // Float32 operations per second, by `threads` threads that do nothing but fused multiply-adds on registers, each of

@@ -293,9 +293,11 @@ Raises:
       "Writes back and drops every cache line of a 2-D float32 array, from all levels of the processor's caches.");
   module.def("can_evict", &can_evict, "True if :func:`evict` can do so here.");
   module.def("vector_instructions", &vector_instructions,
-             R"(What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``.)");
+             R"(What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"``, ``"SME"`` or ``"none"``.)");
   module.def("peak_flops", &peak_flops, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
              R"(Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
+
+With SME they are those of outer products, in matrix units that cores share.
 
 Raises:
     RuntimeError: If the system does not start so many threads.

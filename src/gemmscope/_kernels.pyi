@@ -201,12 +201,14 @@ def can_evict() -> bool:
 
 def vector_instructions() -> str:
     """
-    What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"`` or ``"none"``.
+    What :func:`peak_flops` uses: ``"AVX-512"``, ``"AVX2"``, ``"NEON"``, ``"SME"`` or ``"none"``.
     """
 
 def peak_flops(threads: int) -> float:
     """
     Float32 operations per second of fused multiply-adds on registers (two each), by ``threads`` threads.
+
+    With SME they are those of outer products, in matrix units that cores share.
 
     Raises:
         RuntimeError: If the system does not start so many threads.

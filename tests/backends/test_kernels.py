@@ -282,7 +282,7 @@ def test_a_thread_that_cannot_be_started_is_said():
 
 
 def test_ceilings_are_figures():
-    assert _kernels.vector_instructions() in ("AVX-512", "AVX2", "NEON", "none")
+    assert _kernels.vector_instructions() in ("AVX-512", "AVX2", "NEON", "SME", "none")
     for threads in (1, 2):
         assert 0 < _kernels.peak_flops(threads) < math.inf
         assert 0 < _kernels.triad_bandwidth(threads, 2**22) < math.inf

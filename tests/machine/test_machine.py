@@ -416,6 +416,22 @@ def test_neon_is_no_ceiling_on_a_mac(tree: Tree, flag: int, unit: str) -> None:
     assert ceilings.why_no_ceiling("AVX2", tree(), reader, "darwin") == ""
 
 
+@pytest.mark.parametrize(
+    ("peaks", "threads"),
+    [
+        ({1: 2000.0, 2: 2010.0, 4: 1990.0, 8: 2350.0, 10: 2360.0}, 8),
+        ({1: 2000.0, 2: 2010.0, 4: 1990.0}, 1),
+        ({1: 1.0, 2: 2.0}, 2),
+    ],
+)
+def test_threads_that_saturate_matrix_units(peaks: dict[int, float], threads: int) -> None:
+    assert ceilings.saturating(peaks) == threads
+
+
+def test_shared_units_are_tried_with_more_and_more_threads() -> None:
+    assert [sorted(ceilings.shared_counts(most)) for most in (1, 2, 10)] == [[1], [1, 2], [1, 2, 4, 8, 10]]
+
+
 # Limits
 
 

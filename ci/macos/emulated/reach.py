@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 _LEAST = 0.9
 _IMAGE = 0x1_0000_0000
-# Data, and what runs only while an exception is unwound, which is not emulated, or after something that cannot happen.
+# Data; what runs only while an exception is unwound, which is not emulated, or after something that cannot happen; and
+# _exit, before which a child executes SME, which Unicorn lacks.
 _NOT_CALLED = re.compile(
-    r"__ZT[IV]St|_mach_task_self_$|___stack_chk_|dyld_stub_binder|__Unwind_Resume|___gxx_personality_v0|__ZSt9terminatev"
-    r"|___cxa_(begin_catch|free_exception|end_catch|rethrow)|__ZN?St\d+\w+D[12]Ev"
+    r"__exit$|__ZT[IV]St|_mach_task_self_$|___stack_chk_|dyld_stub_binder|__Unwind_Resume|___gxx_personality_v0|__ZSt9terminatev"
+    r"|___cxa_(guard_abort|begin_catch|free_exception|end_catch|rethrow)|__ZN?St\d+\w+D[12]Ev"
     r"|__ZNSt20bad_array_new_lengthC1Ev|__ZNSt3__120__throw_system_errorEiPKc"
 )
 _seen: tuple[set[tuple[int, int]], set[str]] = (set(), set())

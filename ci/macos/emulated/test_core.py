@@ -568,7 +568,31 @@ def test_bandwidth_is_that_of_all_threads(mac):
         mac.call(mac.symbol("__ZN9gemmscope15triad_bandwidthEmm"), 3, 12)
 
 
-def test_the_instructions_are_named(mac):
+def sme(mac, has, status=0):
+    """An M4's sysctl, and a child process that ends with a status."""
+
+    def sysctlbyname(m):
+        assert (m.text(m.x(0)), m.peek(m.x(2), "Q"), m.x(3), m.x(4)) == ("hw.optional.arm.FEAT_SME", 4, 0, 0)
+        if has is None:
+            return -1
+        m.poke(m.x(1), "i", has)
+        return 0
+
+    def waitpid(m):
+        assert (m.w(0), m.w(2)) == (77, 0)
+        m.poke(m.x(1), "i", status)
+        return 77
+
+    mac.imports |= {"_sysctlbyname": sysctlbyname, "_fork": lambda _: 77, "_waitpid": waitpid}
+
+
+@pytest.mark.parametrize(
+    ("has", "status", "name"),
+    [(None, 0, "NEON"), (0, 0, "NEON"), (1, 0, "SME"), (1, 4, "NEON")],
+    ids=["no such sysctl", "no SME", "SME", "SME that ends the child by a signal"],
+)
+def test_the_instructions_are_named(mac, has, status, name):
+    sme(mac, has, status)
     out = mac.new(24)
     mac.call(mac.symbol("19vector_instructionsEv"), result_at=out)
-    assert mac.string(out) == "NEON"
+    assert mac.string(out) == name

@@ -16,6 +16,7 @@ from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Ceilings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # The triad's arrays should not fit into the last cache: STREAM asks for four times its size. Servers share hundreds of
@@ -25,23 +26,41 @@ _MOST_BYTES = 512 * 2**20
 _UNKNOWN_CACHE = 32 * 2**20
 
 _NEON_BITS = 128
+# Of the best peak: less is noise. A unit of efficiency cores adds a sixth to that of performance cores on an M4
+# (published, not measured here: tzakharko/m4-sme-exploration).
+_REACHED = 0.95
 
 
 def measure(threads: int | None = None) -> Ceilings:
     """Measures both ceilings, by one thread and by ``threads``; by all usable processors unless told."""
     from gemmscope import _kernels  # only a worker may load it
 
+    instructions = _kernels.vector_instructions()
     count = threads or max(1, math.floor(usable_cpus()))
+    counts = shared_counts(count) if instructions == "SME" else {1, count}
+    peaks = {each: _kernels.peak_flops(each) / 1e9 for each in sorted(counts, reverse=True)}
     size = int(min(_CACHES * last_cache_bytes(), _MOST_BYTES, available_bytes() // 4))
     return Ceilings(
-        instructions=_kernels.vector_instructions(),
+        instructions=instructions,
         threads=count,
-        peak_gflops=_kernels.peak_flops(count) / 1e9,
-        peak_gflops_one_thread=_kernels.peak_flops(1) / 1e9,
+        peak_gflops=max(peaks.values()),
+        peak_gflops_one_thread=peaks[1],
         bandwidth=_kernels.triad_bandwidth(count, size),
         bandwidth_one_thread=_kernels.triad_bandwidth(1, size),
-        note=why_no_ceiling(_kernels.vector_instructions()),
+        note=why_no_ceiling(instructions),
+        saturating_threads=saturating(peaks) if instructions == "SME" else 0,
     )
+
+
+def shared_counts(most: int) -> set[int]:
+    """The numbers of threads to try where cores share matrix units: doubled each time, up to all."""
+    return {most} | {2**i for i in range(most.bit_length())}
+
+
+def saturating(peaks: Mapping[int, float]) -> int:
+    """The fewest threads that reach the best of the peaks, which are by number of threads."""
+    best = max(peaks.values())
+    return min(threads for threads, peak in peaks.items() if peak >= _REACHED * best)
 
 
 def why_no_ceiling(
@@ -50,7 +69,8 @@ def why_no_ceiling(
     """What this processor has that multiplies faster than the instructions of the peak; empty where that is nothing.
 
     Args:
-        instructions: What the peak was measured with. Only NEON's is surpassed: by longer SVE, SME and Apple's AMX.
+        instructions: What the peak was measured with. Only NEON's is surpassed: by longer SVE, by Apple's AMX, and by
+            an SME that could not be measured.
         root: Where Linux keeps its files.
         reader: What macOS's sysctls say.
         system: As ``sys.platform`` has it.

@@ -349,7 +349,8 @@ class Ceilings(Record, frozen=True, kw_only=True):
 
     ``instructions`` is what the peak was measured with, such as ``"AVX-512"``. Peaks are in GFLOP/s, bandwidths in
     bytes per second as the STREAM triad counts them, for one thread and for ``threads``. ``note`` says where a peak is
-    no ceiling: Apple's AMX and SME are faster than NEON.
+    no ceiling: Apple's AMX is faster than NEON. ``saturating_threads`` is the fewest that reach the peak where cores
+    share matrix units (SME), of which no system tells how many there are; 0 where each core has its own.
     """
 
     instructions: str
@@ -359,6 +360,7 @@ class Ceilings(Record, frozen=True, kw_only=True):
     bandwidth: float
     bandwidth_one_thread: float
     note: str = ""
+    saturating_threads: int = 0
 
 
 class ReferenceWorkload(Record, frozen=True, kw_only=True):

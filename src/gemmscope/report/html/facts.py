@@ -76,6 +76,7 @@ def ceilings_table(found: Ceilings | None) -> Facts:
         "peak, 1 thread": words.rate(found.peak_gflops_one_thread),
         f"bandwidth, {threads}": words.bandwidth(found.bandwidth),
         "bandwidth, 1 thread": words.bandwidth(found.bandwidth_one_thread),
+        "threads that saturate the matrix units": found.saturating_threads or None,
         "note": found.note,
     })  # fmt: skip
 

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs pytest of the project on emulated arm64: ci/arm64/pytest.sh FOLDER ARGUMENT..., with the FOLDER that build.sh made.
+set -euo pipefail
+python=$(realpath "$1")/venv/bin/python
+shift
+cd "$(dirname "$0")/../.."
+# Settings for this machine's processor are none for the emulated one; what tests compile is for that one.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE PYTHONPATH
+export CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ PYTHONDONTWRITEBYTECODE=1
+exec "$python" -m pytest -q -p no:cacheprovider --timeout 900 "$@"
