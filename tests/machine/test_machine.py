@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from gemmscope import machine
-from gemmscope.machine import ceilings, cpu, gpu, images, limits, power, sources
+from gemmscope.machine import ceilings, cpu, gpu, images, limits, nvml, power, sources
 from gemmscope.records.model import Machine
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         limits: ("usable_cpus", "memory_limit_bytes", "container", "virtual"),
         power: ("source",),
         gpu: ("names",),
+        nvml: ("limits",),
         psutil: ("virtual_memory",),
         machine: ("clock_resolution_seconds", "_system"),
     }
@@ -191,7 +192,8 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = machine.describe()
     assert (nowhere.cpu, nowhere.system) == (os.uname().machine, os.uname().sysname)
     assert (nowhere.logical_cpus, nowhere.memory_bytes, nowhere.gpus) == (1, 0, [])
-    known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus", "cpu_flags"}
+    known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus", "gpu_limits",
+             "cpu_flags"}  # fmt: skip
     assert {field for field, value in msgspec.structs.asdict(nowhere).items() if value is not None} == known
 
 
