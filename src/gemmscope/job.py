@@ -105,7 +105,7 @@ class Job:
             UsageError: If another run writes it, it was begun on another machine, or something has changed.
         """
         rank = launcher.launched()
-        if rank is not None and not (folder / JOURNAL).is_file():
+        if rank is not None and not has_journal(folder / JOURNAL):
             folder = launcher.rank_folder(folder, rank)
         path = folder / JOURNAL
         if not has_journal(path):
