@@ -132,7 +132,7 @@ def _measured(result: Result, name: str) -> None:
 
 
 def _short(reason: str) -> str:
-    return re.sub(r"[\d.]+ s\b", "… s", reason.partition(";")[0])
+    return re.sub(r"\d[\d.e-]* (?=s\b|calls\b)", "… ", reason.partition(";")[0])
 
 
 def _harmless(fault: str) -> Callable[[Path], str]:

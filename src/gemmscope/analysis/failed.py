@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 # A peak comes out too low where something disturbs it, though not four times.
 _BEYOND = 4.0
-# NEON's vectors are of 128 bits. Those of SVE, and SME's tiles, are wider, and the peak is not measured with them.
-_BEYOND_NEON = 64.0
 
 
 def why_impossible(cell: Cell, backend: BackendRecord | None, ceilings: Ceilings | None, machine: Machine) -> str:
     """Why a rate cannot be: it is far above what the processor's arithmetic units can do; empty where it can be.
 
-    Nothing is said of a GPU, of results of reduced precision, whose units are others, or where no peak is known.
+    Nothing is said of a GPU, of results of reduced precision, whose units are others, or where no peak is known, or
+    it is no ceiling.
     """
     if ceilings is None or ceilings.note or ceilings.instructions == "none" or backend is None:
         return ""
@@ -30,8 +29,7 @@ def why_impossible(cell: Cell, backend: BackendRecord | None, ceilings: Ceilings
         return ""
     # A library may take more threads than it was asked for.
     peak = max(ceilings.peak_gflops, machine.logical_cpus * ceilings.peak_gflops_one_thread)
-    beyond = _BEYOND_NEON if ceilings.instructions == "NEON" else _BEYOND
-    if not 0 < beyond * peak < cell.gflops:
+    if not 0 < _BEYOND * peak < cell.gflops:
         return ""
     return (
         f"impossible: {words.rate(cell.gflops)} is {cell.gflops / peak:.3g} times what the processor can do at most "

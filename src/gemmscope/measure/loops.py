@@ -55,6 +55,7 @@ class Loop:
         }[mode]  # fmt: skip
         # A device's own clock, or the slope over fewer calls, is no wall clock's.
         self._is_wall_time = mode != "device"
+        self._keeps_results = mode == "throughput"
         self._meter: Meter | None = None
         self._used: Use | None = None
         self._prepares = False  # whether it does much outside of its own clock, as was seen
@@ -115,7 +116,7 @@ class Loop:
         """
         if self._prepares or wall <= _NOT_TIMED * seconds + _NOT_TIMED_SECONDS:
             return False
-        more = _MORE_CALLS if wall < _LONG_LOOP else 2
+        more = 2 if wall >= _LONG_LOOP or self._keeps_results else _MORE_CALLS
         _, longer = self._timed(more * loops, first)
         # Between the 1 + (more - 1) / 4 that it is at most if the calls are as short as it says, and more.
         self._prepares = longer <= (1 + (more - 1) / 2) * wall
