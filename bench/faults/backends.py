@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from .program import (
+    PATIENCE,
     PLAIN,
     QUICK,
     Fault,
@@ -150,7 +151,7 @@ def children_of_a_killed_run(folder: Path) -> str:
     """SIGKILL for the orchestrator while a backend's child runs in a session of its own, and a worker is stopped."""
     out, arguments = _with_backend(folder, FORK_APART)
     program = Program(folder, *arguments, "--seconds", "60")
-    wait_for(lambda: _strays(program), 60)
+    wait_for(lambda: _strays(program), PATIENCE)
     before = events_in(out)
     program.workers()[0].suspend()
     program.kill()
@@ -173,7 +174,7 @@ def worker_signalled(number: signal.Signals) -> Callable[[Path], str]:
     def inject(folder: Path) -> str:
         out = folder / "out"
         program = Program(folder, *QUICK, *PLAIN, "--seconds", "8", "--out", out)
-        wait_for(lambda: sampled(out), 60)
+        wait_for(lambda: sampled(out), PATIENCE)
         os.kill(worker_pids(out, "cblas")[-1], number)
         program.finish(1)
         result = nothing_lost(out)

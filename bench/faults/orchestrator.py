@@ -14,6 +14,7 @@ from gemmscope.records.events import SetFinished
 from gemmscope.storage.journal import holds_run
 
 from .program import (
+    PATIENCE,
     PLAIN,
     QUICK,
     Fault,
@@ -74,7 +75,7 @@ def interrupted(number: signal.Signals) -> Callable[[Path], str]:
     def inject(folder: Path) -> str:
         out = folder / "out"
         program = Program(folder, *QUICK, *PLAIN, "--seconds", "60", "--out", out)
-        wait_for(lambda: sampled(out, count=2), 60)
+        wait_for(lambda: sampled(out, count=2), PATIENCE)
         for _ in range(2):
             os.killpg(program.process.pid, number)
             time.sleep(0.02)
@@ -89,7 +90,7 @@ def interrupted_at_the_end(folder: Path) -> str:
     """Ctrl-C when all is measured, while the results are put together and drawn."""
     out = folder / "out"
     program = Program(folder, *QUICK, *PLAIN, "--out", out)
-    wait_for(lambda: '"type":"run finished"' in _text(out / "journal.jsonl"), 60)
+    wait_for(lambda: '"type":"run finished"' in _text(out / "journal.jsonl"), PATIENCE)
     program.kill(signal.SIGINT)
     program.finish(0)
     require(nothing_lost(out).status == "complete", "a whole run is called partial")
@@ -112,7 +113,7 @@ def two_into_one_folder(folder: Path) -> str:
     out = folder / "out"
     arguments = (*QUICK, *PLAIN, "--out", out)
     first = Program(folder, *arguments)
-    wait_for(lambda: sampled(out), 60)
+    wait_for(lambda: sampled(out), PATIENCE)
     for second in (arguments, ("run", "--resume", out)):
         _, words = Program(folder, *second).finish(2)
         require("another run is writing" in words or "holds a run already" in words, f"it said {words!r}")

@@ -24,6 +24,7 @@ from gemmscope.cli import main
 from gemmscope.storage.journal import JOURNAL, Journal, packed
 
 from .program import (
+    PATIENCE,
     PLAIN,
     QUICK,
     Fault,
@@ -48,7 +49,7 @@ def disk_full(folder: Path) -> str:
     """No file may grow beyond what the journal has, from some moment on: a write fails, as on a full disk."""
     out = folder / "out"
     program = Program(folder, *QUICK, *PLAIN, "--seconds", "8", "--out", out)
-    wait_for(lambda: sampled(out, count=2), 60)
+    wait_for(lambda: sampled(out, count=2), PATIENCE)
     size = (out / "journal.jsonl").stat().st_size + 500
     psutil.Process(program.process.pid).rlimit(resource.RLIMIT_FSIZE, (size, size))
     _, words = program.finish(1)
@@ -68,7 +69,7 @@ def really_full(folder: Path) -> str:
         # What is left of the 600 s is not waited for: an interrupted run is whole as well.
         before = events_in(out)
         program = Program(folder, "run", "--resume", out)
-        wait_for(lambda: len(events_in(out)) > len(before) + 20, 60)
+        wait_for(lambda: len(events_in(out)) > len(before) + 20, PATIENCE)
         program.kill(signal.SIGINT)
         program.finish(130)
         nothing_lost(out, before)
@@ -214,9 +215,9 @@ def closed(folder: Path) -> str:
     program = Program(
         folder, *QUICK, *PLAIN, "--out", out, stdout=terminal.theirs, stderr=terminal.theirs, TERM="xterm"
     )
-    wait_for(lambda: sampled(out), 60)
+    wait_for(lambda: sampled(out), PATIENCE)
     terminal.close()
-    program.process.wait(60)
+    program.process.wait(PATIENCE)
     require(program.process.returncode == 0, f"status {program.process.returncode}")
     program.leaves_nothing()
     require(nothing_lost(out).status == "complete", "it is not complete")
@@ -227,11 +228,53 @@ def hung_up(folder: Path) -> str:
     """Under nohup a hang-up is ignored, and must stay so."""
     out = folder / "out"
     program = Program(folder, *QUICK, *PLAIN, "--out", out, ignoring=signal.SIGHUP)
-    wait_for(lambda: sampled(out), 60)
+    wait_for(lambda: sampled(out), PATIENCE)
     program.kill(signal.SIGHUP)
     program.finish(0)
     require(nothing_lost(out).status == "complete", "it is not complete")
     return "the run went on to its end"
+
+
+def few_descriptors(folder: Path) -> str:
+    """The whole program may open 20 files: no worker can be started."""
+    program = Program(folder, *QUICK, *PLAIN, "--out", folder / "out")
+    psutil.Process(program.process.pid).rlimit(resource.RLIMIT_NOFILE, (20, 20))
+    _, words = program.finish(1)
+    require("Too many open files" in words, f"it said {words!r}")
+    return "it ended with words"
+
+
+def no_proc(folder: Path) -> str:
+    """As in a chroot: nothing is mounted at /proc."""
+    if os.geteuid() != 0 or sys.platform != "linux":
+        raise ImpossibleError("hiding /proc needs Linux and root")
+    out = folder / "out"
+    command = [sys.executable, "-m", "gemmscope", *QUICK, *PLAIN, "--out", str(out)]
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", *command]
+    done = subprocess.run(hidden, check=False, capture_output=True, text=True, cwd=folder)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        raise ImpossibleError(done.stderr.strip())
+    require(done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}")
+    require("Traceback" not in done.stderr, f"a traceback: {done.stderr[-2000:]}")
+    nothing_lost(out)
+    return "a run like any other"
+
+
+def no_utf8(folder: Path) -> str:
+    """The output folder has a byte in its name that is no UTF-8, and its journal alone is left to be read."""
+    out = folder / os.fsdecode(b"x\xff")
+    Program(folder, *QUICK, *PLAIN, "--out", out).finish(0)
+    (out / "results.json").unlink()
+    Program(folder, "report", out).finish(0)
+    return "the run ended well, and its journal was read"
+
+
+def pipe_for_results(folder: Path) -> str:
+    """To open it would wait for somebody who writes."""
+    os.mkfifo(folder / "results.json")
+    _, words = Program(folder, "report", folder / "results.json").finish(2)
+    require("it is no regular file" in words, f"it said {words!r}")
+    return "refused with words"
 
 
 def nothing_outside(folder: Path) -> str:
@@ -274,5 +317,9 @@ FAULTS = [
     Fault("the terminal is resized all the time", "a run like any other", resized),
     Fault("the terminal is closed", "the run goes on", closed),
     Fault("a hang-up under nohup", "the run goes on", hung_up),
+    Fault("only 20 files may be open (ulimit -n)", "an end with words", few_descriptors),
+    Fault("nothing is mounted at /proc", "a run like any other", no_proc),
+    Fault("an output folder whose name is no UTF-8; results are lost", "a run, and a report of its journal", no_utf8),
+    Fault("a pipe as a results file", "refused with words", pipe_for_results),
     Fault("home, temporary and current folder watched", "nothing is written outside --out", nothing_outside),
 ]

@@ -208,6 +208,7 @@ def test_a_picture_says_when_and_with_what_versions_it_was_made():
 
 
 class TestAll:
+    @pytest.mark.slow
     def test_every_chart_is_a_file_of_its_own_and_valid_vega_lite(self):
         assert list(chart_kinds()) == ["speed", "speedup", "parts", "roofline", "grid"]
         result = made(parts=taken_apart().parts, ceilings=make_ceilings())
@@ -275,6 +276,7 @@ class TestFiles:
         assert any("on Example 9000, 8 cores" in text for text in speed)
         assert {f"1{TIMES}", "numpy-cpu = 1", "speed-up over numpy-cpu"} <= set(speedup)
 
+    @pytest.mark.slow
     def test_the_same_result_gives_the_same_bytes_in_another_process(self, tmp_path):
         result = taken_apart(comparisons=[make_comparison("torch-cpu", 2.0, "slower", size) for size in SIZES])
         first = [path.read_bytes() for path in write_figures(result, tmp_path / "first")]
@@ -292,7 +294,9 @@ class TestFiles:
         "name",
         ["$x_{", "<script>alert(1)</script>&", "a\x1b[2J\nb", "矩阵🚀", "'); datum", "\ud800", "n" * 400, "🚀" * 200],
     )
-    def test_text_from_a_file_is_only_text(self, name, tmp_path):
+    def test_text_from_a_file_is_only_text(self, name, tmp_path, monkeypatch):
+        # To paint it is what takes long.
+        monkeypatch.setattr("gemmscope.report.charts.rendered", lambda specification, _: svg(specification).encode())
         parts = [make_part(name, "kernel", 1e-6), make_part(name, name, None, status="unknown", reason=name)]
         result = made(
             (name, "cblas"), (64, 128), machine=make_machine(name=name), parts=parts,

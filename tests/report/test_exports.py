@@ -142,6 +142,7 @@ class TestPyperf:
             assert benchmark.get_nrun() == 5
             assert benchmark.get_unit() == "second"
 
+    @pytest.mark.slow
     def test_pyperf_stats_and_compare_to(self, folder, tmp_path):
         for name in ("", "slower"):
             done = gemmscope_("report", folder / name, "--pyperf", tmp_path / f"x{name}.json")
