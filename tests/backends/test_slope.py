@@ -41,7 +41,7 @@ def test_the_slope_weighs_all_points():
     assert slope.seconds_of(chains, seconds) == pytest.approx(np.polyfit(chains, seconds, 1)[0])
 
 
-@pytest.mark.parametrize("size", [4, 64, 512])
+@pytest.mark.parametrize("size", [4, 64, pytest.param(512, marks=pytest.mark.slow)])
 def test_the_longest_chain_stays_finite_and_does_not_vanish(size):
     a, b = (uniform(size * size, (side,)).reshape(size, size) for side in range(2))
     link, product = b * np.float32(slope.scale(size)), a
