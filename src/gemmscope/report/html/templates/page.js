@@ -13,7 +13,8 @@
     const text = figure.querySelector(".specification").textContent;
     const spec = JSON.parse(text, (key, value) => (dark.matches && typeof value === "string" && onDark[value]) || value);
     delete spec.title;
-    Object.assign(spec, { background: null, padding: 0 });
+    // The feet of letters reach below the last title.
+    Object.assign(spec, { background: null, padding: { left: 0, right: 0, top: 0, bottom: 5 } });
     spec.params.find((param) => param.name === "hidden").value = hidden();
     if ("switched" in figure.dataset && scale() === "linear") makeLinear(spec);
     const narrow = figure.clientWidth < (figure.dataset.narrow ?? NARROW);
