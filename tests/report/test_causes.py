@@ -109,7 +109,9 @@ def test_those_about_a_backend_and_a_shape():
 
 class TestPage:
     def test_causes_stand_below_the_answer_with_a_line_to_paste(self):
-        html = page(result(make(), refuted(text="It is not why."), findings=[make_finding("All are tied.", id="headline")]))
+        html = page(
+            result(make(), refuted(text="It is not why."), findings=[make_finding("All are tied.", id="headline")])
+        )
         assert html.index("<h1>All are tied.</h1>") < html.index(causes.TITLE) < html.index("OMP_NUM_THREADS is why.")
         assert "<code>unset OMP_NUM_THREADS</code>" in html
         assert "It is not why." in html

@@ -168,7 +168,7 @@ def picked_by_name(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def names_beside(
     chart: str, last: dict[str, Any], encoding: dict[str, Any], opacity: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Two layers: names at the right edge, and a line that leads to each from where its own line ends.
+    """Two layers: names at the right edge, and dots that lead to each from where its own line ends.
 
     The page leaves them out where there is no room beside a chart, and shows a legend instead.
 
@@ -181,7 +181,7 @@ def names_beside(
     here = {"transform": [{"filter": "isValid(datum.at)"}]}
     leader = {
         "name": f"beside_leader_{chart}", **here,
-        "mark": {"type": "rule", "strokeWidth": 1, "x2Offset": BESIDE - 4, "clip": False, "aria": False},
+        "mark": {"type": "rule", "strokeWidth": 1, "strokeDash": [2, 2], "x2Offset": BESIDE - 4, "aria": False},
         "encoding": encoding | {"x2": {"datum": last["datum"]}, "y2": {"field": "at"}, "opacity": opacity},
     }  # fmt: skip
     name = {

@@ -34,7 +34,7 @@ _NOT_KNOWN = "not known"
 _NOTE = "shares of a call, from the isolated kernel outwards; what was not resolved has no bar and is named beside it"
 _BAR, _STEP = 15, 22
 _WIDTH = 480
-_REMARKS = 340
+_REMARKS = 460
 
 
 @dataclass(frozen=True)
