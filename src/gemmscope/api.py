@@ -121,8 +121,8 @@ def run(
         sets: The fewest sets of fresh processes, the statistical unit. Fewer than two give no interval; five are
             advised, and from five on up to ten are made where starting them is cheap. More follow while verdicts are
             open and time is left.
-        seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``; 75 s unless told. The run ends
-            at about that time, or when all is settled.
+        seconds: Time budget of the whole run, in seconds or as a text such as ``"2m"``; 75 s unless told, or two
+            minutes where there is a GPU. The run ends at about that time, or when all is settled.
         margin: The smallest relative difference worth naming; 0.01 is 1 %.
         width: The relative half-width of a ratio's interval that is narrow enough, whatever the verdict; half the
             margin unless told.

@@ -157,7 +157,7 @@ def main() -> None:
 @click.option("--threads", type=int, metavar="N", help="Ask every library for this many threads.")
 @click.option("--pairs", type=int, metavar="N", default=10, show_default=True, help="Distinct pairs of operands per shape; fewer of large ones.")  # fmt: skip
 @click.option("--sets", type=int, metavar="N", default=5, show_default=True, help="Batches of fresh processes; from 5 on, more where they are cheap.")  # fmt: skip
-@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s; with --deep 4m, with --grid 5m]")  # fmt: skip
+@click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s, with a GPU 2m; with --deep 4m, with --grid 5m]")  # fmt: skip
 @click.option("--margin", type=percent, default="1%", help="Smallest difference worth naming.  [default: 1%]")
 @click.option("--width", type=percent, help="Half-width of a ratio's interval that is narrow enough.  [default: half the margin]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Of the operands and of the random order.")  # fmt: skip

@@ -14,7 +14,7 @@ from gemmscope.analysis.headline import NOTHING, headline
 from gemmscope.analysis.view import View
 from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.report.model import Report
-from gemmscope.report.rows.overview import overview
+from gemmscope.report.rows.overview import note, overview
 from gemmscope.report.terminal import print_end
 from tests.builders import make_result, make_sampled_cell
 
@@ -85,6 +85,20 @@ def test_the_reason_is_in_it_where_it_is_known():
     doubt = Diagnosis(id="x", backend="mlx-cpu", verdict="refuted", brief="it is wrong")
     (found,) = rule(View(msgspec.structs.replace(make_result(made), diagnoses=[doubt, known])))
     assert found.text == "numpy-cpu is fastest at 64; mlx-cpu takes 25 times as long (it is slow)."
+
+
+def test_what_is_far_behind_and_not_shown_to_be_is_not_called_tied():
+    made = cells(64, numpy_cpu_wild=1e-6, torch_cpu_wild=1.02e-6, mlx_cpu_wild=1.6e-6)
+    assert said(made) == (
+        "numpy-cpu and torch-cpu are tied for fastest at 64; mlx-cpu takes 1.60 times as long (not settled)."
+    )
+    found = overview(View(made_result := make_result(made)))
+    marks = {row.backend: one.mark for row in found.rows for one in row.standings.values()}
+    assert marks == {"numpy-cpu": "*", "torch-cpu": "=", "mlx-cpu": "?"}
+    assert "? perhaps no slower" in note(made_result, found)
+    assert said(cells(64, numpy_cpu_wild=1e-6, mlx_cpu_wild=1.6e-6)).startswith(
+        "numpy-cpu has the shortest times at 64;"
+    )
 
 
 def test_variants_and_our_own_call_are_not_in_it():

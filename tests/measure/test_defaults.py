@@ -70,6 +70,18 @@ def test_an_instrument_tells_something_at_one_shape_at_least():
     assert telling_shapes([Shape(2, 2, 2), large])["kernel-numpy"] == ["2x2x2"]
 
 
+def test_the_largest_size_is_for_gpus(machine):
+    machine(64 * _GIB, "NVIDIA H100")
+    asked = make()
+    assert asked.seconds == 120
+    assert asked.asks_for("torch-gpu", "8192x8192x8192")
+    assert asked.asks_for("cublas", "8192x8192x8192")
+    assert not asked.asks_for("numpy-cpu", "8192x8192x8192")
+    assert asked.asks_for("numpy-cpu", "4096x4096x4096")
+    only = make(sizes=[8192])
+    assert only.asks_for("numpy-cpu", "8192x8192x8192"), "where it is all that was asked for, it is measured"
+
+
 def test_the_default_names_backends_that_there_are():
     known = built_in()
     assert [known.variant(name).name for name in (*PLAIN, *INSTRUMENTS)] == [*PLAIN, *INSTRUMENTS]
@@ -78,7 +90,8 @@ def test_the_default_names_backends_that_there_are():
 @pytest.mark.parametrize(
     ("asked", "seconds"), [({}, 75), ({"quick": True}, 15), ({"deep": True}, 240), ({"grid": True}, 300)]
 )
-def test_the_budget_is_what_the_question_takes(asked, seconds):
+def test_the_budget_is_what_the_question_takes(asked, seconds, machine):
+    machine(64 * _GIB)
     assert make(**asked).seconds == seconds
     assert make(**asked, seconds="2m").seconds == 120
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gemmscope.workload.shapes import Shape
 
 
+# A tie is near. Farther away, what is not shown to be behind is not settled.
+_NEAR = 0.1
+
+
 @dataclass(frozen=True)
 class Ranking:
     """The backends of one shape, the fastest first.
@@ -56,6 +60,11 @@ class Ranking:
         return [name for name in self.ranked[1:] if self._is_behind(name)]
 
     @property
+    def unsettled(self) -> list[str]:
+        """Those of ``tied`` whose time is longer by more than a tenth, in too few batches or too noisy ones to tell."""
+        return [name for name in self.tied if self._is_far(name)]
+
+    @property
     def is_settled(self) -> bool:
         """Whether the first is the fastest without a tie."""
         return bool(self.ranked) and not self.tied
@@ -64,6 +73,10 @@ class Ranking:
     def has_intervals(self) -> bool:
         """Whether anything is settled at all: one batch of processes gives no interval."""
         return any(one.ratio.low is not None for one in self.comparisons.values())
+
+    def _is_far(self, name: str) -> bool:
+        comparison = self.comparisons.get(name)
+        return comparison is not None and comparison.ratio.estimate * (1 + _NEAR) < 1
 
     def _is_behind(self, name: str) -> bool:
         comparison = self.comparisons.get(name)

@@ -33,6 +33,8 @@ PLAIN = (
 # What stands in a grid of frameworks and BLAS libraries.
 GRID = ("numpy-cpu", "torch-cpu", "mlx-cpu", "cblas")
 
+ON_GPU = ("torch-gpu", "mlx-gpu", "cublas", "mlx-cpp-gpu")
+
 # What takes a call apart: its time without the output, without Python, without the framework.
 INSTRUMENTS = (
     "numpy-cpu:out",

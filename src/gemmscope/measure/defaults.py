@@ -17,6 +17,8 @@ FEW_SIZES = (64, 256, 1024)
 # What the comparison was made at that gemmscope began with.
 ORIGINAL_SIZES = (64, 128, 256, 512, 1024, 2048)
 SECONDS = 75.0
+# A GPU's clock has to settle before each turn, and there is more to measure.
+GPU_SECONDS = 120.0
 PAIRS = 10
 # Of the budget, what one cell may take at most: many cells share it.
 LARGEST_SHARE = 0.2
@@ -28,6 +30,13 @@ _MEMORY_SHARE = 0.5
 # The overhead of a call is microseconds. With more work than this it is less than a hundredth of any call.
 _INSTRUMENTS_UP_TO = 2 * 1024**3
 _SLOW_INSTRUMENTS_UP_TO = 2 * 256**3
+
+
+def default_seconds() -> float:
+    """The budget where none is named."""
+    from gemmscope.machine import gpu  # importing gemmscope stays light
+
+    return GPU_SECONDS if gpu.names() else SECONDS
 
 
 def default_sizes() -> list[int]:
@@ -42,16 +51,19 @@ def default_sizes() -> list[int]:
 def telling_shapes(shapes: Sequence[Shape]) -> dict[str, list[str]]:
     """For every instrument the shapes at which it tells something: up to three of those at which overhead counts.
 
-    Calls are taken apart at the smallest, at the largest, and at one between: overhead hardly depends on the size.
+    Calls are taken apart at the smallest, at the largest, and at one between: overhead hardly depends on the size. What
+    takes a GPU to be quick is not measured on the processor either.
     """
-    from gemmscope.backends.registry import INSTRUMENTS, SLOW_INSTRUMENTS  # importing gemmscope stays light
+    from gemmscope.backends.registry import INSTRUMENTS, ON_GPU, PLAIN, SLOW_INSTRUMENTS  # importing stays light
 
     def telling(most: int) -> list[str]:
         ordered = by_work(shapes)
         small = [shape for shape in ordered if shape.flops <= most] or ordered[:1]
         return [str(shape) for shape in dict.fromkeys((small[0], small[len(small) // 2], small[-1]))]
 
-    return {
+    smaller = [str(shape) for shape in shapes if shape.flops < 2 * GPU_SIZE**3]
+    on_processor = {name: smaller for name in PLAIN if name not in ON_GPU} if 0 < len(smaller) < len(shapes) else {}
+    return on_processor | {
         name: telling(_SLOW_INSTRUMENTS_UP_TO if name in SLOW_INSTRUMENTS else _INSTRUMENTS_UP_TO)
         for name in INSTRUMENTS
     }

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
-from gemmscope.measure.defaults import FEW_SIZES, LARGEST_SHARE, ORIGINAL_SIZES, SECONDS, default_sizes, telling_shapes
+from gemmscope.measure.defaults import (
+    FEW_SIZES,
+    LARGEST_SHARE,
+    ORIGINAL_SIZES,
+    default_seconds,
+    default_sizes,
+    telling_shapes,
+)
 from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, Settings
 from gemmscope.workload import spans
@@ -134,7 +141,7 @@ def _budget(*, quick: bool, deep: bool, grid: bool) -> float:
     """The seconds of a run that names none."""
     if quick and deep:
         raise UsageError("quick leaves instruments out, and deep takes them everywhere: ask for one of them")
-    return QUICK_SECONDS if quick else GRID_SECONDS if grid else DEEP_SECONDS if deep else SECONDS
+    return QUICK_SECONDS if quick else GRID_SECONDS if grid else DEEP_SECONDS if deep else default_seconds()
 
 
 def diagnosis_settings(

@@ -32,7 +32,7 @@ def html(result: Result) -> str:
     heat, sure = heat_table(report), how_sure(report)
     first: list[Block] = []
     if report.overview is not None:
-        first = [Figures(report.overview), Paragraph(overview.note(report.result))]
+        first = [Figures(report.overview), Paragraph(overview.note(report.result, report.overview))]
     return (
         environment()
         .get_template("notebook.html")

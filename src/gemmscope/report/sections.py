@@ -47,7 +47,10 @@ def for_screen(report: Report, folder: Path) -> list[Block]:
     if report.cut_off:
         blocks.append(Paragraph(f"PARTIAL: {report.cut_off}", "open"))
     if report.overview is not None:
-        blocks += [Figures(report.overview, overview.stacked(report.view)), Paragraph(overview.note(result), "quiet")]
+        blocks += [
+            Figures(report.overview, overview.stacked(report.view)),
+            Paragraph(overview.note(result, report.overview), "quiet"),
+        ]
     # What makes every time above another's as well cannot wait for --details.
     blocks += [Paragraph(one.text, "open") for one in result.findings if one.id == "other-runs"]
     absent = [words.line(one.name) for one in result.backends if one.status == "unavailable" and not one.experiment]

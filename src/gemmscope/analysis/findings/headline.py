@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 _OURS = "cblas"
 # Of those that are behind: the table has them all.
 _MOST = 4
+# What is not shown to be behind is tied if it is as near as this, and not settled otherwise.
+_NEAR = 0.1
 
 
 class _Standing(NamedTuple):
-    """The libraries of one shape: the fastest with those that are tied with it, and how far the others are behind."""
+    """The libraries of one shape: the fastest with those that are tied with it, and how far the others are behind.
+
+    ``unsettled`` are those of ``behind`` that are far, and not shown to be so.
+    """
 
     shape: Shape
     first: str
     tied: list[str]
     behind: dict[str, float]
+    unsettled: list[str]
 
     @property
     def front(self) -> list[str]:
@@ -74,6 +80,7 @@ def _standing(
     first, *others = names
     tied: list[str] = []
     behind: dict[str, float] = {}
+    unsettled: list[str] = []
     for name in others:
         found = verdicts.get((name, ranking.shape))
         # What the ranking calls a tie is one here too.
@@ -82,9 +89,12 @@ def _standing(
         )
         if is_behind and found is not None:
             behind[name] = found.ratio.estimate
+        elif found is not None and found.ratio.estimate > 1 + _NEAR:
+            behind[name] = found.ratio.estimate
+            unsettled.append(name)
         else:
             tied.append(name)
-    return _Standing(ranking.shape, first, tied, behind)
+    return _Standing(ranking.shape, first, tied, behind, unsettled)
 
 
 def _reasons(view: View) -> dict[str, str]:
@@ -131,6 +141,8 @@ def _lead(names: list[str], standings: Sequence[_Standing], every: Sequence[Shap
     verb = "are tied for fastest" if len(names) > 1 else "is tied for fastest"
     if len(names) == 1 and not all(one.tied for one in standings):  # so at one of them at least
         verb, ties = "is fastest", f"tied {ties}" if ties else ""
+    if len(names) == 1 and all(one.unsettled for one in standings):
+        verb = "has the shortest times"
     where = _at([one.shape for one in standings], every)
     return f"{words.listed(names)} {verb} {where}" + (f" ({ties})" if ties else "")
 
@@ -146,7 +158,12 @@ def _behind(standings: Sequence[_Standing], reasons: Mapping[str, str]) -> list[
     if not ordered:
         return []
     ranges[0] = f"takes {ranges[0]} times as long"
-    why = [f" ({reasons[name]})" if name in reasons else "" for name in ordered]
+    unsettled = [all(name in one.unsettled for one in standings if name in one.behind) for name in ordered]
+    notes = [
+        ", ".join(filter(None, (reasons.get(name), "not settled" if doubt else "")))
+        for name, doubt in zip(ordered, unsettled, strict=True)
+    ]
+    why = [f" ({note})" if note else "" for note in notes]
     return [", ".join(f"{name} {ranges[i]}{why[i]}" for i, name in enumerate(ordered[:_MOST]))]
 
 

@@ -29,8 +29,8 @@ _COMMAND = re.compile(r"[A-Z_]+=|(?:unset|export|sudo|pip|python|gemmscope|tasks
 class Heat(NamedTuple):
     """A call at a shape: its time and how many times as fast as the baseline it is; or its ``status``, and why.
 
-    ``mark`` is ``*`` for the fastest and ``=`` for what is tied with it. ``step`` is how strong its colour is,
-    from 0 for the fastest, and ``width`` its speed in percent of the fastest's.
+    ``mark`` is ``*`` for the fastest and ``=`` for what is tied with it, ``?`` for what is not settled.
+    ``step`` is how strong its colour is, from 0 for the fastest, and ``width`` its speed in percent of the fastest's.
     """
 
     time: str = ""

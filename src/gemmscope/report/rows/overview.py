@@ -13,12 +13,14 @@ from gemmscope.report.rows.model import Column, Group, Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gemmscope.analysis.ranking import Ranking
     from gemmscope.analysis.view import View
     from gemmscope.records.model import Result
     from gemmscope.report.rows.model import Tone
     from gemmscope.workload.shapes import Shape
 
-FASTEST, TIED = "*", "="
+FASTEST, TIED, UNSETTLED = "*", "=", "?"
+_TONES: dict[str, Tone] = {FASTEST: "good", TIED: "good", UNSETTLED: "open"}
 _MOST = 10
 
 
@@ -54,7 +56,7 @@ def overview(view: View) -> Table[OverviewRow] | None:
     rows: dict[str, dict[Shape, Standing]] = {}
     for shape, ranking in rankings.items():
         for name in ranking.ranked:
-            mark = FASTEST if name == ranking.first else TIED if name in ranking.tied else ""
+            mark = _mark(ranking, name)
             comparison = view.comparisons.get(CellKey(name, shape))
             speedup = None if comparison is None or not comparison.ratio.estimate else 1 / comparison.ratio.estimate
             rows.setdefault(name, {})[shape] = Standing(view.seconds(name, shape) or math.nan, mark, speedup)
@@ -70,12 +72,18 @@ def overview(view: View) -> Table[OverviewRow] | None:
     )  # fmt: skip
 
 
+def _mark(ranking: Ranking, name: str) -> str:
+    if name == ranking.first:
+        return FASTEST
+    return UNSETTLED if name in ranking.unsettled else TIED if name in ranking.tied else ""
+
+
 class HalfRow(NamedTuple):
     """Half of what a table for narrow screens says of a call: its times, or below them its speed-ups."""
 
     backend: str
     texts: dict[Shape, str]
-    marked: frozenset[Shape]
+    marks: dict[Shape, str]
 
 
 def stacked(view: View) -> Table[HalfRow] | None:
@@ -86,7 +94,7 @@ def stacked(view: View) -> Table[HalfRow] | None:
     whole = overview(view)
     if whole is None:
         return None
-    rows = [row for row in whole.rows if row.backend not in view.result.settings.only_at]
+    rows = [row for row in whole.rows if is_plain(row.backend) or 2 * len(row.standings) > len(view.rankings)]
     halves = [half for row in rows for half in _halves(row)]
     columns: list[Column[HalfRow]] = [Column("backend", "time of one call", lambda row: row.backend)]
     columns += [_stacked(shape) for shape in view.rankings]
@@ -94,28 +102,30 @@ def stacked(view: View) -> Table[HalfRow] | None:
 
 
 def _halves(row: OverviewRow) -> Iterator[HalfRow]:
-    marked = frozenset(shape for shape, one in row.standings.items() if one.mark)
-    yield HalfRow(row.backend, {shape: words.duration(one.seconds) for shape, one in row.standings.items()}, marked)
+    marks = {shape: one.mark for shape, one in row.standings.items()}
+    yield HalfRow(row.backend, {shape: words.duration(one.seconds) for shape, one in row.standings.items()}, marks)
     # A baseline has no speed-up over itself.
     speedups = {
         shape: one.mark + (f"1{words.TIMES}" if one.speedup is None else words.speedup(one.speedup))
         for shape, one in row.standings.items()
     }
-    yield HalfRow("", speedups, marked)
+    yield HalfRow("", speedups, marks)
 
 
 def _stacked(shape: Shape) -> Column[HalfRow]:
     return Column(
         f"at-{shape}", shape.title, lambda row: row.texts.get(shape), right=True,
-        tone=lambda row: "good" if shape in row.marked else "",
+        tone=lambda row: _TONES.get(row.marks.get(shape, ""), ""),
     )  # fmt: skip
 
 
-def note(result: Result) -> str:
+def note(result: Result, table: Table[OverviewRow]) -> str:
     """How to read the table."""
     baseline = next((one.baseline for one in result.comparisons), "")
+    unsettled = any(one.mark == UNSETTLED for row in table.rows for one in row.standings.values())
     ratios = f"; {words.TIMES}: times as fast as {words.line(baseline)}" if baseline else ""
-    return f"{FASTEST} fastest, {TIED} tied with it{ratios}."
+    doubt = f", {UNSETTLED} perhaps no slower: not settled" if unsettled else ""
+    return f"{FASTEST} fastest, {TIED} tied with it{doubt}{ratios}."
 
 
 def _kept(names: list[str]) -> list[str]:
@@ -131,7 +141,7 @@ def _of(shape: Shape) -> list[Column[OverviewRow]]:
 
     def tone(row: OverviewRow) -> Tone:
         found = standing(row)
-        return "good" if found is not None and found.mark else ""
+        return _TONES.get(found.mark, "") if found is not None else ""
 
     return [
         Column(f"time-{shape}", shape.title, standing, lambda one: one.text, right=True, tone=tone),
