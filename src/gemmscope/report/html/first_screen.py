@@ -78,11 +78,14 @@ def heat_table(report: Report) -> HeatTable | None:
         shape: min((one.seconds for row in shown if (one := row.standings.get(shape))), default=math.nan)
         for shape in shapes
     }
+    baselines = {one.baseline for one in report.result.comparisons}
     rows = [
         HeatRow(
             row.backend,
             [
-                _measured(one, least[shape]) if (one := row.standings.get(shape)) else _lost(report, row.backend, shape)
+                _measured(one, least[shape], is_baseline=row.backend in baselines)
+                if (one := row.standings.get(shape))
+                else _lost(report, row.backend, shape)
                 for shape in shapes
             ],
         )
@@ -103,11 +106,12 @@ def heat_table(report: Report) -> HeatTable | None:
     return HeatTable(shapes, [*rows, *absent], lost)
 
 
-def _measured(one: Standing, least: float) -> Heat:
+def _measured(one: Standing, least: float, *, is_baseline: bool) -> Heat:
     slower = one.seconds / least if least > 0 else math.nan
     return Heat(
         time=words.duration(one.seconds),
-        speedup=f"1{words.TIMES}" if one.speedup is None else words.speedup(one.speedup),
+        # Where the baseline has no time, nothing is compared with it.
+        speedup=words.speedup(one.speedup) if one.speedup is not None else f"1{words.TIMES}" if is_baseline else "",
         mark=one.mark,
         step=sum(slower >= step for step in _STEPS),
         width=round(100 / slower, 1) if math.isfinite(slower) else 0.0,
