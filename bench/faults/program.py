@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,9 +132,12 @@ class Program:
 
 
 def shared_memory() -> set[str]:
-    """The names of shared-memory segments, where the system shows them."""
+    """The names of shared-memory segments, where the system shows them; without those of programs that are running."""
     folder = Path("/dev/shm")  # noqa: S108  (only looked at)
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    # Intel's OpenMP names them by the process. Ours have ended when this is asked for the second time.
+    owners = {name: re.match(r"__KMP_REGISTERED_LIB_(\d+)_", name) for name in names}
+    return {name for name, owner in owners.items() if owner is None or not psutil.pid_exists(int(owner[1]))}
 
 
 def _has_tag(process: psutil.Process, tag: str) -> bool:

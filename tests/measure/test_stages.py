@@ -254,6 +254,27 @@ def test_a_duration_that_the_wall_clock_contradicts_fails_the_cell(claimed, seco
             prepared(made(Plain, run=run, seconds=seconds))
 
 
+def test_a_stall_is_no_excuse_for_a_backend_that_returns_nothing(time):
+    """It looks like long preparations, once; believed for good, more and more calls would seem to take no time."""
+    calls = len(stalled_liar(time, None).calls)
+    for hit in range(calls):
+        assert max(loops for loops, _ in stalled_liar(time, hit).calls) < 200_000  # a third of a second
+
+
+def stalled_liar(time, hit):
+    """A backend that returns 1 ns, calibrated until it is found out; one of its calls is held up."""
+
+    def run(self, loops, first):
+        time.now += 0.005 if len(self.calls) == hit else 0.0
+        Plain.run(self, loops, first)
+        return 1e-9
+
+    backend = made(Plain, run=run, seconds=1.5e-6)
+    with pytest.raises(ValueError, match="by the wall clock"):
+        prepared(backend)
+    return backend
+
+
 @pytest.mark.parametrize("seconds", [1e-6, 1e-4, 0.05])
 def test_what_a_backend_does_before_its_own_clock_starts_is_its_own_affair(time, seconds):
     def run(self, loops, first):

@@ -58,7 +58,6 @@ class Loop:
         self._keeps_results = mode == "throughput"
         self._meter: Meter | None = None
         self._used: Use | None = None
-        self._prepares = False  # whether it does much outside of its own clock, as was seen
         run: Run = self._checked
         if "cold" in backend.settings:
             run = with_cold_operands(run, backend.operand_arrays())
@@ -114,13 +113,13 @@ class Loop:
 
         What it does before its own clock starts, however long, takes as long for more calls; calls do not.
         """
-        if self._prepares or wall <= _NOT_TIMED * seconds + _NOT_TIMED_SECONDS:
+        if wall <= _NOT_TIMED * seconds + _NOT_TIMED_SECONDS:
             return False
         more = 2 if wall >= _LONG_LOOP or self._keeps_results else _MORE_CALLS
         _, longer = self._timed(more * loops, first)
         # Between the 1 + (more - 1) / 4 that it is at most if the calls are as short as it says, and more.
-        self._prepares = longer <= (1 + (more - 1) / 2) * wall
-        return not self._prepares
+        # Asked each time anew: what looked like preparation may have been a process that was held up.
+        return longer > (1 + (more - 1) / 2) * wall
 
 
 def checked_seconds(seconds: object) -> float:
