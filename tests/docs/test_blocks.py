@@ -11,10 +11,11 @@ import yaml
 
 from tests.docs.pages import PAGES, blocks
 from tests.docs.programs import IMITATED
-from tests.docs.stage import Stage
+from tests.docs.stage import LONG, Stage
 
 ALL = [block for page in PAGES for block in blocks(page)]
 _MEASURES = re.compile(r"gemmscope (run|diagnose)|gemmscope\.run|ten_lines")
+_SLOW = (pytest.mark.slow, pytest.mark.timeout(LONG + 60))
 # What is printed, and no code.
 OUTPUT = "text"
 
@@ -22,7 +23,7 @@ OUTPUT = "text"
 def cases(*languages):
     """The blocks in a language; those that measure take seconds."""
     return [
-        pytest.param(block, id=str(block), marks=pytest.mark.slow if _MEASURES.search(block.code) else ())
+        pytest.param(block, id=str(block), marks=_SLOW if _MEASURES.search(block.code) else ())
         for block in ALL
         if block.language in languages
     ]
