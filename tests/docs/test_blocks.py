@@ -14,7 +14,7 @@ from tests.docs.programs import IMITATED
 from tests.docs.stage import LONG, Stage
 
 ALL = [block for page in PAGES for block in blocks(page)]
-_MEASURES = re.compile(r"gemmscope (run|diagnose)|gemmscope\.run|ten_lines")
+_MEASURES = re.compile(r"gemmscope (run|diagnose|fleet)|gemmscope\.run|ten_lines")
 _SLOW = (pytest.mark.slow, pytest.mark.timeout(LONG + 60))
 # What is printed, and no code.
 OUTPUT = "text"
