@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 
 import msgspec
 import pytest
@@ -19,13 +20,19 @@ from gemmscope.records.model import SCHEMA, WorkerRecord
 from gemmscope.storage.journal import Journal, read_journal
 
 
-@pytest.fixture
-def out(tmp_path):
-    """A run whose first set was measured, and that was cut off then."""
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    """A run whose first set was measured, and that was cut off then. Nobody changes it."""
+    out = tmp_path_factory.mktemp("run") / "out"
     gemmscope.run(sizes=[8], backends=["null-python", "cblas"], pairs=2, sets=1, seconds=1, out=out)
     rewrite(out, sets=2)
     return out
+
+
+@pytest.fixture
+def out(cut_off, tmp_path):
+    """A copy of that run for each test."""
+    return shutil.copytree(cut_off, tmp_path / "out")
 
 
 def rewrite(out, *, sets=2, **changes):
