@@ -1,5 +1,5 @@
 // What only macOS says of a process and a machine, without root. On other systems each of them is nothing.
-// Never run on macOS: compiled against its headers by ci/macos, which proves names and types and no more.
+// Never run on macOS: ci/macos compiles it against its headers and executes it in an emulator, with answers of our own.
 #pragma once
 
 #include <cstdint>

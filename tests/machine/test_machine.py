@@ -412,9 +412,8 @@ def test_neon_is_no_ceiling_on_linux(tree: Tree, features: str, vector_bytes: st
 def test_neon_is_no_ceiling_on_a_mac(tree: Tree, flag: int, unit: str) -> None:
     reader = macos({"hw.optional.arm.FEAT_SME": integer(flag)})
     said = ceilings.why_no_ceiling("NEON", tree(), reader, "darwin")
-    assert (
-        said == f"measured with NEON; Accelerate multiplies with {unit}, which is faster, so this is no ceiling there"
-    )
+    assert said.startswith(f"measured with NEON; Accelerate multiplies with {unit}, which is faster")
+    assert said.endswith("the best rate that was seen is a lower bound of it")
     assert ceilings.why_no_ceiling("AVX2", tree(), reader, "darwin") == ""
 
 

@@ -88,7 +88,10 @@ def why_no_ceiling(
     if not faster:
         return ""
     users = "Accelerate multiplies with" if system == "darwin" else "libraries can multiply with"
-    return f"measured with NEON; {users} {' or '.join(faster)}, which is faster, so this is no ceiling there"
+    return (
+        f"measured with NEON; {users} {' or '.join(faster)}, which is faster, so this is no ceiling there: "
+        "the best rate that was seen is a lower bound of it"
+    )
 
 
 def last_cache_bytes(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> int:

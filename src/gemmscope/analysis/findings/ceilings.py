@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.published import best_published
 from gemmscope.analysis.roofline import best_rates, ceilings_of
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
+    from gemmscope.analysis.roofline import Reached
     from gemmscope.analysis.view import View
 
 
@@ -34,9 +36,22 @@ def shares(view: View) -> list[Finding]:
         text += f" The peak was measured too low, as {words.rate(ceilings[0].peak)}."
     text += f" The best rates of others, as shares of {whole}: {words.listed(listed, 10)}." if listed else ""
     text += f" The peak was {words.line(found.note)}." if found is not None and found.note else ""
+    text += _published(view.result.machine.cpu, first)
     evidence: dict[str, str | float | int | None] = {"best rate, GFLOP/s": first.gflops}
     evidence |= {f"{one.backend}, share of the peak": one.peak_share for one in reached if one.peak_share is not None}
     evidence |= {f"{one.backend}, share of the best rate": one.best_share for one in reached}
     shapes = list(dict.fromkeys(str(one.shape) for one in (first, *others)))
     backends = [one.backend for one in (first, *others)]
     return [Finding(id="ceilings", verdict="found", text=text, evidence=evidence, backends=backends, shapes=shapes)]
+
+
+def _published(cpu: str, best: Reached) -> str:
+    """How the best rate compares with what others measured on such a chip, where that is known."""
+    known = best_published(cpu)
+    if known is None:
+        return ""
+    share = words.percent(best.gflops / known.gflops)
+    return (
+        f" Others measured {words.rate(known.gflops)} on an {cpu} (published, not measured here: {known.source}): "
+        f"{best.backend} reaches {share} of that."
+    )
