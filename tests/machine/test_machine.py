@@ -128,6 +128,7 @@ def test_name_is_for_people() -> None:
 
 
 def test_name_on_apple_silicon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "is_emulated", lambda *_: False)
     monkeypatch.setattr(cpu, "name", lambda *_: "Apple M4")
     monkeypatch.setattr(cpu, "physical_count", lambda: 10)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
@@ -165,6 +166,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     readers = {
         cpu: (
+            "is_emulated",
             "name",
             "logical_count",
             "physical_count",
@@ -385,6 +387,17 @@ def test_sysctl_that_is_not_known() -> None:
     assert sources.sysctl_number(reader, "empty") is None
     assert sources.sysctl_text(reader, "blank") is None
     assert sources.sysctl("no.such.name") is None
+
+
+@pytest.mark.parametrize(("architecture", "emulated"), [("aarch64", True), ("x86_64", False)])
+def test_an_emulators_host_is_not_the_processor(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, architecture: str, emulated: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: architecture)
+    here = machine.describe(tree({"proc/cpuinfo": XEON.format(more="")}), no_sysctl)
+    assert here.cpu == ("emulated aarch64 processor" if emulated else "Intel(R) Xeon(R) Platinum 8480+")
+    assert (here.vendor, here.cpu_flags) == ((None, []) if emulated else ("GenuineIntel", ["amx_tile", "avx512f"]))
+    assert (here.virtual == "an emulator") == emulated
 
 
 # Where the peak of NEON is no ceiling

@@ -37,7 +37,10 @@ def describe(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Mach
     """
     system = _fact(_system) or platform.system()
     architecture = platform.machine()
-    processor = _fact(lambda: cpu.name(root, reader)) or platform.processor() or architecture
+    # What an emulator's host is says nothing of the processor that it makes up.
+    emulated = bool(_fact(lambda: cpu.is_emulated(architecture, root)))
+    named = f"emulated {architecture} processor" if emulated else _fact(lambda: cpu.name(root, reader))
+    processor = named or platform.processor() or architecture
     logical = _fact(cpu.logical_count) or 1
     physical = _fact(cpu.physical_count)
     kinds = _fact(lambda: cpu.core_kinds(root, reader)) or cpu.CoreKinds()
@@ -57,15 +60,15 @@ def describe(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Mach
         memory_bytes=_fact(lambda: int(psutil.virtual_memory().total)) or 0,
         memory_limit_bytes=_fact(lambda: limits.memory_limit_bytes(root)),
         container=_fact(lambda: limits.container(root)),
-        virtual=_fact(lambda: limits.virtual(root, reader)),
+        virtual="an emulator" if emulated else _fact(lambda: limits.virtual(root, reader)),
         load_average=_fact(os.getloadavg),
         power_source=_fact(power.source),
         low_power_mode=_fact(power.low_power_mode),
         thermal_state=_fact(power.thermal_state),
         gpus=_fact(lambda: gpu.names(root, reader)) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
-        vendor=_fact(lambda: cpu.vendor(root, reader)),
-        cpu_flags=_fact(lambda: cpu.vector_flags(root, reader)) or [],
+        vendor=None if emulated else _fact(lambda: cpu.vendor(root, reader)),
+        cpu_flags=[] if emulated else _fact(lambda: cpu.vector_flags(root, reader)) or [],
         sve_bits=_fact(lambda: cpu.sve_bits(root)),
         translated=_fact(lambda: cpu.is_translated(reader)),
         scaling_driver=_fact(lambda: cpu.scaling_driver(root)),

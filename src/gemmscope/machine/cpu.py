@@ -75,6 +75,16 @@ def flags(root: Path = ROOT) -> frozenset[str]:
     return frozenset((info.get("flags") or info.get("Features") or "").split())
 
 
+def is_emulated(architecture: str, root: Path = ROOT) -> bool:
+    """Whether ``/proc/cpuinfo`` describes an x86 processor to a program for Arm: qemu-user shows its host's.
+
+    Args:
+        architecture: The program's, as ``platform.machine`` has it.
+        root: Where Linux keeps its files.
+    """
+    return architecture in ("aarch64", "arm64") and "flags" in cpuinfo(root)
+
+
 def vector_flags(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> list[str]:
     """The processor's vector instructions, sorted; empty where the system does not name them."""
     found = {flag for flag in flags(root) if _VECTOR_FLAGS.fullmatch(flag)}
