@@ -25,8 +25,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int rounds = 7;
 constexpr std::size_t steps = 1 << 18;  // some milliseconds
 
-// Keeps what was computed from being removed. All threads write to it.
-std::atomic<float> sink;
+// Keeps what was computed from being removed. All threads write to it. Volatile: clang removes stores to what nobody
+// reads, atomic or not, and the loop before them.
+volatile std::atomic<float> sink;
 
 // One value, or one multiply-add, in each chain, written out: in a loop over an array the compiler would keep the sums
 // in memory. Chains that began alike would be one.
