@@ -50,8 +50,8 @@ def test_every_pair_of_backends_agrees(available, shape):
     for backend in available:
         try:
             backend.prepare(Operands([pair]))
-        except BackendUnavailable as absent:  # an empty product has no kernel
-            assert 0 in shape, absent.reason
+        except BackendUnavailable as absent:  # an empty product has no kernel; nor has NumPy's with one term
+            assert min(shape) == 0 or (shape[2] == 1 and "kernel not identified" in absent.reason), absent.reason
             continue
         products[backend.name] = backend.product(0).astype(np.float64)
     # Each is within the bound of the exact product, so any two are within twice of it of each other.
