@@ -7,4 +7,6 @@ cd "$(dirname "$0")/../.."
 # Settings for this machine's processor are none for the emulated one; what tests compile is for that one.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE PYTHONPATH
 export CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ PYTHONDONTWRITEBYTECODE=1
-exec "$python" -m pytest -q -p no:cacheprovider --timeout 900 "$@"
+# qemu-user does not hold a program to the limit of its memory that it sets itself.
+exec "$python" -m pytest -q -p no:cacheprovider --timeout 900 \
+  --deselect tests/backends/test_kernels.py::test_a_thread_that_cannot_be_started_is_said "$@"
