@@ -280,9 +280,13 @@ def fleet(
             _tell(f"gemmscope: {device.name} was not measured: {device.reason}")
     if limit is not None:
         _tell(f"gemmscope: {pages.gate_sentence(found)}")
+    for reason in job.unwritten:
+        _tell(f"gemmscope: {reason}")
     if measured.status == "partial":
         sys.exit(EXIT_INTERRUPTED)
-    sys.exit(EXIT_FAILED if found.over_limit or any(one.status != "ok" for one in measured.devices) else EXIT_OK)
+    if found.over_limit or any(one.status != "ok" for one in measured.devices):
+        sys.exit(EXIT_FAILED)
+    sys.exit(EXIT_USAGE if job.unwritten else EXIT_OK)
 
 
 @main.command(short_help="List backends, their options, and whether they can run here.")

@@ -8,7 +8,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from gemmscope.errors import ResultsError, UsageError
+from gemmscope.errors import GemmscopeError, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +67,18 @@ def write_whole(path: Path, content: Callable[[], bytes]) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def attempt(write: Callable[[Path], object], path: Path) -> list[str]:
+    """Writes what a run can do without, such as its page: why it could not be written, or nothing."""
+    try:
+        with writing(path):
+            write(path)
+    except GemmscopeError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001  (a fault of ours, or of a library that draws)
+        return [f"{path}: cannot be written: {type(error).__name__}: {error}"]
+    return []
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from gemmscope import _build
 from gemmscope.analysis.runs.fleet import gather
 from gemmscope.backends.base import thread_environment
 from gemmscope.errors import RunInterrupted, UsageError, WorkerLost
+from gemmscope.files import attempt
 from gemmscope.job import claimed_folder
 from gemmscope.machine import describe, devices, launcher, nvml
 from gemmscope.machine.gpu_readings import Readings
@@ -56,6 +57,7 @@ class FleetJob:
     registry: Registry
     machine: Machine
     folder: Path
+    unwritten: list[str] = field(default_factory=list)
 
     @classmethod
     def new(
@@ -115,7 +117,7 @@ class FleetJob:
         return cls(settings, found, variants, registry, machine, path)
 
     def execute(self, tell: Callable[[str], None], *, margin: float, limit: float | None) -> tuple[FleetRun, Fleet]:
-        """Measures, judges, and writes both.
+        """Measures, judges, and writes both. A page that cannot be written is named in ``unwritten``.
 
         Raises:
             WorkerLost: If none of the devices could be measured.
@@ -129,7 +131,7 @@ class FleetJob:
             raise RunInterrupted("interrupted before anything was measured")
         save_fleet(run, self.folder / FLEET)
         fleet = gather([(str(self.folder), run)], margin=margin, limit=limit)
-        write_fleet_page(fleet, self.folder / PAGE)
+        self.unwritten.extend(attempt(lambda path: write_fleet_page(fleet, path), self.folder / PAGE))
         return run, fleet
 
     def _measured(self, tell: Callable[[str], None]) -> FleetRun:

@@ -21,8 +21,8 @@ from gemmscope.analysis.open_verdicts import OpenVerdicts
 from gemmscope.backends import preload
 from gemmscope.backends import registry as backend_registry
 from gemmscope.backends.base import thread_environment
-from gemmscope.errors import GemmscopeError, ResultsError, RunInterrupted, UsageError
-from gemmscope.files import writing
+from gemmscope.errors import ResultsError, RunInterrupted, UsageError
+from gemmscope.files import attempt, writing
 from gemmscope.machine import blas_libraries, describe, devices, launcher
 from gemmscope.machine.cuda_devices import VISIBLE
 from gemmscope.machine.limits import available_bytes
@@ -43,7 +43,7 @@ from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, save
 from gemmscope.workload.shapes import parse_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gemmscope.backends.registry import Registry
     from gemmscope.measure.process import WorkerSpec
@@ -230,21 +230,9 @@ def _went_on(change: str) -> Warned:
 
 def write_reports(result: Result, folder: Path) -> list[str]:
     """Writes a run's page and its figures, each on its own: what fails costs itself, and is returned in words."""
-    failed: list[str] = []
-
-    def attempt(write: Callable[[Path], object], path: Path) -> None:
-        try:
-            with writing(path):
-                write(path)
-        except GemmscopeError as error:
-            failed.append(str(error))
-        except Exception as error:  # noqa: BLE001  (a fault of ours, or of a library that draws)
-            failed.append(f"{path}: cannot be written: {type(error).__name__}: {error}")
-
     with ChartScript() as script:
-        attempt(lambda path: write_page(result, path, script), folder / PAGE)
-        attempt(lambda path: write_figures(result, path), folder / FIGURES)
-    return failed
+        failed = attempt(lambda path: write_page(result, path, script), folder / PAGE)
+        return [*failed, *attempt(lambda path: write_figures(result, path), folder / FIGURES)]
 
 
 def _grid(settings: Settings, registry: Registry) -> list[str]:

@@ -73,7 +73,7 @@ def test_the_finding_and_the_ranking_agree():
         found = view.rankings[S64]
         assert finding.backends[0] == found.first
         assert (finding.verdict == "found") == found.is_settled
-        assert ("tied with torch-cpu" in finding.text) == ("torch-cpu" in found.tied)
+        assert ("with torch-cpu" in finding.text) == ("torch-cpu" in found.tied)
 
 
 @pytest.mark.parametrize("name", ["kernel-numpy", "mlx-cpp-cpu", "cblas", "cublas"])
@@ -93,7 +93,7 @@ def test_reduced_precision_is_named_and_not_ranked():
     assert found.reduced == ["mlx-gpu:tf32"]
 
 
-@pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
 def test_an_impossible_time_is_named_and_not_ranked(seconds):
     odd = Cell(backend="torch-cpu", m=64, n=64, k=64, seconds=Interval(estimate=seconds, low=seconds, high=seconds))
     found = ranking(odd, cell("numpy-cpu", [1e-6] * 5))

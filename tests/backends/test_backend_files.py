@@ -161,7 +161,7 @@ def test_a_file_that_hangs_when_loaded_costs_only_itself(tmp_path, monkeypatch):
 def test_one_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
     from gemmscope.measure import session
 
-    monkeypatch.setattr(session, "_GRACE", 5.0)
+    monkeypatch.setattr(session, "GRACE", 5.0)
     body = """
 import traceback
 measured = Mine.run
