@@ -71,7 +71,14 @@ def test_it_says_what_it_is(backend):
 @pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 8), (5, 7, 3), (1, 9, 64), (9, 1, 64), (33, 2, 1), (64, 64, 64)])
 def test_its_products_are_right(backend, shape):
     operands = operands_of(*shape)
-    backend.prepare(operands)
+    try:
+        backend.prepare(operands)
+    except BackendUnavailable as refused:
+        # Where nothing is summed, a library may multiply without its kernel.
+        assert isinstance(backend, KernelBackend)
+        assert shape[2] == 1
+        assert "not identified" in refused.reason
+        return
     for i, pair in enumerate(operands.pairs):
         product = backend.product(i)
         assert product.shape == (shape[0], shape[1])
