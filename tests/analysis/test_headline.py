@@ -96,9 +96,7 @@ def test_what_is_far_behind_and_not_shown_to_be_is_not_called_tied():
     marks = {row.backend: one.mark for row in found.rows for one in row.standings.values()}
     assert marks == {"numpy-cpu": "*", "torch-cpu": "=", "mlx-cpu": "?"}
     assert "? perhaps no slower" in note(made_result, found)
-    assert said(cells(64, numpy_cpu=1e-6, mlx_cpu_wild=1.25e-6)).startswith(
-        "numpy-cpu has the shortest times at 64;"
-    )
+    assert said(cells(64, numpy_cpu=1e-6, mlx_cpu_wild=1.25e-6)).startswith("numpy-cpu has the shortest times at 64;")
 
 
 def test_variants_and_our_own_call_are_not_in_it():

@@ -139,7 +139,8 @@ class _Printer:
         """The lines of a table: those of its head, then those of each group."""
         laid_out = RichTable(
             box=box.SIMPLE_HEAD if self._is_terminal and not self._is_ascii else _ASCII_HEAD,
-            show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold" if self._is_terminal else "",
+            show_edge=False, pad_edge=False, padding=(0, 0, 0, 0 if table.dense else 1),
+            header_style="bold" if self._is_terminal else "",
         )  # fmt: skip
         columns = table.shown(limit)
         for column in columns:

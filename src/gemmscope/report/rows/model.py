@@ -56,13 +56,14 @@ class Table(Generic[Row]):
     """A table; ``caption`` says what it shows to those who cannot see it.
 
     Tables of one ``kind`` leave out the same columns on a narrow terminal. Columns without any text are not shown, and
-    the title of a group only where there are several.
+    the title of a group only where there are several. ``dense`` columns stand as near to each other as can be read.
     """
 
     kind: str
     caption: str
     columns: Sequence[Column[Row]]
     groups: Sequence[Group]
+    dense: bool = False
 
     @property
     def rows(self) -> list[Row]:

@@ -98,7 +98,7 @@ def stacked(view: View) -> Table[HalfRow] | None:
     halves = [half for row in rows for half in _halves(row)]
     columns: list[Column[HalfRow]] = [Column("backend", "time of one call", lambda row: row.backend)]
     columns += [_stacked(shape) for shape in view.rankings]
-    return Table("overview-stacked", whole.caption, columns, [Group("", halves)])
+    return Table("overview-stacked", whole.caption, columns, [Group("", halves)], dense=True)
 
 
 def _halves(row: OverviewRow) -> Iterator[HalfRow]:
