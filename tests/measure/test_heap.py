@@ -18,7 +18,7 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 
 def is_mapped():
-    libc.malloc_trim(0)  # small pieces that were freed may leave as much at the end of the heap, until the next large one
+    libc.malloc_trim(0)  # what small pieces have left at the heap's end is given back when the next large one is freed
     piece = libc.malloc(600_000)
     heap = next(line for line in open("/proc/self/maps") if line.endswith("[heap]\\n")).split()[0].split("-")
     inside = int(heap[0], 16) <= piece < int(heap[1], 16)
