@@ -27,7 +27,7 @@ _HEADINGS = {
     "Why": (
         "blas-or-framework",
         "kernel-as-cause", "other-routine", "ceilings", "overhead", "python-or-native", "allocation",
-        "gpu-launch-bound", "healthy", "first-call",
+        "gpu-launch-bound", "gpu-kernels", "gpu-transfers", "healthy", "first-call",
     ),
 }  # fmt: skip
 TRUST = "How far to trust it"

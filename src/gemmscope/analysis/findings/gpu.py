@@ -100,7 +100,7 @@ def gpu_threshold(view: View) -> list[Finding]:
             Finding(
                 id="gpu-threshold",
                 verdict="found" if shapes else "not found",
-                text=f"{name} is faster than the fastest call on the processor {'; '.join(where)}.",
+                text=f"{name} is shown to be faster than the fastest call on the processor {'; '.join(where)}.",
                 evidence=evidence,
                 backends=ways,
                 shapes=[str(shape) for shape in dict.fromkeys(shapes)],
