@@ -207,7 +207,7 @@ def compare(
 
     check_shares(margin, fail_slower_than)
     paths = [Path(file) for file in files]
-    if fleet or (fleet is None and fail_slower_than is None and _is_fleet(paths)):
+    if fleet or (fleet is None and (_has_fleet(paths) or (fail_slower_than is None and _are_several(paths)))):
         found = fleet_store.files_of(paths)
         if len(found) < 2 and not any(path.name == fleet_store.FLEET for path in found):
             raise UsageError("a fleet takes two results files or more, or a folder that holds them")
@@ -218,12 +218,15 @@ def compare(
     return compare_with_first(loaded, margin=margin, fail_slower_than=fail_slower_than)
 
 
-def _is_fleet(paths: Sequence[Path]) -> bool:
-    """Whether files that are named without saying how to compare them are of several machines, or of devices."""
+def _has_fleet(paths: Sequence[Path]) -> bool:
+    """Whether one of them is what ``gemmscope fleet`` has written."""
+    return any((path / fleet_store.FLEET).is_file() or path.name == fleet_store.FLEET for path in paths)
+
+
+def _are_several(paths: Sequence[Path]) -> bool:
+    """Whether results that are named without saying how to compare them are of several machines."""
     from gemmscope.analysis.assemble import read
 
-    if any((path / fleet_store.FLEET).is_file() or path.name == fleet_store.FLEET for path in paths):
-        return True
     return len(paths) > 1 and len({read(path).machine.hardware for path in paths}) > 1
 
 

@@ -221,7 +221,10 @@ def run(
         with _console() as console:
             print_end(result, job.folder, console)
         if preset == "original" and result.status == "complete":
-            _print_original(result)
+            try:
+                _print_original(result)
+            except GemmscopeError as error:  # the run itself is whole
+                _tell(f"gemmscope: {error}")
     _tell_rank(job.machine, job.folder)
     _exit(result, job)
 

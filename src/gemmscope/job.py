@@ -114,6 +114,7 @@ class Job:
         try:
             earlier = read_journal(path)
             machine = describe()
+            _take_share(machine)
             start = check_resumable(earlier[0] if earlier else None, path, machine)
             changes = changes_since(start, _build.VERSION, machine, origin(start.settings))
             if not anyway:

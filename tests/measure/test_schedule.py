@@ -253,7 +253,7 @@ def test_a_costly_shape_rests_in_every_second_set():
             clock.now = max(clock.now, shape.end)
         measured.append(huge in shapes)
         assert shapes[:2] == [SMALL, LARGE]
-    assert measured == [True, False, True, False, True]
+    assert measured == [True, True, False, True, False]
 
 
 def test_where_all_shapes_are_costly_none_rests():

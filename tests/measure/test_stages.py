@@ -296,6 +296,19 @@ def test_a_process_that_was_stopped_outside_of_the_backends_clock_is_asked_again
     assert [m.seconds for m in cell.samples] == pytest.approx([3e-4] * 10)
 
 
+def test_calls_that_somebody_counts_are_made_once(time):
+    def run(self, loops, first):
+        time.now += 1.5
+        return Plain.run(self, loops, first)
+
+    calls = []
+    for checked in (False, True):
+        backend = made(Plain, run=run)
+        loops.Loop(backend, "latency", checked=checked)(3, 0)
+        calls.append(len(backend.calls))
+    assert calls[0] == 1 < calls[1]
+
+
 def test_a_devices_own_time_is_no_wall_clocks():
     backend = made(Plain, run_device=lambda self, loops, first: 1e-3 * Plain.run(self, loops, first))
     (cell,), _, _ = taken(backend, mode="device")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from gemmscope.records.gpu import GpuLimits
 from gemmscope.records.sharing import shared
-from tests.builders import make_backend, make_cell, make_result, make_settings, make_worker
+from tests.builders import make_backend, make_cell, make_machine, make_result, make_settings, make_worker
 
 
 def texts_of(*texts):
@@ -66,3 +67,11 @@ def test_nothing_else_changes_and_twice_is_as_once():
     assert type(shared(run)) is type(run)
     private = make_result([make_cell("numpy-cpu")], workers=[make_worker("numpy", library="/home/ann/x")])
     assert shared(shared(private)) == shared(private) != private
+
+
+def test_other_peoples_processes_and_cards_are_not_named():
+    limits = GpuLimits(name="NVIDIA H100", others={"/home/bob/train.py": 1024, "secret-model": 2048})
+    worker = make_worker("torch", variables={"CUDA_VISIBLE_DEVICES": "GPU-a2de29d1", "OMP_NUM_THREADS": "2"})
+    found = shared(make_result([], machine=make_machine(gpu_limits=[limits]), workers=[worker]))
+    assert found.machine.gpu_limits[0].others == {"process 1": 1024, "process 2": 2048}
+    assert found.workers[0].variables == {"CUDA_VISIBLE_DEVICES": "…", "OMP_NUM_THREADS": "2"}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # A tie is near. Farther away, what is not shown to be behind is not settled.
-_NEAR = 0.1
+NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Ranking:
 
     def _is_far(self, name: str) -> bool:
         comparison = self.comparisons.get(name)
-        return comparison is not None and comparison.ratio.estimate * (1 + _NEAR) < 1
+        return comparison is not None and comparison.ratio.estimate * (1 + NEAR) < 1
 
     def _is_behind(self, name: str) -> bool:
         comparison = self.comparisons.get(name)

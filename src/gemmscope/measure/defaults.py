@@ -48,11 +48,11 @@ def default_sizes() -> list[int]:
     return [size for size in sizes if size in FEW_SIZES or _WORKERS * _operand_bytes(size) <= room]
 
 
-def telling_shapes(shapes: Sequence[Shape]) -> dict[str, list[str]]:
+def telling_shapes(shapes: Sequence[Shape], *, by_default: bool = False) -> dict[str, list[str]]:
     """For every instrument the shapes at which it tells something: up to three of those at which overhead counts.
 
-    Calls are taken apart at the smallest, at the largest, and at one between: overhead hardly depends on the size. What
-    takes a GPU to be quick is not measured on the processor either.
+    Calls are taken apart at the smallest, at the largest, and at one between: overhead hardly depends on the size.
+    Where the shapes were not asked for, the one for GPUs is not measured on the processor either.
     """
     from gemmscope.backends.registry import INSTRUMENTS, ON_GPU, PLAIN, SLOW_INSTRUMENTS  # importing stays light
 
@@ -62,7 +62,8 @@ def telling_shapes(shapes: Sequence[Shape]) -> dict[str, list[str]]:
         return [str(shape) for shape in dict.fromkeys((small[0], small[len(small) // 2], small[-1]))]
 
     smaller = [str(shape) for shape in shapes if shape.flops < 2 * GPU_SIZE**3]
-    on_processor = {name: smaller for name in PLAIN if name not in ON_GPU} if 0 < len(smaller) < len(shapes) else {}
+    has_gpu_size = by_default and len(smaller) < len(shapes)
+    on_processor = {name: smaller for name in PLAIN if name not in ON_GPU} if has_gpu_size else {}
     return on_processor | {
         name: telling(_SLOW_INSTRUMENTS_UP_TO if name in SLOW_INSTRUMENTS else _INSTRUMENTS_UP_TO)
         for name in INSTRUMENTS

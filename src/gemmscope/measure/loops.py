@@ -43,18 +43,19 @@ _TIMES_TO_ASK = 3
 class Loop:
     """A backend's loop for a mode; with ``cold`` on operands that are in no cache, with ``beside`` after a neighbour.
 
-    What the backend says of each piece of it is held against the wall clock.
+    What the backend says of each piece of it is held against the wall clock, unless somebody counts its calls
+    (``checked`` is False): where the two seem to disagree, the backend is asked again.
 
     Raises:
         BackendUnavailable: If a variant asks for what cannot be had here.
     """
 
-    def __init__(self, backend: Backend, mode: Mode) -> None:
+    def __init__(self, backend: Backend, mode: Mode, *, checked: bool = True) -> None:
         self._own: Run = {
             "latency": backend.run, "throughput": backend.run_throughput, "device": backend.run_device
         }[mode]  # fmt: skip
         # A device's own clock, or the slope over fewer calls, is no wall clock's.
-        self._is_wall_time = mode != "device"
+        self._is_wall_time = checked and mode != "device"
         self._keeps_results = mode == "throughput"
         self._meter: Meter | None = None
         self._used: Use | None = None

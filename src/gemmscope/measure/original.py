@@ -68,7 +68,7 @@ def means(protocol: Protocol) -> list[Mean]:
         GemmscopeError: If that process failed; the message ends with what it said.
     """
     done = subprocess.run(
-        [sys.executable, "-m", __name__], input=msgspec.json.encode(protocol), capture_output=True, check=False
+        [sys.executable, "-P", "-m", __name__], input=msgspec.json.encode(protocol), capture_output=True, check=False
     )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,7 +44,8 @@ _EXPERIMENT_STARTS = 2.5
 _FEWEST_SETS_TO_JUDGE = 3
 # What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
 _SETTLED_WEIGHT = 0.3
-# A shape that costs more than this share of a set besides its rounds is measured in every second of them.
+# A shape that costs more than this share of a set besides its rounds is measured in every second one after the first
+# two, without which it would have no interval.
 _COSTLY = 0.25
 # Another set is not begun for less than this share of what a set takes.
 _SHORTEST_SET = 0.5
@@ -155,6 +157,7 @@ class Schedule:
         self._fixed: dict[Shape, float] = {}
         self._settled: set[Shape] = set()
         self._in_last_set: set[Shape] = set()
+        self._sets_of: Counter[Shape] = Counter()
         self.cut_short = ""
 
     # --- Sets -----------------------------------------------------------------------------------------------------
@@ -262,9 +265,12 @@ class Schedule:
     def _without_costly(self, seconds: float) -> list[Shape]:
         """The shapes of a set of so many seconds: a few costly ones rest in every second set, for the others' sake."""
         costly = {shape for shape in self._shapes if self._fixed.get(shape, 0.0) > _COSTLY * seconds}
-        resting = costly & self._in_last_set if 2 * len(costly) < len(self._shapes) else set()
-        self._in_last_set = set(self._shapes) - resting
-        return [shape for shape in self._shapes if shape not in resting]
+        may_rest = {shape for shape in costly & self._in_last_set if self._sets_of[shape] >= _FEWEST_SETS}
+        resting = may_rest if 2 * len(costly) < len(self._shapes) else set()
+        taken = [shape for shape in self._shapes if shape not in resting]
+        self._in_last_set = set(taken)
+        self._sets_of.update(taken)
+        return taken
 
     def _planned_end(self, left: int) -> float:
         """When a set ends that has just been started, if ``left`` sets are planned, itself among them.

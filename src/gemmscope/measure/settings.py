@@ -102,7 +102,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
     wanted = parse_shapes(spans.sizes(sizes), _without_presets([shapes] if isinstance(shapes, str) else shapes))
-    only_at = {} if everywhere else telling_shapes(wanted)
+    only_at = {} if everywhere else telling_shapes(wanted, by_default=by_default)
     if empty := next((shape for shape in wanted if not shape.flops), None):
         raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")
     return Settings(

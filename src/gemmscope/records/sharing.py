@@ -23,6 +23,8 @@ _PATH = re.compile(r"(?:(?<=file://)|(?<![\w./\N{HORIZONTAL ELLIPSIS}~]))~?/[\w.
 _HOME = re.compile(r"/(?:home|Users)/[^/]+")
 _PACKAGES = "/site-packages/"
 _CUT = "\N{HORIZONTAL ELLIPSIS}"
+# They may hold the identifier of a card.
+_NAME_CARDS = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"}
 
 
 def shared(result: R) -> R:
@@ -31,13 +33,18 @@ def shared(result: R) -> R:
     ``/home/ann/env/lib/python3.13/site-packages/torch/lib/libtorch_cpu.so`` becomes ``…/torch/lib/libtorch_cpu.so``,
     ``/home/ann/bin/python`` ``…/python``, and another ``python`` ``…2/python``. The system's own folders are kept. A
     path keeps its folder where it is relative to the one that gemmscope was called in. Which rank of which job it was,
-    and on which node, is left out.
+    and on which node, is left out, and so are the names of other processes on a GPU, and the identifiers of cards.
 
     Args:
         result: A run, or what was loaded of one.
     """
     plain = msgspec.to_builtins(result)
     plain["machine"]["launched"] = None  # it names a node, and a job of somebody's
+    for limits in plain["machine"]["gpu_limits"]:
+        limits["others"] = {f"process {i}": size for i, size in enumerate(limits["others"].values(), 1)}
+    for worker in plain["workers"]:
+        for variable in worker["variables"].keys() & _NAME_CARDS:
+            worker["variables"][variable] = _CUT
     cutter = _Cutter([text for text in _texts(plain) if _is_path(text)])
     return msgspec.convert(_changed(plain, cutter), type=type(result))
 

@@ -104,7 +104,7 @@ def in_short(result: Result) -> str:
     if drift is not None:
         noted = is_notable(drift)
         said.append(
-            f"the machine's speed changed by up to {words.percent(abs(drift))} meanwhile"
+            f"the machine's speed changed by up to {words.percent(abs(drift))} meanwhile; ratios are paired"
             if noted
             else "a steady machine"
         )

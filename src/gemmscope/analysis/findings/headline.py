@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis.ranking import NEAR
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 _OURS = "cblas"
 # Of those that are behind: the table has them all.
 _MOST = 4
-# What is not shown to be behind is tied if it is as near as this, and not settled otherwise.
-_NEAR = 0.1
+# From here on a ratio has one decimal.
+_COARSE = 2.0
 
 
 class _Standing(NamedTuple):
@@ -89,7 +90,7 @@ def _standing(
         )
         if is_behind and found is not None:
             behind[name] = found.ratio.estimate
-        elif found is not None and found.ratio.estimate > 1 + _NEAR:
+        elif found is not None and found.ratio.estimate > 1 + NEAR:
             behind[name] = found.ratio.estimate
             unsettled.append(name)
         else:
@@ -170,10 +171,12 @@ def _behind(standings: Sequence[_Standing], reasons: Mapping[str, str]) -> list[
 def _range(ratios: Sequence[float], *, tied: bool) -> str:
     """From the least to the most; of one that is tied at other shapes, the most alone."""
     low, high = (_rounded(value) for value in (min(ratios), max(ratios)))
+    if max(ratios) >= _COARSE > min(ratios) >= 1.1:
+        low = f"{min(ratios):.1f}"  # "1.5 to 2.3"
     if tied:
         return f"up to {high}"
     return low if low == high else f"{low} to {high}"
 
 
 def _rounded(ratio: float) -> str:
-    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2f}" if ratio < _COARSE else f"{ratio:.1f}"

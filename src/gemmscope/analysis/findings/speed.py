@@ -26,17 +26,19 @@ def fastest(view: View) -> list[Finding]:
 def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     leaders = list(dict.fromkeys(ranking.first for ranking in rankings))
     rivals = dict.fromkeys(
-        name for ranking in rankings for name in ranking.tied if view.backends[name].library != library
+        name for ranking in rankings for name in _near(ranking) if view.backends[name].library != library
     )
     shapes = [ranking.shape for ranking in rankings]
-    is_tied = [bool(set(ranking.tied) & rivals.keys()) for ranking in rankings]
+    is_tied = [bool(set(_near(ranking)) & rivals.keys()) for ranking in rankings]
     lead = "is tied for fastest" if all(is_tied) else "is fastest, or tied for it," if rivals else "is fastest"
     word = "with" if all(is_tied) else "tied with"
     times = [_time(view, ranking, word, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
     subject = leaders[0] if len(leaders) == 1 else library
     return Finding(
         id="fastest",
-        verdict="not found" if rivals else "found",
+        verdict="found"
+        if all(ranking.is_settled or not _others(view, library, ranking) for ranking in rankings)
+        else "not found",
         text=f"{subject} {lead} at {words.shapes(shapes)}: {'; '.join(times)}.",
         evidence={
             f"{ranking.first} at {ranking.shape.title}, seconds": view.seconds(ranking.first, ranking.shape)
@@ -52,10 +54,22 @@ def _time(view: View, ranking: Ranking, tied: str, *, name: bool, size: bool) ->
     taken = words.duration(view.seconds(ranking.first, ranking.shape) or 0.0)
     taken += f" at {ranking.shape.title}" if size else ""
     taken = f"{ranking.first} takes {taken}" if name else taken
-    if not ranking.tied:
-        return taken
-    why = "" if ranking.has_intervals else " (one batch of processes has no interval)"
-    return f"{taken}, {tied} {words.listed(ranking.tied)}{why}"
+    if near := _near(ranking):
+        why = "" if ranking.has_intervals else " (one batch of processes has no interval)"
+        taken += f", {tied} {words.listed(near)}{why}"
+    if ranking.unsettled:
+        taken += f", too noisy to tell whether faster than {words.listed(ranking.unsettled)}"
+    return taken
+
+
+def _near(ranking: Ranking) -> list[str]:
+    """What is tied, without what is far and not settled."""
+    return [name for name in ranking.tied if name not in ranking.unsettled]
+
+
+def _others(view: View, library: str, ranking: Ranking) -> list[str]:
+    """Of other libraries, those that the first is not shown to be faster than."""
+    return [name for name in ranking.tied if view.backends[name].library != library]
 
 
 def order_changes(view: View) -> list[Finding]:

@@ -72,10 +72,8 @@ def heat_table(report: Report) -> HeatTable | None:
     if table is None:
         return None
     shapes = [shape for shape, ranking in view.rankings.items() if ranking.ranked]
-    # Variants that were asked for at some shapes alone stand in the tables.
-    shown = [row for row in table.rows if row.backend not in report.result.settings.only_at]
     least = {
-        shape: min((one.seconds for row in shown if (one := row.standings.get(shape))), default=math.nan)
+        shape: min((one.seconds for row in table.rows if (one := row.standings.get(shape))), default=math.nan)
         for shape in shapes
     }
     baselines = {one.baseline for one in report.result.comparisons}
@@ -89,7 +87,7 @@ def heat_table(report: Report) -> HeatTable | None:
                 for shape in shapes
             ],
         )
-        for row in shown
+        for row in table.rows
     ]
     names = {row.backend for row in rows}
     absent = [

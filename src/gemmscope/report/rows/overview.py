@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,17 +47,21 @@ class OverviewRow:
 
 
 def overview(view: View) -> Table[OverviewRow] | None:
-    """The table; None where nothing was ranked. Calls in reduced precision are left out: they answer another question.
+    """The table; None where nothing was ranked. The fastest at the largest shape stands first.
 
-    The fastest at the largest shape stands first.
+    Calls in reduced precision are left out, which answer another question, and variants that were measured at half of
+    the shapes or fewer. Marks are of what is shown.
     """
     rankings = {shape: ranking for shape, ranking in view.rankings.items() if ranking.ranked}
     if not rankings:
         return None
+    counts = Counter(name for ranking in rankings.values() for name in ranking.ranked)
+    shown = {name for name, count in counts.items() if is_plain(name) or 2 * count > len(rankings)}
     rows: dict[str, dict[Shape, Standing]] = {}
     for shape, ranking in rankings.items():
-        for name in ranking.ranked:
-            mark = _mark(ranking, name)
+        names = [name for name in ranking.ranked if name in shown]
+        for name in names:
+            mark = FASTEST if name == names[0] else _mark(ranking, name)
             comparison = view.comparisons.get(CellKey(name, shape))
             speedup = None if comparison is None or not comparison.ratio.estimate else 1 / comparison.ratio.estimate
             rows.setdefault(name, {})[shape] = Standing(view.seconds(name, shape) or math.nan, mark, speedup)
@@ -73,8 +78,6 @@ def overview(view: View) -> Table[OverviewRow] | None:
 
 
 def _mark(ranking: Ranking, name: str) -> str:
-    if name == ranking.first:
-        return FASTEST
     return UNSETTLED if name in ranking.unsettled else TIED if name in ranking.tied else ""
 
 
@@ -87,15 +90,11 @@ class HalfRow(NamedTuple):
 
 
 def stacked(view: View) -> Table[HalfRow] | None:
-    """The overview for a screen too narrow for two columns a shape: speed-ups stand below times.
-
-    Calls that were measured at some of the shapes alone are left out.
-    """
+    """The overview for a screen too narrow for two columns a shape: speed-ups stand below times."""
     whole = overview(view)
     if whole is None:
         return None
-    rows = [row for row in whole.rows if is_plain(row.backend) or 2 * len(row.standings) > len(view.rankings)]
-    halves = [half for row in rows for half in _halves(row)]
+    halves = [half for row in whole.rows for half in _halves(row)]
     columns: list[Column[HalfRow]] = [Column("backend", "time of one call", lambda row: row.backend)]
     columns += [_stacked(shape) for shape in view.rankings]
     return Table("overview-stacked", whole.caption, columns, [Group("", halves)], dense=True)
@@ -124,7 +123,7 @@ def note(result: Result, table: Table[OverviewRow]) -> str:
     baseline = next((one.baseline for one in result.comparisons), "")
     unsettled = any(one.mark == UNSETTLED for row in table.rows for one in row.standings.values())
     ratios = f"; {words.TIMES}: times as fast as {words.line(baseline)}" if baseline else ""
-    doubt = f", {UNSETTLED} perhaps no slower: not settled" if unsettled else ""
+    doubt = f", {UNSETTLED} too noisy to tell whether slower" if unsettled else ""
     return f"{FASTEST} fastest, {TIED} tied with it{doubt}{ratios}."
 
 

@@ -27,13 +27,18 @@ def table(diagnoses: Sequence[Diagnosis]) -> Table[Diagnosis]:
             Column("cause", "cause", _cause),
             Column("backend", "backend", lambda one: one.backend or "all", drop=1),
             Column("where", "at", lambda one: Shape.parse(one.shape).title if one.shape else None, drop=2),
-            Column("verdict", "verdict", lambda one: one.verdict, tone=lambda one: _TONES.get(one.verdict, "")),
+            Column("verdict", "verdict", _verdict, tone=lambda one: _TONES.get(one.verdict, "")),
             Column("gain", "times as fast", _gain, words.ratio,
                    right=True),
             Column("tried", "experiment", _variant, drop=3),
         ],
         groups=[Group("", diagnoses)],
     )  # fmt: skip
+
+
+def _verdict(one: Diagnosis) -> str:
+    """The verdict; what was tried, and is too noisy to tell, is not settled."""
+    return "not settled" if one.verdict == "untested" and _gain(one) is not None else one.verdict
 
 
 def _cause(one: Diagnosis) -> str:
