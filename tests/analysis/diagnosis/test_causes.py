@@ -217,6 +217,13 @@ class TestOtherBlas:
         assert found.verdict == "confirmed"
         assert "code path def, 256-bit FMAs (vfmadd231ps ymm), on a CPU with AVX-512" in found.text
 
+    @pytest.mark.parametrize(("gflops", "told"), [(100.0, True), (195.0, False)])
+    def test_mkl_on_amd_that_is_slow_is_told_where_it_could_not_be_tried(self, gflops, told):
+        seen = sampled("torch-cpu", samples=100, width="256-bit", symbols=["mkl_blas_def_sgemm_kernel_0_zen"])
+        found = the(run("torch-cpu", machine={"vendor": "AuthenticAMD"}, instructions=seen,
+                        cell={"gflops": gflops}), "mkl-on-amd")  # fmt: skip
+        assert (found.verdict, found.matters) == ("untested", told)
+
     def test_mkl_on_intel_is_not_suspected(self):
         assert diagnoses(run("torch-cpu"), "mkl-on-amd") == []
 

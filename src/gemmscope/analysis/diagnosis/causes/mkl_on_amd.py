@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.analysis.diagnosis import other_blas
 from gemmscope.analysis.diagnosis.suspect import Suspect
+from gemmscope.analysis.diagnosis.symptoms import GOOD_SHARE
 from gemmscope.machine import known_kernels
 from gemmscope.records import words
 
@@ -50,6 +51,8 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         untestable=other_blas.why_not(subject),
         remedy=other_blas.REMEDY,
         likely=3,
+        # Seen at its slower path, and slow: that is worth telling where the run was too noisy to try it.
+        serious=path is not None and (subject.share(subject.large) or 1.0) < GOOD_SHARE,
     )
 
 
