@@ -77,7 +77,7 @@ def test_a_trial_of_every_peer_is_made_once(tmp_path):
     assert path.read_text() == before
     other = [sys.executable, BENCH / "truth.py", "run", "--size", "33", "--out", path]
     done = subprocess.run(other, capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "Error: truth.jsonl has trials of size 32 with margin 0.005; name another file with --out\n"
 
 
