@@ -273,7 +273,7 @@ def pipe_for_results(folder: Path) -> str:
     """To open it would wait for somebody who writes."""
     os.mkfifo(folder / "results.json")
     _, words = Program(folder, "report", folder / "results.json").finish(2)
-    require("it is no regular file" in words, f"it said {words!r}")
+    require("it is not a regular file" in words, f"it said {words!r}")
     return "refused with words"
 
 

@@ -115,13 +115,15 @@ def other_runs(processors: Sequence[int]) -> int:
     that takes 5 µs.
     """
     found: set[int] = set()
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        parent = process.info["ppid"]
-        if WORKER in (process.info["cmdline"] or ()) and parent != os.getpid():
-            with contextlib.suppress(OSError, psutil.Error):  # gone
-                bound = process.cpu_affinity() if hasattr(process, "cpu_affinity") else processors
-                if set(bound) & set(processors):
-                    found.add(parent)
+    # Processes come and go, and psutil takes the first process of an empty /proc.
+    with contextlib.suppress(OSError, psutil.Error, IndexError):
+        for process in psutil.process_iter(["cmdline", "ppid"]):
+            parent = process.info["ppid"]
+            if WORKER in (process.info["cmdline"] or ()) and parent != os.getpid():
+                with contextlib.suppress(OSError, psutil.Error):  # gone
+                    bound = process.cpu_affinity() if hasattr(process, "cpu_affinity") else processors
+                    if set(bound) & set(processors):
+                        found.add(parent)
     return len(found)
 
 
