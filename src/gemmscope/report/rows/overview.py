@@ -124,7 +124,9 @@ def note(result: Result, table: Table[OverviewRow]) -> str:
     unsettled = any(one.mark == UNSETTLED for row in table.rows for one in row.standings.values())
     ratios = f"; {words.TIMES}: times as fast as {words.line(baseline)}" if baseline else ""
     doubt = f", {UNSETTLED} too noisy to tell whether slower" if unsettled else ""
-    return f"{FASTEST} fastest, {TIED} tied with it{doubt}{ratios}."
+    ours = any(row.backend.partition("-")[0] == "cblas" for row in table.rows)
+    beside = " cblas-call is gemmscope's own call; the headline compares libraries." if ours else ""
+    return f"{FASTEST} fastest, {TIED} tied with it{doubt}{ratios}.{beside}"
 
 
 def _kept(names: list[str]) -> list[str]:
