@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gemmscope.analysis.runs.model import Fleet, RunsComparison
     from gemmscope.records.events import Observer
     from gemmscope.records.fleet import FleetRun
+    from gemmscope.records.model import Machine
     from gemmscope.workload.shapes import Shape
 
 # A folder is called by its own name, whatever its file is called.
@@ -225,9 +226,15 @@ def _has_fleet(paths: Sequence[Path]) -> bool:
 
 def _are_several(paths: Sequence[Path]) -> bool:
     """Whether results that are named without saying how to compare them are of several machines."""
+    return len(paths) > 1 and len({_machine(path).hardware for path in paths}) > 1
+
+
+def _machine(path: Path) -> Machine:
+    """What a run was made on, without its samples where it has results: they may be a hundred megabytes."""
     from gemmscope.analysis.assemble import read
 
-    return len(paths) > 1 and len({read(path).machine.hardware for path in paths}) > 1
+    file = path / store.RESULTS if path.is_dir() else path
+    return (store.summary(file) if file.is_file() and file.suffix == ".json" else read(path)).machine
 
 
 def _any_run(path: Path) -> Result | FleetRun:

@@ -41,10 +41,10 @@ def machine(monkeypatch):
 )
 def test_sizes_double_as_far_as_memory_and_processors_reach(machine, gib, gpus, sizes):
     machine(int(gib * _GIB), *gpus)
-    assert set(default_sizes()) <= set(sizes)
-    assert {64, 256, 1024} <= set(default_sizes())
+    assert set(default_sizes(has_gpu=bool(gpus))) <= set(sizes)
+    assert {64, 256, 1024} <= set(default_sizes(has_gpu=bool(gpus)))
     if gib >= 3:
-        assert default_sizes() == sizes
+        assert default_sizes(has_gpu=bool(gpus)) == sizes
 
 
 def test_instruments_are_at_three_sizes_where_overhead_counts(machine):
@@ -102,9 +102,10 @@ def test_a_quick_run_is_of_plain_backends_at_three_sizes():
     assert make(quick=True, sizes=[32]).shapes == ["32x32x32"]
 
 
-def test_a_run_is_not_quick_and_deep():
+@pytest.mark.parametrize("seconds", [None, 60])
+def test_a_run_is_not_quick_and_deep(seconds):
     with pytest.raises(UsageError, match="one of them"):
-        make(quick=True, deep=True)
+        make(quick=True, deep=True, seconds=seconds)
 
 
 def test_many_cells_share_the_budget_of_sizes_that_nobody_named():

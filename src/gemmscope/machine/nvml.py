@@ -106,38 +106,35 @@ class Card:
 @functools.cache
 def card() -> Card | None:
     """The GPU that this process's libraries take, or None where there is none, or no NVML."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return Card(pynvml, pynvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid()))
-    except Exception:  # noqa: BLE001  (no NVML, no driver, no such card: whatever it is, there is nothing to read)
-        return None
+    return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid())))
 
 
 def card_of(entry: str) -> Card | None:
     """The GPU of an entry in CUDA_VISIBLE_DEVICES: a number by the places on the bus, or a UUID."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        number = entry.isdecimal()
-        ask = pynvml.nvmlDeviceGetHandleByIndex if number else pynvml.nvmlDeviceGetHandleByUUID
-        return Card(pynvml, ask(int(entry) if number else entry))
-    except Exception:  # noqa: BLE001  (see card)
-        return None
+    if entry.isdecimal():
+        return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByIndex(int(entry))))
+    return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByUUID(entry)))
 
 
 def limits() -> list[GpuLimits]:
     """Every GPU of this machine as it is set up, in NVML's order; empty where there is no NVML."""
+
+    def every(nvml: Any) -> list[GpuLimits]:
+        count = nvml.nvmlDeviceGetCount()
+        return [Card(nvml, nvml.nvmlDeviceGetHandleByIndex(i)).limits() for i in range(count)]
+
+    return _asked(every) or []
+
+
+def _asked(ask: Callable[[Any], T]) -> T | None:
+    """What NVML says, once it is loaded and running; None where there is none, or it does not know."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        return [Card(pynvml, pynvml.nvmlDeviceGetHandleByIndex(i)).limits() for i in range(count)]
-    except Exception:  # noqa: BLE001  (see card)
-        return []
+        return ask(pynvml)
+    except Exception:  # noqa: BLE001  (no NVML, no driver, no such card: whatever it is, there is nothing to read)
+        return None
 
 
 def _process_name(pid: int) -> str:

@@ -32,19 +32,12 @@ _INSTRUMENTS_UP_TO = 2 * 1024**3
 _SLOW_INSTRUMENTS_UP_TO = 2 * 256**3
 
 
-def default_seconds() -> float:
-    """The budget where none is named."""
-    from gemmscope.machine import gpu  # importing gemmscope stays light
-
-    return GPU_SECONDS if gpu.names() else SECONDS
-
-
-def default_sizes() -> list[int]:
+def default_sizes(*, has_gpu: bool) -> list[int]:
     """The squares that are measured where none are named: those whose operands are no burden on the memory."""
-    from gemmscope.machine import gpu, limits  # importing gemmscope stays light
+    from gemmscope.machine import limits  # importing gemmscope stays light
 
     room = _MEMORY_SHARE * limits.available_bytes()
-    sizes = (*SIZES, GPU_SIZE) if gpu.names() else SIZES
+    sizes = (*SIZES, GPU_SIZE) if has_gpu else SIZES
     return [size for size in sizes if size in FEW_SIZES or _WORKERS * _operand_bytes(size) <= room]
 
 

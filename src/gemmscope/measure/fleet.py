@@ -18,6 +18,7 @@ import msgspec
 
 from gemmscope.errors import RunInterrupted, WorkerLost
 from gemmscope.measure import protocol
+from gemmscope.measure.pacing import most_throughput_calls
 from gemmscope.measure.process import WorkerSpec
 from gemmscope.measure.survey import plan_workers
 from gemmscope.records.base import CellKey
@@ -50,8 +51,6 @@ _LEAD_SECONDS = {"gpu": 0.2, "cpu": 0.05}
 _FIRST_LEAD_SECONDS = {"gpu": 1.0, "cpu": 0.2}
 # What a request takes to reach all workers.
 _SEND_SECONDS = 0.01
-# Results of a throughput sample live until its one wait.
-_THROUGHPUT_BYTES = 256 * 2**20
 
 # Of the time of a shape, at most so much is for devices alone; of the whole, arithmetic gets this share.
 _ALONE_SHARE = 0.35
@@ -262,7 +261,7 @@ class FleetSession:
         for set_ in sorted({hand.set for hand in self._hands}):
             hands = [hand for hand in self._hands if hand.set == set_]
             # The same places for all devices of a set: what they differ by is then no matter of addresses.
-            place = Placement.draw(random.Random(f"{self._settings.seed}/{set_}/{shape}"), self._settings.pairs)  # noqa: S311
+            place = Placement.of(self._settings.seed, set_, shape, block.pairs)
             for hand in hands:
                 hand.cells = {}
                 request = protocol.Prepare(block=block, backends=hand.backends, placement=place, first_pair=set_)
@@ -291,8 +290,8 @@ class FleetSession:
         if not hands:
             return
         slowest = max(hand.cells[backend][1] for hand in hands)
-        lead = (_FIRST_LEAD_SECONDS if first else _LEAD_SECONDS)[self._kind]
-        begin = time.perf_counter() + _SEND_SECONDS + max(lead, slowest)
+        lead = max((_FIRST_LEAD_SECONDS if first else _LEAD_SECONDS)[self._kind], slowest)
+        begin = time.perf_counter() + _SEND_SECONDS + lead
         end = begin + max(_WINDOW_SECONDS, _CALLS * slowest)
         for hand in hands:
             mode, seconds = hand.cells[backend]
@@ -316,7 +315,7 @@ class FleetSession:
         self.turns.append(FleetTurn(**key.fields, device=hand.device, set=hand.set, round=self._round,
                                     together=together, samples=samples))  # fmt: skip
         calls = sum(one.loops for one in samples)
-        hand.pair = (hand.pair + calls) % self._settings.pairs
+        hand.pair = (hand.pair + calls) % self._blocks[key.shape].pairs
         hand.cells[key.backend] = (key.mode, sum(one.seconds for one in samples) / calls)
 
     def _release(self, hand: _Hand) -> None:
@@ -334,4 +333,4 @@ class FleetSession:
 
 def _loops(seconds: float, mode: Mode, shape: Shape) -> int:
     loops = max(1, round(_SAMPLE_SECONDS / seconds))
-    return min(loops, max(2, _THROUGHPUT_BYTES // max(shape.product_bytes, 1))) if mode == "throughput" else loops
+    return min(loops, most_throughput_calls(shape.product_bytes)) if mode == "throughput" else loops

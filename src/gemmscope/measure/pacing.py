@@ -60,8 +60,7 @@ class CellPace:
         loops = max(1, round(min(target / self.seconds, MOST_LOOPS)))
         if not self.throughput:
             return loops
-        most = max(2, _THROUGHPUT_BYTES // max(self.product_bytes, 1))
-        return min(max(loops, _THROUGHPUT_CALLS), most)
+        return min(max(loops, _THROUGHPUT_CALLS), most_throughput_calls(self.product_bytes))
 
     @property
     def samples(self) -> int:
@@ -104,6 +103,11 @@ class CellPace:
         if calls:
             self.seen = [*(self.seen or [self.seconds]), statistics.median(calls)][-_TURNS_SEEN:]
             self.seconds = statistics.median_low(self.seen)
+
+
+def most_throughput_calls(product_bytes: int) -> int:
+    """How many calls may have one wait, so that their results have room until then."""
+    return max(2, _THROUGHPUT_BYTES // max(product_bytes, 1))
 
 
 def round_count(seconds: float, warm_ups: Sequence[float]) -> int:

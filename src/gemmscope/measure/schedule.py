@@ -341,8 +341,7 @@ class Schedule:
 
     def placement(self, set_: int, shape: Shape) -> Placement:
         """Where a shape's matrices begin within a page in a set: by the run's seed, the set and the shape alone."""
-        generator = random.Random(f"{self._settings.seed}/{set_}/{shape}")  # noqa: S311  (a place, no secret)
-        return Placement.draw(generator, pair_count(shape, self._settings.pairs))
+        return Placement.of(self._settings.seed, set_, shape, pair_count(shape, self._settings.pairs))
 
     def random_pair(self, pairs: int) -> int:
         """The pair of operands with which a cell begins."""

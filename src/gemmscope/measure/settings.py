@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from gemmscope.errors import UsageError
 from gemmscope.measure.defaults import (
     FEW_SIZES,
+    GPU_SECONDS,
     LARGEST_SHARE,
     ORIGINAL_SIZES,
-    default_seconds,
+    SECONDS,
     default_sizes,
     telling_shapes,
 )
@@ -72,9 +73,13 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     Raises:
         UsageError: If a shape is none, or a number is out of its range.
     """
+    from gemmscope.machine import gpu  # importing gemmscope stays light
+
     by_default = sizes is None and not shapes
-    if sizes is None:
-        sizes = () if shapes else ORIGINAL_SIZES if original else FEW_SIZES if quick or grid else default_sizes()
+    # Asked once: it may take a process.
+    has_gpu = (by_default or seconds is None) and not (quick or grid) and bool(gpu.names())
+    if by_default:
+        sizes = ORIGINAL_SIZES if original else FEW_SIZES if quick or grid else default_sizes(has_gpu=has_gpu)
     if original:
         backends = backends or ORIGINAL
     everywhere = deep or backends is not None or grid
@@ -83,7 +88,8 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
 
         backends = backends or (None if grid else PLAIN)
         sets, experiments = min(sets, _QUICK_SETS), 0.0
-    seconds = spans.seconds(_budget(quick=quick, deep=deep, grid=grid) if seconds is None else seconds)
+    budget = _budget(quick=quick, deep=deep, grid=grid, has_gpu=has_gpu)
+    seconds = spans.seconds(budget if seconds is None else seconds)
     named = _named(backends)
     files = [str(Path(file).resolve()) for file in backend_files]
     for text in (*named, *files):
@@ -101,7 +107,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
-    wanted = parse_shapes(spans.sizes(sizes), _without_presets([shapes] if isinstance(shapes, str) else shapes))
+    wanted = parse_shapes(spans.sizes(sizes or ()), _without_presets([shapes] if isinstance(shapes, str) else shapes))
     only_at = {} if everywhere else telling_shapes(wanted, by_default=by_default)
     if empty := next((shape for shape in wanted if not shape.flops), None):
         raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")
@@ -137,11 +143,17 @@ def _named(backends: str | Sequence[str] | None) -> list[str]:
     return list(backends or ())
 
 
-def _budget(*, quick: bool, deep: bool, grid: bool) -> float:
-    """The seconds of a run that names none."""
+def _budget(*, quick: bool, deep: bool, grid: bool, has_gpu: bool) -> float:
+    """The seconds of a run that names none.
+
+    Raises:
+        UsageError: If it is to be quick and deep.
+    """
     if quick and deep:
         raise UsageError("quick leaves instruments out, and deep takes them everywhere: ask for one of them")
-    return QUICK_SECONDS if quick else GRID_SECONDS if grid else DEEP_SECONDS if deep else default_seconds()
+    if quick:
+        return QUICK_SECONDS
+    return GRID_SECONDS if grid else DEEP_SECONDS if deep else GPU_SECONDS if has_gpu else SECONDS
 
 
 def diagnosis_settings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis.findings.quality import is_notable
 from gemmscope.analysis.sequential import first_look
 from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, sets_planned
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Cell, Machine, Result
 
 _GIB = 2**30
-# A reference workload that moves by less says that the machine was steady.
-_DRIFT = 0.05
 
 
 class Missing(NamedTuple):
@@ -110,11 +109,6 @@ def in_short(result: Result) -> str:
         )
     text = "; ".join(said)
     return text[0].upper() + text[1:]
-
-
-def is_notable(drift: float | None) -> bool:
-    """Whether the reference workload moved by so much that the machine was not steady."""
-    return drift is not None and abs(drift) > _DRIFT
 
 
 def missing(result: Result) -> list[Missing]:

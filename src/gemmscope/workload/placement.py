@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import random
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,9 +20,9 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    import random
-
     from numpy.typing import NDArray
+
+    from gemmscope.workload.shapes import Shape
 
 PAGE = 4096
 # A cache line: the places that PyTorch's allocator chooses from.
@@ -50,6 +51,11 @@ class Placement(msgspec.Struct, frozen=True):
         """A place for each matrix, independently: a multiple of a cache line."""
         places = [STEP * generator.randrange(PAGE // STEP) for _ in range(2 * pairs + 1)]
         return cls(a=places[:pairs], b=places[pairs:-1], out=places[-1])
+
+    @classmethod
+    def of(cls, seed: int, set_: int, shape: Shape, pairs: int) -> Placement:
+        """The places of a shape in a set of a run: by the run's seed, the set and the shape alone."""
+        return cls.draw(random.Random(f"{seed}/{set_}/{shape}"), pairs)  # noqa: S311  (a place, no secret)
 
     @classmethod
     def aligned(cls, pairs: int) -> Placement:

@@ -119,12 +119,17 @@ def other_threads_than_asked(view: View) -> list[Finding]:
     ]
 
 
+def is_notable(drift: float | None) -> bool:
+    """Whether the reference workload moved by so much that the machine was not steady."""
+    return drift is not None and abs(drift) >= _DRIFT
+
+
 def drift(view: View) -> list[Finding]:
     """A machine that changed its speed while it was measured."""
     reference = view.result.reference
     if reference is None or reference.drift is None:
         return []
-    found = abs(reference.drift) >= _DRIFT
+    found = is_notable(reference.drift)
     word = "slower" if reference.drift > 0 else "faster"
     fixed = f"the reference workload, a fixed GEMM of {words.dimensions(reference.shape)},"
     text = (

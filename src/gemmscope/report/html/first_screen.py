@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from gemmscope.analysis.findings.quality import is_notable
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.report import trust
@@ -165,7 +166,7 @@ def how_sure(report: Report) -> Trust:
     comparisons = result.comparisons
     open_ = sum(not one.converged for one in comparisons)
     drift = result.reference.drift if result.reference is not None else None
-    restless = bool(result.warnings) or trust.is_notable(drift)
+    restless = bool(result.warnings) or is_notable(drift)
     if not comparisons:
         word, tone = "Nothing compared", "open"
     elif open_ * 2 > len(comparisons):
