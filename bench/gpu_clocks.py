@@ -10,21 +10,17 @@ own; one that cannot run is named with its reason.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
 import click
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # what scripts share stands beside this one, wherever that is
-from common.commands import output_of
+from common.own import prepared, said_inside
 
-from gemmscope.backends import loading, registry
 from gemmscope.errors import BackendUnavailable
-from gemmscope.workload.operands import OperandPair, Operands, uniform
 
 BACKENDS = ("torch-gpu", "mlx-gpu", "mlx-cpp-gpu", "cublas", "jax-gpu", "cupy-gpu")
 SIZE = 4096
@@ -35,10 +31,7 @@ SLOPE = (0.9, 1.1)
 
 def clocks(name: str) -> dict[str, float]:
     """Seconds of a call by each clock that a backend has: the median of seven."""
-    backend = loading.load("")[name]({})
-    backend.probe()
-    matrices = [[uniform(SIZE**2, (pair, side)).reshape(SIZE, SIZE) for side in (0, 1)] for pair in range(2)]
-    backend.prepare(Operands([OperandPair(np.asarray(a), np.asarray(b)) for a, b in matrices]))
+    backend = prepared(name, SIZE, 2)
     stop = time.perf_counter() + 0.5
     while time.perf_counter() < stop:
         backend.run(10, 0)
@@ -54,9 +47,7 @@ def clocks(name: str) -> dict[str, float]:
 
 def asked(name: str) -> dict[str, float] | str:
     """What a process of its own says, with the environment that the backend needs; or why it cannot."""
-    environment = os.environ | registry.built_in().backend(name).environment
-    said = output_of([sys.executable, __file__, "--inside", name], environment)
-    found: dict[str, float] | str = json.loads(said.splitlines()[-1])
+    found: dict[str, float] | str = json.loads(said_inside(__file__, name, "--inside", name))
     return found
 
 

@@ -9,20 +9,16 @@ torch.profiler around. Exit status 1 if a device time differs by more than --mos
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # what scripts share stands beside this one, wherever that is
-from common.commands import output_of
+from common.own import prepared, said_inside
 
 import gemmscope
-from gemmscope.backends import loading, registry
-from gemmscope.workload.operands import OperandPair, Operands, uniform
 
 PAIRS = 10
 CALLS = 60
@@ -32,10 +28,7 @@ def profiled(name: str, size: int) -> float:
     """Seconds that the GPU is at work in one call, by torch.profiler: the sum over its kernels and copies."""
     from torch.profiler import ProfilerActivity, profile
 
-    backend = loading.load("")[name]({})
-    backend.probe()
-    matrices = [[uniform(size**2, (pair, side)).reshape(size, size) for side in (0, 1)] for pair in range(PAIRS)]
-    backend.prepare(Operands([OperandPair(np.asarray(a), np.asarray(b)) for a, b in matrices]))
+    backend = prepared(name, size, PAIRS)
     for first in range(3 * PAIRS):
         backend.run(10, first % PAIRS)
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
@@ -47,9 +40,7 @@ def profiled(name: str, size: int) -> float:
 
 def asked(name: str, size: int) -> float:
     """The same, from a process of its own with the environment that the backend needs."""
-    environment = os.environ | registry.built_in().backend(name).environment
-    said = output_of([sys.executable, __file__, "inside", "--size", str(size), "--backend", name], environment)
-    return float(json.loads(said.splitlines()[-1]))
+    return float(json.loads(said_inside(__file__, name, "inside", "--size", str(size), "--backend", name)))
 
 
 @click.command(help=__doc__.partition("\n")[0])
