@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The share of the level that is spent at the first look: most runs end there.
+# A run spends six tenths of its budget on the sets that were planned, and stops at about so many times as many: there
+# is the second look. The more looks, the wider the interval at each.
+_SPACING = 1.6
+# The shares of the level that are spent by the first look, where most comparisons end, and by the second. Between them
+# the share grows with the root of the sets: a run that ends there looks once more. What is left after the second falls
+# with this power of the number of sets: few runs come to more.
 _FIRST_SHARE = 0.6
-# The share that is left after it falls with this power of the number of sets: few runs come to twice as many.
+_SECOND_SHARE = 0.95
 _DECAY = 1.5
 # Of the level, divided by the sets at the first look, that is never spent. With few sets, Student's t exceeds a level
 # at some of several looks more often than a normal statistic, and leaving out sets that lie apart adds to that: of 5 %,
@@ -35,7 +40,6 @@ _DECAY = 1.5
 _KEPT = 0.8
 # Two sets tell nothing of how sets differ: no look is taken before the third.
 FEWEST_SETS = 3
-_SPACING = 1.25
 # Levels for which boundaries are computed; those between are interpolated, in logarithms of both.
 _LEVELS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-8)
 _LOG_LEVELS = [math.log(level) for level in _LEVELS]
@@ -48,9 +52,9 @@ def first_look(sets: int) -> int:
 
 
 def looks(first: int) -> Iterator[int]:
-    """The numbers of sets at which a run may end because its verdicts are settled: each a quarter more than before.
+    """The numbers of sets at which a verdict may be read off, and its backend be left alone from then on.
 
-    The more looks, the wider the interval at each. A run that ends for another reason may end at any number.
+    A run that ends for another reason may end at any number.
     """
     sets = first
     while True:
@@ -59,7 +63,7 @@ def looks(first: int) -> Iterator[int]:
 
 
 def is_look(sets: int, first: int) -> bool:
-    """Whether a verdict may be read off so many sets, and its backend be left alone from then on."""
+    """Whether so many sets are one of :func:`looks`."""
     return sets == next(look for look in looks(first) if look >= sets)
 
 
@@ -89,8 +93,12 @@ def spent(sets: int, first: int) -> float:
     """The share of the level that is spent when so many sets have been looked at."""
     if sets == 0:
         return 0.0
-    left: float = (1 - _FIRST_SHARE) * (first / max(sets, first)) ** _DECAY
-    return (1 - _KEPT / first) * (1 - left)
+    grown = max(sets, first) / first
+    if grown <= _SPACING:
+        share = _FIRST_SHARE + (_SECOND_SHARE - _FIRST_SHARE) * math.sqrt((grown - 1) / (_SPACING - 1))
+    else:
+        share = 1 - (1 - _SECOND_SHARE) * (_SPACING / grown) ** _DECAY
+    return (1 - _KEPT / first) * share
 
 
 class _Passed(NamedTuple):
