@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "amx.h"
 #include "sme.h"
 
 namespace gemmscope {
@@ -166,16 +167,19 @@ double quickest(std::size_t threads, const Work& work) {
   return best;
 }
 
-}  // namespace
-
-std::string vector_instructions() { return instructions().name; }
-
-double peak_flops(std::size_t threads) {
-  const MultiplyAdd work = instructions().multiply_add;
+double peak_of(MultiplyAdd work, std::size_t threads) {
   const std::size_t operations = work(1);
   const double seconds = quickest(threads, [work](std::size_t) { work(steps); });
   return static_cast<double>(operations) * static_cast<double>(steps) * static_cast<double>(threads) / seconds;
 }
+
+}  // namespace
+
+std::string vector_instructions() { return instructions().name; }
+
+double peak_flops(std::size_t threads) { return peak_of(instructions().multiply_add, threads); }
+
+double amx_peak_flops(std::size_t threads) { return peak_of(amx_outer_products, threads); }
 
 double triad_bandwidth(std::size_t threads, std::size_t bytes) {
   const std::size_t count = bytes / (3 * sizeof(float));

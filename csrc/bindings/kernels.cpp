@@ -302,6 +302,14 @@ With SME they are those of outer products, in matrix units that cores share.
 Raises:
     RuntimeError: If the system does not start so many threads.
     ValueError: If ``threads`` is 0.)");
+  module.def("amx_peak_flops", &amx_peak_flops, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
+             R"(The same by the outer products of AMX, the undocumented matrix unit of Apple's M1 to M3.
+
+A processor without AMX ends the process: call it in one that may end, as :mod:`gemmscope.machine.amx` does.
+
+Raises:
+    RuntimeError: If gemmscope was not built for macOS on arm64, or the system does not start so many threads.
+    ValueError: If ``threads`` is 0.)");
   module.def("triad_bandwidth", &triad_bandwidth, nb::arg("threads"), nb::arg("size"),
              nb::call_guard<nb::gil_scoped_release>(),
              R"(Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.

@@ -215,6 +215,17 @@ def peak_flops(threads: int) -> float:
         ValueError: If ``threads`` is 0.
     """
 
+def amx_peak_flops(threads: int) -> float:
+    """
+    The same by the outer products of AMX, the undocumented matrix unit of Apple's M1 to M3.
+
+    A processor without AMX ends the process: call it in one that may end, as :mod:`gemmscope.machine.amx` does.
+
+    Raises:
+        RuntimeError: If gemmscope was not built for macOS on arm64, or the system does not start so many threads.
+        ValueError: If ``threads`` is 0.
+    """
+
 def triad_bandwidth(threads: int, size: int) -> float:
     """
     Bytes per second of STREAM's triad over three arrays that take ``size`` bytes together.

@@ -99,6 +99,7 @@ def run(
     grid: bool = False,
     quick: bool = False,
     deep: bool = False,
+    amx: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     anyway: bool = False,
@@ -133,6 +134,7 @@ def run(
             BLAS that is found. Linux.
         quick: A first look in 15 s unless told: the plain backends at three sizes, three sets at most, no experiments.
         deep: All instruments at all shapes, in four minutes unless told.
+        amx: On an Apple M1, M2 or M3, measure the ceiling with AMX, whose instructions Apple does not document.
         out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
         resume: The folder of a run that was cut off. It goes on with its own settings; those given here are ignored.
         anyway: With ``resume``: go on although something has changed since the run began, such as a library's version.
@@ -155,7 +157,7 @@ def run(
         settings = make_settings(
             sizes=sizes, shapes=shapes, backends=backends, backend_files=backend_files, threads=threads, pairs=pairs,
             sets=sets, seconds=seconds, margin=margin, width=width, seed=seed,
-            experiments=experiments, grid=grid, quick=quick, deep=deep,
+            experiments=experiments, grid=grid, quick=quick, deep=deep, amx=amx,
         )  # fmt: skip
         job = Job.new(settings, None if out is None else Path(out))
     result = Run.of(job.execute(observer))

@@ -84,7 +84,7 @@ _COMMANDS = {
     "Change a program": ("blas-shim",),
 }
 _RUN_OPTIONS = {
-    "What to measure": ("sizes", "shapes", "backends", "grid", "preset", "backend_files", "threads"),
+    "What to measure": ("sizes", "shapes", "backends", "grid", "preset", "backend_files", "threads", "amx"),
     "How long, and how sure": (
         "quick", "deep", "seconds", "sets", "pairs", "experiments", "margin", "width", "seed",
     ),
@@ -155,6 +155,7 @@ def main() -> None:
 @click.option("--grid", is_flag=True, help="Every framework on every BLAS that 'gemmscope blas' finds (Linux).  [default --backends: numpy,torch,mlx,cblas]")  # fmt: skip
 @click.option("--backend-file", "backend_files", multiple=True, type=_BACKEND_FILE, metavar="FILE", help="A Python file with backends of your own; its code is executed. Repeatable.")  # fmt: skip
 @click.option("--threads", type=int, metavar="N", help="Ask every library for this many threads.")
+@click.option("--amx", is_flag=True, help="On an Apple M1, M2 or M3: measure the ceiling with AMX, whose instructions Apple does not document.")  # fmt: skip
 @click.option("--pairs", type=int, metavar="N", default=10, show_default=True, help="Distinct pairs of operands per shape; fewer of large ones.")  # fmt: skip
 @click.option("--sets", type=int, metavar="N", default=5, show_default=True, help="Batches of fresh processes; from 5 on, more where they are cheap.")  # fmt: skip
 @click.option("--seconds", type=duration, metavar="BUDGET", help="Time budget of the whole run: 90, 90s or 2m.  [default: 75s, with a GPU 2m; with --deep 4m, with --grid 5m]")  # fmt: skip

@@ -257,14 +257,18 @@ class Mac:
         if lost:
             raise AssertionError(f"registers that are the caller's did not come back: {lost}")
 
+    def fail(self, error: BaseException) -> None:
+        """Ends the call with this exception: from within an answer or a hook, whose own the emulator would swallow."""
+        self._error = error
+        self.uc.emu_stop()
+
     def _imported(self, uc: Uc, address: int, _size: int, _data: object) -> None:
         name = self._stub_names.get(address, f"data, or nothing, at {address:#x}")
         self.calls[name] += 1
         try:
             answer = self.imports[name](self)  # a KeyError where nobody answers it
-        except BaseException as error:  # noqa: BLE001  (Unicorn would swallow it)
-            self._error = error
-            uc.emu_stop()
+        except BaseException as error:  # noqa: BLE001  (it is raised by call)
+            self.fail(error)
             return
         if answer is not None:
             uc.reg_write(X[0], answer & 0xFFFF_FFFF_FFFF_FFFF)

@@ -70,6 +70,9 @@ _FAULTS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "a result that nobody reads": ("ceilings.cpp", [("volatile std::atomic<float> sink", "std::atomic<float> sink")]),
     "a child that SME has ended taken for one that lived": ("sme.cpp", [(" && status == 0", "")]),
+    "AMX's accumulators not apart": ("amx.S", [("mov x7, #(3 << 20)", "mov x7, #(2 << 20)")]),
+    "AMX left on": ("amx.S", [("    AMX(SET_OR_CLEAR, 1)\n", "")]),
+    "a row of AMX that is twice as long": ("amx.cpp", [("floats = 16;", "floats = 32;")]),
     "a loop that begins at the first call": ("timing.h", [("first % count;", "0 * (first % count);")]),
     "the link register sampled, not the program counter": ("sampler.cpp", [("->__ss.__pc", "->__ss.__lr")]),
     "the handler put back to the default, which ends the process": (

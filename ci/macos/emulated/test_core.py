@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import capstone
 import numpy as np
 import pytest
+from amx import Amx
 from conftest import ROW, YES
 from mac import ThrownError
 
@@ -596,3 +597,27 @@ def test_the_instructions_are_named(mac, has, status, name):
     out = mac.new(24)
     mac.call(mac.symbol("19vector_instructionsEv"), result_at=out)
     assert mac.string(out) == name
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_amx_multiplies_what_it_is_given(mac, steps):
+    unit = Amx(mac)
+    x, y = np.arange(1, 17, dtype=np.float32), np.arange(17, 33, dtype=np.float32) / 2
+    out = mac.new(64 * 64)
+    mac.call(mac.symbol("gemmscope_amx_outer_products"), steps, mac.new(x.tobytes() + y.tobytes()), out)
+    # Row 4 j + i of Z is row j of accumulator i.
+    z = np.frombuffer(mac.read(out, 64 * 64), np.float32).reshape(16, 4, 16)
+    assert np.array_equal(z, np.repeat(steps * np.outer(y, x)[:, np.newaxis], 4, axis=1))
+    assert unit.count == {"switch": 2, "ldx": 1, "ldy": 1, "fma32": 4 * steps, "stz": 64}
+    assert not unit.is_on
+
+
+def test_the_operations_of_amx_are_counted(mac):
+    unit = Amx(mac)
+    assert mac.call(mac.symbol("18amx_outer_productsEm"), 5) == unit.count["fma32"] * 16 * 16 * 2 == 4 * 5 * 512
+    assert not unit.is_on
+
+
+def test_a_processor_without_amx_ends_the_process(mac):
+    with pytest.raises(RuntimeError, match="Unhandled CPU exception"):
+        mac.call(mac.symbol("18amx_outer_productsEm"), 1)

@@ -10,7 +10,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from gemmscope.machine import cpu, sources
+from gemmscope.errors import WorkerLost
+from gemmscope.machine import amx, cpu, sources
 from gemmscope.machine.limits import available_bytes, usable_cpus
 from gemmscope.machine.sources import ROOT
 from gemmscope.records.model import Ceilings
@@ -26,19 +27,32 @@ _MOST_BYTES = 512 * 2**20
 _UNKNOWN_CACHE = 32 * 2**20
 
 _NEON_BITS = 128
+# Matrix units, one for each cluster of cores.
+_SHARED_UNITS = ("SME", "AMX")
 # Of the best peak: less is noise. A unit of efficiency cores adds a sixth to that of performance cores on an M4
 # (published, not measured here: tzakharko/m4-sme-exploration).
 _REACHED = 0.95
 
 
-def measure(threads: int | None = None) -> Ceilings:
-    """Measures both ceilings, by one thread and by ``threads``; by all usable processors unless told."""
+def measure(threads: int | None = None, *, use_amx: bool = False) -> Ceilings:
+    """Measures both ceilings, by one thread and by ``threads``; by all usable processors unless told.
+
+    Args:
+        threads: How many threads at most.
+        use_amx: Measure the peak with AMX. Where its process ends of it, the note says so, and the peak is NEON's.
+    """
     from gemmscope import _kernels  # only a worker may load it
 
-    instructions = _kernels.vector_instructions()
     count = threads or max(1, math.floor(usable_cpus()))
-    counts = shared_counts(count) if instructions == "SME" else {1, count}
-    peaks = {each: _kernels.peak_flops(each) / 1e9 for each in sorted(counts, reverse=True)}
+    instructions, peaks, failure = _kernels.vector_instructions(), {}, ""
+    if use_amx:
+        try:
+            instructions, peaks = "AMX", amx.peaks(shared_counts(count))
+        except WorkerLost as error:
+            failure = f"AMX, which was asked for, could not be measured: {error}"
+    if not peaks:
+        counts = shared_counts(count) if instructions == "SME" else {1, count}
+        peaks = {each: _kernels.peak_flops(each) / 1e9 for each in sorted(counts, reverse=True)}
     size = int(min(_CACHES * last_cache_bytes(), _MOST_BYTES, available_bytes() // 4))
     return Ceilings(
         instructions=instructions,
@@ -47,8 +61,8 @@ def measure(threads: int | None = None) -> Ceilings:
         peak_gflops_one_thread=peaks[1],
         bandwidth=_kernels.triad_bandwidth(count, size),
         bandwidth_one_thread=_kernels.triad_bandwidth(1, size),
-        note=why_no_ceiling(instructions),
-        saturating_threads=saturating(peaks) if instructions == "SME" else 0,
+        note="; ".join(filter(None, (why_no_ceiling(instructions), failure))),
+        saturating_threads=saturating(peaks) if instructions in _SHARED_UNITS else 0,
     )
 
 

@@ -108,9 +108,13 @@ class Release(Message, frozen=True, tag="release", kw_only=True):
 
 
 class MeasureCeilings(Message, frozen=True, tag="measure ceilings", kw_only=True):
-    """Measure what the processor can do at most, by one thread and by ``threads`` (None: by all)."""
+    """Measure what the processor can do at most, by one thread and by ``threads`` (None: by all).
+
+    With ``amx`` by Apple's undocumented matrix unit.
+    """
 
     threads: int | None = None
+    amx: bool = False
 
 
 class SampleInstructions(Message, frozen=True, tag="sample instructions", kw_only=True):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gemmscope.workload.shapes import Shape
 
 # The processor's ceilings take a second or two: they are measured in the first set of runs of so many seconds, and in
-# the second set of longer ones.
+# the second set of longer ones. Whoever asks for AMX's has them in any case.
 _CEILINGS_FROM = (20.0, 60.0)
 
 # Preparing ends with a first call, however slow: a kernel has as long as the whole run.
@@ -89,7 +89,7 @@ class Session:
             roles.append((reference, Reference(settings, observer)))
         self._team = Team(roles, launch, observer)
         self._spent = dict.fromkeys(TimeSpent.__struct_fields__, 0.0)
-        self._ceilings_sets = sum(settings.seconds >= least for least in _CEILINGS_FROM)
+        self._ceilings_sets = max(settings.amx, sum(settings.seconds >= least for least in _CEILINGS_FROM))
         self._evidence = Evidence(
             team=self._team, observer=observer, now=self._schedule.budget.now, epoch=self._schedule.budget.epoch,
             spend=self._spend, settings=settings, shapes=shapes, workers=len(workers),
@@ -149,7 +149,7 @@ class Session:
     def _measure_ceilings(self, set_: int) -> None:
         """By the worker that watches the machine, while the others wait."""
         for member in [member for member in self._team.members if member.role.watches]:
-            request = protocol.MeasureCeilings(threads=self._settings.threads)
+            request = protocol.MeasureCeilings(threads=self._settings.threads, amx=self._settings.amx)
             measured = self._team.ask(member, request, protocol.CeilingsMeasured, START_TIMEOUT)
             if measured is not None:
                 self._observer(events.CeilingsSeen(set=set_, ceilings=measured.ceilings))

@@ -64,6 +64,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     quick: bool = False,
     deep: bool = False,
     original: bool = False,
+    amx: bool = False,
     command: str = "",
 ) -> Settings:
     """What was asked for, checked. Arguments as for :func:`gemmscope.run`; None stands for the default.
@@ -71,8 +72,9 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     ``original`` asks for what the comparison was of that gemmscope began with.
 
     Raises:
-        UsageError: If a shape is none, or a number is out of its range.
+        UsageError: If a shape is none, a number is out of its range, or there is no AMX.
     """
+    from gemmscope.machine import amx as matrix_unit
     from gemmscope.machine import gpu  # importing gemmscope stays light
 
     by_default = sizes is None and not shapes
@@ -100,6 +102,8 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
             raise UsageError(f"{name} is {value}; expected at least 1")
     if not 0 < seconds < float("inf"):
         raise UsageError(f"seconds is {seconds}; expected a number above 0")
+    if amx and (reason := matrix_unit.why_not()):
+        raise UsageError(f"AMX cannot be measured here: {reason}")
     for name, share, example in (("margin", margin, "0.01 for 1 %"), ("experiments", experiments, "0.25 for 25 %")):
         if not 0 <= share < 1:
             raise UsageError(f"{name} is {share}; expected a share from 0 to below 1, such as {example}")
@@ -126,6 +130,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
         grid=grid,
         only_at=only_at,
         largest_share=LARGEST_SHARE if by_default else _LARGEST_SHARE,
+        amx=amx,
         command=words.utf8(command),
     )
 

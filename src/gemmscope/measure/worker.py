@@ -78,7 +78,7 @@ class Worker:
                 self._release()
                 return protocol.Done()
             case protocol.MeasureCeilings():
-                return protocol.CeilingsMeasured(ceilings=ceilings.measure(request.threads))
+                return protocol.CeilingsMeasured(ceilings=ceilings.measure(request.threads, use_amx=request.amx))
             case protocol.SampleInstructions():
                 return self._sample_instructions(request.seconds)
             case protocol.TraceKernels():

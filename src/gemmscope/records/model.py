@@ -102,7 +102,8 @@ class Settings(Record, frozen=True, kw_only=True):
     ``width`` the relative half-width of a ratio's interval from which on an unclear verdict is not pursued further,
     ``experiments`` the share of the budget for experiments on why a backend is slow. ``grid`` says that every backend
     was asked for on every BLAS that was found. ``only_at`` names backends that are not measured at every shape, with
-    their shapes; and a cell whose calls would take more than ``largest_share`` of the budget is left out.
+    their shapes; and a cell whose calls would take more than ``largest_share`` of the budget is left out. With ``amx``
+    the processor's peak is measured by Apple's undocumented matrix unit.
     """
 
     shapes: list[str]
@@ -119,6 +120,7 @@ class Settings(Record, frozen=True, kw_only=True):
     grid: bool = False
     only_at: dict[str, list[str]] = {}
     largest_share: float = 0.5
+    amx: bool = False
     command: str = ""
 
     def asks_for(self, backend: str, shape: str) -> bool:
@@ -350,7 +352,7 @@ class Ceilings(Record, frozen=True, kw_only=True):
     ``instructions`` is what the peak was measured with, such as ``"AVX-512"``. Peaks are in GFLOP/s, bandwidths in
     bytes per second as the STREAM triad counts them, for one thread and for ``threads``. ``note`` says where a peak is
     no ceiling: Apple's AMX is faster than NEON. ``saturating_threads`` is the fewest that reach the peak where cores
-    share matrix units (SME), of which no system tells how many there are; 0 where each core has its own.
+    share matrix units (SME, AMX), of which no system tells how many there are; 0 where each core has its own.
     """
 
     instructions: str
