@@ -15,7 +15,7 @@ import pytest
 from gemmscope import _kernels
 from gemmscope.backends import kernel as kernel_module
 from gemmscope.backends import loading
-from gemmscope.backends.kernel import Candidate
+from gemmscope.backends.kernel import Candidate, image_of
 from gemmscope.errors import BackendUnavailable
 from gemmscope.machine import threads as pools_of
 from gemmscope.machine.images import loaded_images
@@ -107,6 +107,58 @@ def test_a_kernel_that_is_called_is_known_where_bits_tell_nothing():
     needs_counting(kernel)
     kernel.prepare(operands_of(50, 60, 1))
     assert kernel.provenance()["calls counted at this shape"] == 1
+
+
+@pytest.mark.parametrize("shape", [(50, 60, 16), (300, 7, 8), (1, 200, 300)])
+def test_where_calls_cannot_be_counted_long_sums_tell(shape, monkeypatch):
+    """At the shape itself any routine is right to the last bit here: whole numbers are not rounded."""
+    monkeypatch.setattr(_kernels, "count_calls", lambda *_: None)
+    monkeypatch.setattr(kernel_module, "_IDENTIFIED", {})
+    rng = np.random.default_rng(0)
+    m, n, k = shape
+    pairs = [(rng.integers(-9, 9, (m, k)), rng.integers(-9, 9, (k, n))) for _ in range(2)]
+    operands = Operands([OperandPair(a.astype(np.float32), b.astype(np.float32)) for a, b in pairs])
+    made = CLASSES["kernel-numpy"]()
+    made.probe()
+    made.prepare(operands)
+    assert made.provenance()["calls counted at this shape"] == 0
+
+    class CallsAnother(made.of):
+        """Another routine, wherever results have as many rows and columns as at the shape."""
+
+        def product(self, pair):
+            a, b = self.operand_arrays()[pair]
+            product = super().product(pair)
+            at_shape = product.shape == (min(m, 160), min(n, 160)) or product.shape == (m, n)
+            return (a.astype(float) @ b).astype(np.float32) if at_shape else product
+
+    monkeypatch.setattr(type(made), "of", CallsAnother)
+    made.probe()
+    with pytest.raises(BackendUnavailable, match=r"kernel not identified: at this shape results of .* are not those"):
+        made.prepare(operands)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (64, 64, 64), (200, 3, 40)])
+def test_a_transposed_b_has_the_kernel_that_torch_calls_or_none(shape):
+    """On Linux for arm64 PyTorch hands it to oneDNN, and calls no BLAS."""
+    made = CLASSES["kernel-torch"]({"transposed": "b"})
+    library = made.of(made.settings)
+    try:
+        library.probe()
+    except BackendUnavailable as absent:
+        pytest.skip(f"{absent.reason}; to run this: {absent.remedy}")
+    library.prepare(operands_of(*shape))
+    calls = _kernels.count_calls(image_of(made.caller), made.candidates[0].symbol, lambda: library.product(0))
+    if calls is None:
+        pytest.skip("calls cannot be counted here; to run this, use Linux")
+    if calls:
+        made.probe()
+        made.prepare(operands_of(*shape))
+        assert made.provenance()["calls counted at this shape"] == 1
+    else:
+        with pytest.raises(BackendUnavailable, match=r"kernel not identified: .*torch-cpu.* does not call sgemm_"):
+            made.probe()
+            made.prepare(operands_of(*shape))
 
 
 def test_calls_are_counted_and_go_nowhere():

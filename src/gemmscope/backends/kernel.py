@@ -3,7 +3,7 @@
 A name alone proves nothing: a library may bring several BLAS, or call another routine, or none. Two things confirm it.
 The library calls that routine, at this very shape: counted in its own table of addresses, on Linux. And its results are
 the library's own to the last bit, in this process and with its threads, on several shapes and pairs. Bits alone prove
-little where sums are short or few: at K = 1 those of all routines are the same.
+little where sums are short or few: where calls cannot be counted, as on macOS, long sums are compared too.
 """
 
 from __future__ import annotations
@@ -41,12 +41,25 @@ PROBES = tuple(
 _PROBE_PAIRS = 2
 
 # Where calls cannot be counted, so many sums of so many terms tell one routine from another: each ends in another order
-# of rounding with a chance of a half or so. With fewer the kernel counts as not identified.
+# of rounding with a chance of a half or so. Shorter ones may be alike in routines that add their terms one by one: on
+# arm64 the products of netlib's BLAS and of OpenBLAS are the same to the last bit up to K = 300 to 1024.
 _TELLING_SUMS = 64
-_TELLING_TERMS = 8
+_TELLING_TERMS = 2053
+# For fewer terms libraries have ways of their own, which longer sums do not show: at K = 1 NumPy calls no BLAS.
+_FEWEST_TERMS = 8
+# The longest side of the products with long sums. They are freed: see PROBES.
+_LONG_SUMS_SIDE = 160
 
 # A kernel that was confirmed on the probes is not compared again where that would take seconds of a slow one.
 _COMPARE_AT_MOST = 2 * 512**3
+
+
+class _Compared(NamedTuple):
+    """The library with its operands, the same operands for the kernel, and where the kernel writes."""
+
+    library: Backend
+    calls: _kernels.Calls
+    out: NDArray[np.float32]
 
 
 class Candidate(NamedTuple):
@@ -134,11 +147,11 @@ class KernelBackend(Backend):
         if min(m, n, k) == 0:
             raise BackendUnavailable("an empty result has no kernel")
         self._compared = min(m, n) == 1 or 2 * m * n * k <= _COMPARE_AT_MOST
-        # A few pairs, but more where each of them has only a few sums.
-        pairs = range(min(len(operands), max(2, math.ceil(_TELLING_SUMS / (m * n)))))
+        compared = _Compared(self._library, self._calls, self._out)
         for routine, kernel in self._routines_at(operands).items():
             self._routine, self._kernel = routine, kernel
-            if not self._compared or all(self._matches(kernel, self._library, pair) for pair in pairs):
+            matches = not self._compared or _matches(kernel, compared, min(len(operands), _pairs(m, n)))
+            if matches and (self._counted or k >= _TELLING_TERMS or self._matches_in_long_sums(kernel, m, n)):
                 return
         raise BackendUnavailable(
             f"kernel not identified: at this shape results of {self._candidate.symbol} are not those of "
@@ -169,7 +182,7 @@ class KernelBackend(Backend):
             neither = f"calls neither {symbol} nor {vector_symbol}" if len(routines) > 1 else f"does not call {symbol}"
             how = f"calls {' and '.join(many)} for one product" if many else neither
             raise BackendUnavailable(f"kernel not identified: at this shape {self._library.name} {how}")
-        if self._compared and (k < _TELLING_TERMS or m * n * len(operands) < _TELLING_SUMS):
+        if self._compared and (k < _FEWEST_TERMS or m * n * len(operands) < _TELLING_SUMS):
             raise BackendUnavailable(
                 "kernel not identified: at this shape the results of one routine may be those of another, and calls "
                 "cannot be counted here"
@@ -235,34 +248,50 @@ class KernelBackend(Backend):
         """Why a kernel is not the one that the library calls at the probes; empty where it is."""
         called = False
         for shape in PROBES:
-            library = self._library = self._on_probe(shape)
+            probe = self._on_probe(shape, _PROBE_PAIRS)
+            self._library = probe.library
             if self._count(candidate.symbol) == 0:
                 continue  # it may have another way for small ones
             called = True
-            if not all(self._matches(kernel, library, pair) for pair in range(_PROBE_PAIRS)):
-                return f"results of {candidate.symbol} are not those of {library.name} at {shape}"
+            if not _matches(kernel, probe, _PROBE_PAIRS):
+                return f"results of {candidate.symbol} are not those of {self._library.name} at {shape}"
         return "" if called else f"{self.of.name} does not call {candidate.symbol}"
 
-    def _on_probe(self, shape: Shape) -> Backend:
-        """The library with operands of a probe; the kernel has the same."""
+    def _matches_in_long_sums(self, kernel: _kernels.Kernel, m: int, n: int) -> bool:
+        """Whether results are the library's where sums tell, with as many rows and columns, or at least many."""
+        shape = Shape(min(m, _LONG_SUMS_SIDE), min(n, _LONG_SUMS_SIDE), _TELLING_TERMS)
+        pairs = _pairs(shape.m, shape.n)
+        return _matches(kernel, self._on_probe(shape, pairs), pairs)
+
+    def _on_probe(self, shape: Shape, count: int) -> _Compared:
+        """The library with so many pairs of operands of a shape that was not asked for."""
         pairs = [
             OperandPair(
                 uniform(shape.m * shape.k, (pair, shape.m, shape.n, shape.k, 0)).reshape(shape.m, shape.k),
                 uniform(shape.k * shape.n, (pair, shape.m, shape.n, shape.k, 1)).reshape(shape.k, shape.n),
             )
-            for pair in range(_PROBE_PAIRS)
+            for pair in range(count)
         ]
         # Some pitch may be too small for a probe and right for the run's shapes, at which it is compared again.
         library = self.of({name: value for name, value in self.settings.items() if name != PITCH.name})
         library.probe()
         library.prepare(Operands(pairs))
-        self._out = mapped((shape.m, shape.n), np.float32)
-        self._calls = _kernels.Calls(library.operand_arrays(), self._out)
-        return library
+        out = mapped((shape.m, shape.n), np.float32)
+        return _Compared(library, _kernels.Calls(library.operand_arrays(), out), out)
 
-    def _matches(self, kernel: _kernels.Kernel, library: Backend, pair: int) -> bool:
-        """Whether the kernel's result is the library's, to the last bit."""
+
+def _pairs(m: int, n: int) -> int:
+    """How many pairs are compared: a few, but more where each of them has only a few sums."""
+    return max(2, math.ceil(_TELLING_SUMS / (m * n)))
+
+
+def _matches(kernel: _kernels.Kernel, compared: _Compared, pairs: int) -> bool:
+    """Whether the kernel's results are the library's, to the last bit."""
+    library, calls, out = compared
+    for pair in range(pairs):
         wanted = library.product(pair)
-        self._out.fill(np.nan)
-        kernel.multiply(self._calls, pair)
-        return bool(np.array_equal(self._out, wanted))
+        out.fill(np.nan)
+        kernel.multiply(calls, pair)
+        if not np.array_equal(out, wanted):
+            return False
+    return True
