@@ -1,7 +1,15 @@
 """What five Macs say of themselves: to be replayed where no Mac is. Never run on macOS.
 
-Derived from documents: the sysctls that xnu and Apple's chips are known to answer (bsd/kern/kern_mib.c and published
-listings), cores, memory and systems from Apple's specifications of each model.
+Derived from documents, each value with what it was checked against:
+
+- names of sysctls: Apple's "Determining system capabilities", by which ``hw.l2cachesize`` is the slowest cores';
+  that macOS 15 says ``FEAT_SME`` of processors without it: a listing of one (qiita.com/zacky1972);
+- cores, memory and model identifiers: Apple's specifications (support.apple.com/121555 of the Mac mini of 2024);
+- ``sysctl -a`` of an M1 and an M2 (archspec/archspec#38 and #95), and of the two clusters of an M1 Pro, which are an M1
+  Max's (Dr-Noob/cpufetch#139);
+- caches of M4: 16 MiB for a cluster of performance cores, 4 MiB of efficiency cores (its sysctls at jia.je);
+- frequencies: the highest of performance cores as psutil reads it, 3228 MHz on an M1 Max (giampaolo/psutil#2841), and a
+  thousandth from M4 on (giampaolo/psutil#2642, mended after 7.2.2); 4512 MHz on an M4 Pro (eclecticlight.co).
 """
 
 from __future__ import annotations
@@ -37,22 +45,24 @@ class Mac:
         """The bytes of a sysctl, as the kernel has them; None for what it does not know."""
         known = {
             "machdep.cpu.brand_string": self.chip, "hw.model": self.model, "hw.optional.arm64": 1,
-            "hw.nperflevels": 2, "hw.perflevel0.logicalcpu": self.performance,
-            "hw.perflevel1.logicalcpu": self.efficiency, "hw.perflevel0.l2cachesize": self.l2,
-            "hw.l2cachesize": 4 * 2**20,  # that of the efficiency cores
-            "kern.hv_vmm_present": 0, "sysctl.proc_translated": 0,
-        } | ({"hw.optional.arm.FEAT_SME": 1, "hw.optional.arm.FEAT_SME2": 1} if self.sme else {})  # fmt: skip
+            "hw.nperflevels": 2, "hw.perflevel0.name": "Performance", "hw.perflevel1.name": "Efficiency",
+            "hw.perflevel0.logicalcpu": self.performance, "hw.perflevel1.logicalcpu": self.efficiency,
+            "hw.perflevel0.l2cachesize": self.l2, "hw.perflevel1.l2cachesize": 4 * 2**20, "hw.l2cachesize": 4 * 2**20,
+            "kern.hv_vmm_present": 0, "sysctl.proc_translated": 0, "hw.pagesize": 16384, "hw.cachelinesize": 128,
+        }  # fmt: skip
+        if int(self.macos.partition(".")[0]) >= 15:
+            known |= dict.fromkeys(("hw.optional.arm.FEAT_SME", "hw.optional.arm.FEAT_SME2"), int(self.sme))
         value = known.get(name)
         if isinstance(value, str):
             return value.encode() + b"\0"
         return None if value is None else value.to_bytes(4, sys.byteorder)
 
 
-MACS = {
+MACS = {  # a MacBook Air, a MacBook Pro of 16 inches, a MacBook Air, and two of the Mac mini
     "M1": Mac("MacBookAir10,1", "Apple M1", 4, 4, 8 * GIB, 12 * 2**20, "14.6.1", 3204, battery=True),
     "M1 Max": Mac("MacBookPro18,2", "Apple M1 Max", 8, 2, 64 * GIB, 12 * 2**20, "14.5", 3228, battery=True),
     "M2": Mac("Mac14,2", "Apple M2", 4, 4, 16 * GIB, 16 * 2**20, "15.5", 3504, battery=True),
-    "M4": Mac("Mac16,10", "Apple M4", 4, 6, 16 * GIB, 16 * 2**20, "15.5", 4.512, sme=True),
+    "M4": Mac("Mac16,10", "Apple M4", 4, 6, 16 * GIB, 16 * 2**20, "15.5", 4.464, sme=True),
     "M4 Pro": Mac("Mac16,11", "Apple M4 Pro", 10, 4, 24 * GIB, 16 * 2**20, "26.1", 4.512, sme=True),
 }
 

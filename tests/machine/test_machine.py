@@ -363,6 +363,26 @@ def test_sysctl_of_apple_silicon(tree: Tree) -> None:
     assert sources.sysctl_number(reader, "hw.memsize") == 2**36
 
 
+@pytest.mark.parametrize(
+    ("levels", "kinds"),
+    [
+        ([("Super", 5), ("Performance", 10)], cpu.CoreKinds()),  # an M5 Pro
+        ([("Super", 2), ("Performance", 4), ("Efficiency", 6)], cpu.CoreKinds(6, 6)),  # an M6
+        ([("Performance", 4), ("Efficiency", 4)], cpu.CoreKinds(4, 4)),
+        ([("", 4), ("", 4)], cpu.CoreKinds(4, 4)),  # before macOS had the names
+    ],
+)
+def test_performance_levels_are_told_by_their_names(
+    tree: Tree, levels: list[tuple[str, int]], kinds: cpu.CoreKinds
+) -> None:
+    """As sysctl prints them in published listings of such machines."""
+    values = {"hw.nperflevels": integer(len(levels))}
+    for number, (name, size) in enumerate(levels):
+        values[f"hw.perflevel{number}.logicalcpu"] = integer(size)
+        values |= {f"hw.perflevel{number}.name": name.encode() + b"\0"} if name else {}
+    assert cpu.core_kinds(tree(), macos(values)) == kinds
+
+
 def test_sysctl_of_an_intel_mac(tree: Tree) -> None:
     levels = {"hw.nperflevels": integer(1), "hw.perflevel0.logicalcpu": integer(16)}
     reader = macos({**levels, "hw.cpufrequency_max": integer(2_300_000_000, 8)})

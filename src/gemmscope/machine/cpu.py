@@ -141,15 +141,25 @@ def core_kinds(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Co
     """How many logical processors are on performance cores and how many on efficiency cores.
 
     Linux has one performance counter per kind on an Intel hybrid: ``cpu_core``, ``cpu_atom`` and, for efficiency cores
-    on a die of their own, ``cpu_lowpower``. macOS has performance levels, of which level 0 is the fastest; all others
-    count as efficiency cores.
+    on a die of their own, ``cpu_lowpower``. macOS has performance levels, and names each.
     """
     fast, slow = map(len, cpus_by_kind(root))
     if not (fast or slow):
-        levels = range(sources.sysctl_number(reader, "hw.nperflevels") or 0)
-        sizes = [sources.sysctl_number(reader, f"hw.perflevel{level}.logicalcpu") or 0 for level in levels]
-        fast, slow = sum(sizes[:1]), sum(sizes[1:])
+        for level in range(sources.sysctl_number(reader, "hw.nperflevels") or 0):
+            size = sources.sysctl_number(reader, f"hw.perflevel{level}.logicalcpu") or 0
+            if _is_efficiency(sources.sysctl_text(reader, f"hw.perflevel{level}.name"), level):
+                slow += size
+            else:
+                fast += size
     return CoreKinds(fast, slow) if fast and slow else CoreKinds()
+
+
+def _is_efficiency(name: str | None, level: int) -> bool:
+    """Whether a performance level of macOS is that of efficiency cores; level 0 is the fastest.
+
+    On an M1 to M4 the second one is. An M5 Pro has "Super" and "Performance" cores alone.
+    """
+    return name == "Efficiency" if name else level > 0
 
 
 def cpus_by_kind(root: Path = ROOT) -> tuple[frozenset[int], frozenset[int]]:
