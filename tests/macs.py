@@ -67,7 +67,9 @@ MACS = {  # a MacBook Air, a MacBook Pro of 16 inches, a MacBook Air, and two of
 }
 
 
-def described(mac, monkeypatch, root, *, translated=False, plugged=True, low_power=False, thermal=0):
+def described(
+    mac, monkeypatch, root, *, translated=False, plugged=True, low_power=False, thermal=0, background=False, nice=0
+):
     """What ``machine.describe`` makes of a Mac's answers; ``root`` is a folder without Linux's files."""
     cores = mac.performance + mac.efficiency
     battery = SimpleNamespace(power_plugged=plugged) if mac.battery else None
@@ -83,6 +85,8 @@ def described(mac, monkeypatch, root, *, translated=False, plugged=True, low_pow
     monkeypatch.setattr(
         power, "_kernels", SimpleNamespace(low_power_mode=lambda: low_power, thermal_state=lambda: thermal)
     )
+    monkeypatch.setattr(power, "is_background", lambda: background)
+    monkeypatch.setattr(power, "niceness", lambda: nice)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr("platform.machine", lambda: "x86_64" if translated else "arm64")
     monkeypatch.setattr("platform.mac_ver", lambda: (mac.macos, ("", "", ""), "arm64"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
+import sys
 from itertools import repeat
 
 import pytest
@@ -167,6 +169,21 @@ def test_background_work_needs_efficiency_cores_and_a_system_that_keeps_it_there
 def test_thermal_states_are_those_of_macos_in_order():
     said = [power.named(state) for state in (0, 1, 2, 3, 4, -1, None)]
     assert said == ["nominal", "fair", "serious", "critical", None, None, None]
+
+
+@pytest.mark.parametrize(("answer", "background"), [(0, False), (1, True)])
+def test_background_work_is_asked_of_macos(answer, background):
+    """PRIO_DARWIN_PROCESS of <sys/resource.h>, this process: 0 for ordinary work (setpriority(2))."""
+    asked = []
+    found = power.is_background(lambda which, who: asked.append((which, who)) or answer, "darwin")
+    assert (found, asked) == (background, [(4, 0)])
+    assert power.is_background(lambda which, who: pytest.fail("must not be asked"), "linux") is None
+
+
+def test_niceness_is_this_process_s():
+    nice = "import os, sys; os.nice(3); from gemmscope.machine import power; sys.exit(power.niceness())"
+    done = subprocess.run([sys.executable, "-c", nice], check=False)
+    assert done.returncode == min(19, power.niceness() + 3)
 
 
 @pytest.mark.skipif(os.uname().sysname == "Darwin", reason="says what systems other than macOS answer")

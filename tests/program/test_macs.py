@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from gemmscope.analysis.checkup import check
 from gemmscope.machine import ceilings
-from gemmscope.records.evidence import LibraryThreads, Throttling
+from gemmscope.records.evidence import LibraryThreads, Surroundings, Throttling
 from gemmscope.report import doctor
 from gemmscope.report.terminal import print_document
 from tests.builders import make_backend, make_result, make_worker
@@ -26,13 +27,13 @@ def mac(request):
     return MACS[request.param]
 
 
-def checked(machine, calls=ACCELERATE, wheel="cp311-cp311-macosx_14_0_arm64"):
+def checked(machine, calls=ACCELERATE, wheel="cp311-cp311-macosx_14_0_arm64", surroundings=()):
     facts = {"numpy": "2.4.6", "numpy wheel": [wheel] if wheel else []}
     worker = make_worker(
         "numpy", libraries=[calls], provenance=facts, backends={"kernel-numpy": {"blas image": calls.image}}
     )
     backends = [make_backend("numpy-cpu", worker="numpy"), make_backend("kernel-numpy", worker="numpy")]
-    result = make_result([], backends=backends, workers=[worker], machine=machine)
+    result = make_result([], backends=backends, workers=[worker], machine=machine, surroundings=list(surroundings))
     return check(result, Throttling(affinity=machine.logical_cpus))
 
 
@@ -92,6 +93,13 @@ def test_nothing_looks_wrong_on_a_healthy_one(mac, monkeypatch, tmp_path):
         ),
         ({"low_power": True}, {}, "low-power", "turn low-power mode off"),
         ({"thermal": 2}, {}, "hot", "thermal state serious"),
+        (
+            {"background": True},
+            {},
+            "background",
+            "start it as ordinary work: from a terminal",
+        ),
+        ({"nice": 10}, {}, "nice", "a niceness of 10: other programs come first"),
         ({}, {"calls": OPENBLAS, "wheel": "cp311-cp311-macosx_11_0_arm64"}, "old-wheel", "pip install --upgrade pip"),
         ({}, {"calls": OPENBLAS, "wheel": ""}, "no-accelerate", "pip install numpy"),
         (
@@ -106,6 +114,25 @@ def test_what_looks_wrong(mac, monkeypatch, tmp_path, state, installed, expected
     checkup = checked(described(mac, monkeypatch, tmp_path, **state), **installed)
     assert [one.id for one in checkup.suspicions] == [expected]
     assert said in printed(checkup)
+
+
+@pytest.mark.parametrize(("cores", "busy"), [(3.0, True), (0.5, False)])
+def test_other_programs_at_work_are_named(mac, monkeypatch, tmp_path, cores, busy):
+    """Spotlight and a backup, on so many of the cores while doctor looks. A Mac idles at a load of 2, which is none."""
+    here = msgspec.structs.replace(described(mac, monkeypatch, tmp_path), load_average=(2.5, 2.4, 2.2))
+    around = Surroundings(
+        set=0, seconds=4.0, processors=here.logical_cpus, other_seconds=4.0 * cores, others={"mds_stores": 3.0 * cores}
+    )
+    checkup = checked(here, surroundings=[around])
+    assert [one.id for one in checkup.suspicions] == (["busy-machine"] if busy else [])
+    assert ("of the processors' time, most of all mds_stores" in printed(checkup)) == busy
+
+
+def test_the_check_up_says_that_it_is_ordinary_work(mac, monkeypatch, tmp_path):
+    assert "background work no" in printed(checked(described(mac, monkeypatch, tmp_path)))
+    monkeypatch.undo()
+    text = printed(checked(described(mac, monkeypatch, tmp_path, background=True, nice=5)))
+    assert "background work yes; niceness 5" in text
 
 
 def test_a_battery_is_said_where_there_is_one(mac, monkeypatch, tmp_path):

@@ -65,6 +65,8 @@ def describe(root: Path = ROOT, reader: sources.Reader = sources.sysctl) -> Mach
         power_source=_fact(power.source),
         low_power_mode=_fact(power.low_power_mode),
         thermal_state=_fact(power.thermal_state),
+        background=_fact(power.is_background),
+        niceness=_fact(power.niceness) or 0,
         gpus=_fact(lambda: gpu.names(root, reader)) or [],
         clock_resolution_seconds=_fact(clock_resolution_seconds),
         vendor=None if emulated else _fact(lambda: cpu.vendor(root, reader)),

@@ -5,6 +5,8 @@ What macOS says and does was never run there.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import psutil
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
+
+# In <sys/resource.h> of macOS.
+_PRIO_DARWIN_PROCESS = 4
 
 # NSProcessInfo.ThermalState, in its order.
 _THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
@@ -49,6 +54,19 @@ def thermal_state() -> ThermalState | None:
 def named(state: int | None) -> ThermalState | None:
     """The name of a thermal state of NSProcessInfo; None for a number that it had not when this was written."""
     return _THERMAL_STATES[state] if state is not None and 0 <= state < len(_THERMAL_STATES) else None
+
+
+def is_background(getpriority: Callable[[int, int], int] = os.getpriority, system: str = sys.platform) -> bool | None:
+    """Whether this process is background work, as those are that ``taskpolicy -b`` starts, and all that they start.
+
+    None elsewhere than on macOS. A limit that launchd sets for a service does not show here.
+    """
+    return bool(getpriority(_PRIO_DARWIN_PROCESS, 0)) if system == "darwin" else None
+
+
+def niceness() -> int:
+    """By how much other programs come before this process: 0 unless it was started by ``nice``, 20 at most."""
+    return os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def enter_background(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gemmscope.records.evidence import Throttling
 
 # Looking at a process costs some 50 µs. On machines with more of them than this, the neighbours stay without a name.
-_MOST_PROCESSES = 500
+# A Mac in use has several hundred.
+_MOST_PROCESSES = 1000
 _NAMED = 3
 _WORTH_NAMING_SECONDS = 0.05
 # The module that a worker executes, by which another run's are known.

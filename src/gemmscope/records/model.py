@@ -53,7 +53,8 @@ class Machine(Record, frozen=True, kw_only=True):
     them, ``sve_bits`` the length of SVE's vectors. ``translated`` says whether this Python is an x86 program that
     Rosetta runs. What ``governor`` means depends on Linux's ``scaling_driver``. ``gpu_limits`` are NVIDIA's GPUs as
     they are set up; empty where NVML is not there. ``launched`` is None where no launcher has started several
-    processes.
+    processes. ``background`` says whether macOS keeps gemmscope on efficiency cores as background work; ``niceness`` by
+    how much other programs come before it.
     """
 
     name: str
@@ -85,6 +86,8 @@ class Machine(Record, frozen=True, kw_only=True):
     scaling_driver: str | None = None
     gpu_limits: list[GpuLimits] = []
     launched: Launched | None = None
+    background: bool | None = None
+    niceness: int = 0
 
     @property
     def hardware(self) -> tuple[object, ...]:

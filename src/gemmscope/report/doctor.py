@@ -71,6 +71,8 @@ def _machine(machine: Machine, throttling: Throttling) -> list[str]:
         "power": machine.power_source,
         "low-power mode": None if machine.low_power_mode is None else "on" if machine.low_power_mode else "off",
         "thermal state": machine.thermal_state,
+        "background work": None if machine.background is None else "yes" if machine.background else "no",
+        "niceness": str(machine.niceness) if machine.niceness else None,
     }
     known = [f"{name} {value}" for name, value in power.items() if value]
     lines += ["; ".join(known)] if known else []

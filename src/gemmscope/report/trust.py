@@ -47,6 +47,7 @@ def machine_facts(machine: Machine) -> list[str]:
         cpus.append(f"{machine.performance_cpus} performance and {machine.efficiency_cpus} efficiency cores")
     memory = min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)
     held_back = ["low-power mode"] if machine.low_power_mode else []
+    held_back += ["background work"] if machine.background else []
     if machine.thermal_state not in (None, "nominal"):
         held_back.append(f"thermal state {machine.thermal_state}")
     facts = [

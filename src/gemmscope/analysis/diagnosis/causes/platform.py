@@ -35,6 +35,14 @@ def suspects(subject: Subject) -> Iterator[Suspect]:
         # Not told beside what was measured: by itself it need not slow anything down.
         yield _of_machine("battery", "the machine runs on its battery, on which a system may hold the processor back",
                           "plug it in, and measure again", {"power": "battery"}, serious=False)  # fmt: skip
+    if machine.background:
+        yield _of_machine("background", "this process is background work, which macOS runs on efficiency cores alone",
+                          "start it as ordinary work: from a terminal, and not by taskpolicy -b",
+                          {"background work": "yes"})  # fmt: skip
+    if machine.niceness > 0:
+        # Likewise: it matters where others want the processors.
+        yield _of_machine("nice", f"this process has a niceness of {machine.niceness}: other programs come first",
+                          "start it without nice", {"niceness": machine.niceness}, serious=False)  # fmt: skip
     yield from _without_accelerate(subject)
     cell = subject.cell(subject.large)
     if cell is not None and (cell.efficiency_share or 0.0) > _MANY_ON_EFFICIENCY_CORES:
