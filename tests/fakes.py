@@ -13,6 +13,7 @@ from gemmscope.measure.protocol import (
     MeasureCeilings,
     Open,
     Opened,
+    OperandsMade,
     Prepare,
     Prepared,
     PreparedCell,
@@ -89,7 +90,9 @@ class FakeWorker:
         if (self.spec.name, type(request).__name__) in world.lose:
             raise WorkerLost("it was lost on purpose")
         match request:
-            case MakeOperands() | Release():
+            case MakeOperands():
+                return OperandsMade(needed=[world.too_costly.get(str(block.shape), 0.0) for block in request.blocks])
+            case Release():
                 return Done()
             case SampleInstructions():
                 world.clock.now += request.seconds
@@ -110,6 +113,10 @@ class FakeWorker:
                 cells = []
                 for name in request.backends:
                     backend = KNOWN.backend(name.split(":")[0])
+                    if name not in request.known and self.seconds(name) > request.longest:
+                        cells.append(PreparedCell(backend=name, mode="latency", status="skipped",
+                                                  seconds=self.seconds(name)))  # fmt: skip
+                        continue
                     for mode in backend.modes:
                         world.clock.now += 3 * self.seconds(name)
                         status = "failed" if name in world.wrong else "ok"
@@ -171,6 +178,7 @@ class World:
         self.cupti = False
         self.lose = set()
         self.complaints = []
+        self.too_costly = {}
         self.start_seconds = 0.1
         self.turn_seconds = 1e-3
         self.log = []

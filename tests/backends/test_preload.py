@@ -16,7 +16,7 @@ from gemmscope.backends.base import thread_environment
 from gemmscope.errors import BackendUnavailable, UsageError
 from gemmscope.machine import blas_libraries
 from gemmscope.measure.process import WorkerProcess
-from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Prepare, Prepared
+from gemmscope.measure.protocol import MakeOperands, Open, Opened, OperandsMade, Prepare, Prepared
 from gemmscope.measure.survey import plan_workers
 from gemmscope.workload.operands import SharedMemory
 from gemmscope.workload.placement import Placement
@@ -415,7 +415,7 @@ def worker_cells(texts, shape):
     worker = WorkerProcess(spec, memory)
     try:
         worker.send(MakeOperands(blocks=blocks, seed=0))
-        worker.receive(Done, 600)
+        worker.receive(OperandsMade, 600)
         worker.send(Open(variants=spec.variants))
         probed = worker.receive(Opened, 600).backends
         names = [each.backend for each in probed if each.status == "ok"]

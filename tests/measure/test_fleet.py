@@ -19,6 +19,7 @@ from gemmscope.measure.protocol import (
     MakeOperands,
     Open,
     Opened,
+    OperandsMade,
     Prepare,
     Prepared,
     PreparedCell,
@@ -57,7 +58,9 @@ class Pretender:
         if self.world.interrupt and isinstance(request, SampleBetween):
             raise RunInterrupted
         match request:
-            case MakeOperands() | Release():
+            case MakeOperands():
+                return OperandsMade(needed=[0.0] * len(request.blocks))
+            case Release():
                 return Done()
             case Open():
                 bad = self.device in self.world.unavailable

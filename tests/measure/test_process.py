@@ -29,6 +29,7 @@ from gemmscope.measure.protocol import (
     Message,
     Open,
     Opened,
+    OperandsMade,
     Prepare,
     Prepared,
     Release,
@@ -51,7 +52,7 @@ def memory():
     shared = SharedMemory.create(BLOCKS[-1].end)
     with started(WorkerSpec("reference", "reference", {}, []), shared) as worker:
         worker.send(MakeOperands(blocks=BLOCKS, seed=0))
-        worker.receive(Done, 600)
+        worker.receive(OperandsMade, 600)
     yield shared
     shared.close()
 
@@ -352,7 +353,7 @@ def test_a_worker_at_work_ends_with_its_orchestrator(memory):
         "blocks = layout([Shape(256, 256, 256)], 10)\n"
         "memory = SharedMemory.create(blocks[-1].end)\n"
         "worker = WorkerProcess(worker_for('cblas'), memory)\n"
-        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(Done, 600)\n"
+        "worker.send(MakeOperands(blocks=blocks, seed=0)); worker.receive(OperandsMade, 600)\n"
         "prepared(worker, blocks[0])\n"
         "worker.send(turn('cblas', samples=1, loops=10**9))\n"
         "print(worker.pid, flush=True); time.sleep(60)\n"

@@ -157,7 +157,7 @@ class FleetSession:
         if self._maker is None:
             return
         try:
-            self._maker.receive(protocol.Done, _START_TIMEOUT)
+            self._maker.receive(protocol.OperandsMade, _START_TIMEOUT)
         except WorkerLost as lost:
             raise WorkerLost(f"the worker that makes the operands was lost: {lost}") from lost
         self._end(self._maker)

@@ -138,7 +138,12 @@ def divide(seconds: float, costs: Sequence[float], rounds: int) -> float:
 
 def too_slow(seconds: float, sets: int, most: float) -> bool:
     """True if a cell with calls of this length would take more than ``most`` seconds of the whole run."""
-    return seconds > SLOW_CALL and seconds * _LEAST_CALLS * sets > most
+    return seconds > longest_call(sets, most)
+
+
+def longest_call(sets: int, most: float) -> float:
+    """The seconds of the longest call for which a cell takes no more than ``most`` seconds of the whole run."""
+    return max(SLOW_CALL, most / (_LEAST_CALLS * sets))
 
 
 def budget_for(seconds: float, sets: int, share: float) -> float:

@@ -5,6 +5,7 @@ A worker waits for a request, does what it asks for, and answers with one reply.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Literal
 
@@ -23,7 +24,7 @@ from gemmscope.workload.shapes import Block
 # Both sides must have the same: raise it whenever a message, or what lies in the shared memory, changes its meaning.
 # A worker may be of another gemmscope, since a variant may name another interpreter. It learns the number from its
 # command line, before anything is read, so that even two protocols without a word in common can part in words.
-PROTOCOL = 4
+PROTOCOL = 5
 # The status of a worker that speaks another: EX_PROTOCOL of sysexits(3).
 OTHER_PROTOCOL = 76
 
@@ -50,17 +51,24 @@ class Describe(Message, frozen=True, tag="describe", kw_only=True):
 
 
 class MakeOperands(Message, frozen=True, tag="make operands", kw_only=True):
-    """Fill the shared memory with operands and float64 references."""
+    """Fill the shared memory with operands and float64 references: of the first block, and of what can be afforded.
+
+    ``preparing`` is what workers will take for each block, as predicted for an idle processor, and ``seconds`` what
+    there is for making and preparing all of them.
+    """
 
     blocks: list[Block]
     seed: int
+    preparing: list[float] = []
+    seconds: float = math.inf
 
 
 class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     """Copy a shape's operands, compare results with float64 from ``first_pair`` on, and time a first few calls.
 
     ``known`` has the seconds of a call that earlier sets have measured, by backend and mode: these are not timed again.
-    ``placement`` says where the copies begin.
+    ``placement`` says where the copies begin. A call that should take longer than ``longest`` seconds is not tried: its
+    cell is skipped, without a reason, and ``seconds`` is what was expected.
     """
 
     block: Block
@@ -68,6 +76,7 @@ class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     placement: Placement
     first_pair: int = 0
     known: dict[str, dict[Mode, float]] = {}
+    longest: float = math.inf
 
 
 class TurnCell(Message, frozen=True, kw_only=True):
@@ -230,6 +239,15 @@ class Turned(Message, frozen=True, tag="turned", kw_only=True):
     settling: float
 
 
+class OperandsMade(Message, frozen=True, tag="operands made", kw_only=True):
+    """The answer to :class:`MakeOperands`: 0 for each block that was made, else the seconds that it would have needed.
+
+    Those of cheaper blocks are among them.
+    """
+
+    needed: list[float]
+
+
 class Done(Message, frozen=True, tag="done", kw_only=True):
     """The answer to a request that asks for no figures."""
 
@@ -268,7 +286,18 @@ class Refused(Message, frozen=True, tag="refused", kw_only=True):
     reason: str
 
 
-Reply = Opened | Described | Prepared | Turned | CeilingsMeasured | InstructionsSeen | KernelsSeen | Done | Refused
+Reply = (
+    Opened
+    | Described
+    | OperandsMade
+    | Prepared
+    | Turned
+    | CeilingsMeasured
+    | InstructionsSeen
+    | KernelsSeen
+    | Done
+    | Refused
+)
 
 
 class Decoder:

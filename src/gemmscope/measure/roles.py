@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gemmscope.measure.pacing import RATE_SECONDS, budget_for, too_slow
+from gemmscope.measure.pacing import RATE_SECONDS, budget_for, longest_call, too_slow
 from gemmscope.records import words
 from gemmscope.records.base import CellKey
 from gemmscope.records.events import BackendProbed, CellFailed, CellPrepared, Warned, WorkerEnded
@@ -33,6 +33,9 @@ REFERENCE_SHAPE = Shape(192, 192, 192)
 # A tiny GEMM that took long was held up, by a neighbour whose threads spin, and says nothing of one that has so many
 # times the work.
 _FARTHEST = 1000
+
+# What smaller calls say of a large one.
+_ROUGHLY = 2.0
 
 
 class Role:
@@ -108,6 +111,9 @@ class Role:
         seconds = cell.seconds or 0.0
         if key in self._lost or (cell.status == "ok" and self._skipped(set_, key, seconds)):
             return None
+        if cell.status == "skipped" and not cell.reason:
+            self._skip(set_, key, seconds)
+            return None
         self._observer(CellPrepared(**msgspec.structs.asdict(cell), set=set_, m=shape.m, n=shape.n, k=shape.k))
         if cell.status in ("failed", "unavailable"):
             self._lost.add(key)
@@ -118,6 +124,12 @@ class Role:
             rates = self._rates.setdefault(key.backend, {})
             rates[shape.flops] = max(rates.get(shape.flops, 0.0), shape.flops / seconds)
         return key
+
+    @property
+    def longest_call(self) -> float:
+        """The seconds of a call that is not tried: far more than would be skipped, since what is expected is rough."""
+        settings = self._settings
+        return _ROUGHLY * longest_call(settings.sets, settings.largest_share * settings.seconds)
 
     def measured(self, key: CellKey, seconds: float) -> None:
         """A set has measured a cell: a call takes so many seconds."""
@@ -141,13 +153,17 @@ class Role:
             seconds, settings.sets, settings.largest_share * settings.seconds
         ):
             return False
+        self._skip(set_, key, seconds)
+        return True
+
+    def _skip(self, set_: int, key: CellKey, seconds: float) -> None:
+        settings = self._settings
         needed = budget_for(seconds, settings.sets, settings.largest_share)
         reason = (
             f"one call is expected to take {words.duration(seconds)}; --seconds {needed:.0f} would make room for it"
         )
         self._lost.add(key)
         self._observer(CellPrepared(**key.fields, set=set_, status="skipped", reason=reason, estimate=seconds))
-        return True
 
 
 class Reference(Role):

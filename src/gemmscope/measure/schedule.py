@@ -18,14 +18,14 @@ from gemmscope.workload.placement import Placement
 from gemmscope.workload.shapes import Shape, pair_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from gemmscope.measure.pacing import CellPace
     from gemmscope.measure.resume import ResumePoint
     from gemmscope.records.model import Settings
 
 # Without an interval an estimate says little: so many sets are run even when the budget is spent.
-_FEWEST_SETS = 2
+FEWEST_SETS = 2
 _FEWEST_ROUNDS = 2
 
 # The share of the budget for the sets that were asked for. The rest is for verdicts that are then still open: more sets
@@ -160,6 +160,10 @@ class Schedule:
         self._sets_of: Counter[Shape] = Counter()
         self.cut_short = ""
 
+    def leave_out(self, shapes: Collection[Shape]) -> None:
+        """Goes on without some shapes."""
+        self._shapes = [shape for shape in self._shapes if shape not in shapes]
+
     # --- Sets -----------------------------------------------------------------------------------------------------
 
     def sets(self) -> Iterator[SetPlan]:
@@ -171,10 +175,10 @@ class Schedule:
         while done < self._planned:
             yield SetPlan(self._first_set + done, planned_left=self._planned - done)
             done += 1
-            if done == _FEWEST_SETS and self._may_plan_more:
+            if done == FEWEST_SETS and self._may_plan_more:
                 self._plan_more()
             self._settle(done)
-            if _FEWEST_SETS <= done < self._planned and self.budget.left < 0:
+            if FEWEST_SETS <= done < self._planned and self.budget.left < 0:
                 if done < self._asked:
                     self.cut_short = f"only {done} of {words.batches(self._asked)}"
                 return
@@ -193,13 +197,13 @@ class Schedule:
         # Without an interval they would be in vain: none is begun where two sets do not fit.
         # One set alone has no interval either: the second is made even where the first took the share of both.
         while self._experiments is not None and (
-            end - now > (least if sets else _FEWEST_SETS * least) or (sets == 1 and self.budget.left > least)
+            end - now > (least if sets else FEWEST_SETS * least) or (sets == 1 and self.budget.left > least)
         ):
             only = self._experiments()
             if not only:
                 return
             fit = int((end - now) / max(_EXPERIMENT_STARTS * self._start_seconds, 1e-3))
-            left = min(max(fit, _FEWEST_SETS - sets, 1), max(_EXPERIMENT_SETS - sets, 1))
+            left = min(max(fit, FEWEST_SETS - sets, 1), max(_EXPERIMENT_SETS - sets, 1))
             yield SetPlan(number + sets, end=now + max(0.0, end - now) / left, only=only, experiment=True)
             sets += 1
             before, now = now, self.budget.now()
@@ -265,7 +269,7 @@ class Schedule:
     def _without_costly(self, seconds: float) -> list[Shape]:
         """The shapes of a set of so many seconds: a few costly ones rest in every second set, for the others' sake."""
         costly = {shape for shape in self._shapes if self._fixed.get(shape, 0.0) > _COSTLY * seconds}
-        may_rest = {shape for shape in costly & self._in_last_set if self._sets_of[shape] >= _FEWEST_SETS}
+        may_rest = {shape for shape in costly & self._in_last_set if self._sets_of[shape] >= FEWEST_SETS}
         resting = may_rest if 2 * len(costly) < len(self._shapes) else set()
         taken = [shape for shape in self._shapes if shape not in resting]
         self._in_last_set = set(taken)

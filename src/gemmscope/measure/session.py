@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import msgspec
 from gemmscope.errors import RunInterrupted
 from gemmscope.machine.surroundings import Watch
 from gemmscope.measure import protocol, tracing
+from gemmscope.measure.affording import OPERANDS_LEAST, OPERANDS_SHARE, preparing
 from gemmscope.measure.evidence import GRACE, PATIENCE, Evidence, observe_samples
 from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
-from gemmscope.measure.schedule import Schedule
+from gemmscope.measure.schedule import FEWEST_SETS, Schedule
 from gemmscope.measure.team import START_TIMEOUT, ActiveCell, Team
 from gemmscope.records import events, words
 from gemmscope.records.model import PlacedOperands, TimeSpent
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from gemmscope.records.model import Settings
     from gemmscope.workload.operands import SharedMemory
     from gemmscope.workload.placement import Placement
-    from gemmscope.workload.shapes import Shape
+    from gemmscope.workload.shapes import Block, Shape
 
 # The processor's ceilings take a second or two: they are measured in the first set of runs of so many seconds, and in
 # the second set of longer ones. Whoever asks for AMX's has them in any case.
@@ -75,13 +77,14 @@ class Session:
     ) -> None:
         self._settings = settings
         self._observer = observer
+        self._workers = workers
         self._judge = judge
         self._investigate = investigate
         point = resume or ResumePoint()
         self._schedule = Schedule(
             settings, shapes, point, judge and self._open_cells, clock, investigate and self._experiments
         )
-        blocks = layout(list(dict.fromkeys([*shapes, REFERENCE_SHAPE])), settings.pairs)
+        blocks = layout(list(dict.fromkeys([REFERENCE_SHAPE, *shapes])), settings.pairs)
         self._blocks = {block.shape: block for block in blocks}
         self._measured = Role(settings, observer, point.lost, point.absent)
         roles = [(spec, self._measured) for spec in workers]
@@ -112,7 +115,10 @@ class Session:
         self._observer(events.RunFinished(status=status, time_spent=TimeSpent(**self._spent)))  # type: ignore[arg-type]
 
     def _run_sets(self) -> None:
-        self._team.start_making_operands(list(self._blocks.values()), self._settings.seed)
+        seconds = max(OPERANDS_LEAST, OPERANDS_SHARE * self._settings.seconds)
+        blocks = list(self._blocks.values())
+        costs = [FEWEST_SETS * self._preparing(block) for block in blocks]
+        self._team.start_making_operands(blocks, self._settings.seed, costs, seconds)
         planned = self._schedule.planned
         for plan in self._schedule.sets():
             if self._schedule.planned > planned:
@@ -121,7 +127,7 @@ class Session:
             watch = Watch()
             measured = self._run_set(plan)
             self._observer(events.SetFinished(set=plan.number, surroundings=watch.end(plan.number)))
-            if not plan.planned_left and not plan.experiment and not measured:
+            if not plan.experiment and not measured:
                 break  # nothing that is open can be measured any more
         if self._schedule.cut_short:
             text = (
@@ -134,7 +140,7 @@ class Session:
         now = self._schedule.budget.now
         begin = now()
         self._team.start(plan)
-        self._team.finish_making_operands(START_TIMEOUT + self._settings.seconds)
+        self._leave_out(self._team.finish_making_operands(START_TIMEOUT + self._settings.seconds))
         start_seconds = now() - begin
         if plan.number < self._ceilings_sets:
             self._measure_ceilings(plan.number)
@@ -145,6 +151,24 @@ class Session:
         self._evidence.trace_kernels(plan.number)
         self._team.end_workers()
         return measured
+
+    def _preparing(self, block: Block) -> float:
+        """What a set takes to prepare a shape, as predicted."""
+        shape = str(block.shape)
+        asked = [
+            sum(self._settings.asks_for(variant.name, shape) for variant in spec.variants) for spec in self._workers
+        ]
+        return preparing(block, len([count for count in asked if count]), sum(asked))
+
+    def _leave_out(self, needed: Sequence[float]) -> None:
+        """Goes on without the shapes whose operands cannot be afforded: ``needed`` is what they would have needed."""
+        left_out = {shape: seconds for shape, seconds in zip(self._blocks, needed, strict=False) if seconds}
+        if left_out:
+            self._schedule.leave_out(left_out)
+            room = math.ceil(max(left_out.values()) / OPERANDS_SHARE)
+            shapes = words.listed([shape.title for shape in left_out])
+            text = f"left out, because making and checking the operands would take too long: {shapes}"
+            self._observer(events.Warned(text=f"{text}; --seconds {room} would make room"))
 
     def _measure_ceilings(self, set_: int) -> None:
         """By the worker that watches the machine, while the others wait."""
@@ -199,7 +223,12 @@ class Session:
         if role.watches:  # it has one layout in the whole run, so that what changes is the machine
             placement = self._schedule.placement(0, block.shape)
         request = protocol.Prepare(
-            block=block, backends=backends, placement=placement, first_pair=set_.number, known=known
+            block=block,
+            backends=backends,
+            placement=placement,
+            first_pair=set_.number,
+            known=known,
+            longest=role.longest_call,
         )
         prepared = self._team.ask(member, request, protocol.Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))
         if prepared is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmscope.errors import WorkerLost, WorkerUnavailable
 from gemmscope.measure.process import WorkerSpec, worker_variables
-from gemmscope.measure.protocol import Done, MakeOperands, Open, Opened, Probed
+from gemmscope.measure.protocol import MakeOperands, Open, Opened, OperandsMade, Probed
 from gemmscope.records import words
 from gemmscope.records.events import SetStarted, Warned, WorkerReady
 from gemmscope.records.model import WorkerRecord
@@ -80,26 +80,33 @@ class Team:
         known = {spec.name: (spec, role) for spec, role in self._workers}
         self._workers = list((known | {spec.name: (spec, role) for spec, role in workers}).values())
 
-    def start_making_operands(self, blocks: list[Block], seed: int) -> None:
-        """Operands are made by a worker that multiplies nothing else, while the first set's workers start."""
+    def start_making_operands(self, blocks: list[Block], seed: int, costs: list[float], seconds: float) -> None:
+        """Operands are made by a worker that multiplies nothing else, while the first set's workers start.
+
+        Those are made that can be afforded: where making, and the ``costs`` of preparing each, fit in ``seconds``.
+        """
         self._memory = SharedMemory.create(blocks[-1].end)
         self._operands_maker = self._start(WorkerSpec("operands", "operands", {}, []))
-        self._operands_maker.send(MakeOperands(blocks=blocks, seed=seed))
+        self._operands_maker.send(MakeOperands(blocks=blocks, seed=seed, preparing=costs, seconds=seconds))
 
-    def finish_making_operands(self, timeout: float) -> None:
+    def finish_making_operands(self, timeout: float) -> list[float]:
         """Waits for the operands, if they were not waited for before.
+
+        Returns:
+            For each block 0, or else the seconds that it would have needed; nothing when asked again.
 
         Raises:
             WorkerLost: If they could not be made. Without operands there is no run.
         """
         if self._operands_maker is None:
-            return
+            return []
         try:
-            self._operands_maker.receive(Done, timeout)
+            made = self._operands_maker.receive(OperandsMade, timeout)
         except WorkerLost as lost:
             raise WorkerLost(f"the worker that makes the operands was lost: {lost}; smaller shapes may help") from lost
         self._end(self._operands_maker)
         self._operands_maker = None
+        return made.needed
 
     def start(self, plan: SetPlan) -> None:
         """Starts a set's workers, all at once, and waits until each has loaded its library or was lost over it."""

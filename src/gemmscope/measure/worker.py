@@ -24,16 +24,19 @@ from gemmscope.files import write_all
 from gemmscope.machine import ceilings, cuda_devices, heap, heeded, kernel_trace, power, sampling, threads
 from gemmscope.machine.images import math_images, versions, wheel_tags
 from gemmscope.measure import loops, protocol, stages, tracing
+from gemmscope.measure.affording import make_affordable
+from gemmscope.measure.climbing import expected_seconds
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.measure.window import sample_between
 from gemmscope.records.gpu import KernelTrace
-from gemmscope.workload.operands import SharedMemory, make_operands, operands_in, reference_in, scale_in
+from gemmscope.workload.operands import SharedMemory, operands_in, reference_in, scale_in
 from gemmscope.workload.placement import PAGE, STEP
 
 if TYPE_CHECKING:
     from gemmscope.backends.base import Backend
     from gemmscope.backends.variant import Variant
     from gemmscope.records.model import Status
+    from gemmscope.workload.operands import Operands
     from gemmscope.workload.placement import Placement
     from gemmscope.workload.shapes import Block
 
@@ -64,8 +67,7 @@ class Worker:
                 found = loading.load(request.origin).values()
                 return protocol.Described(backends=[describe(backend, request.origin) for backend in found])
             case protocol.MakeOperands():
-                make_operands(self._memory.map(writable=True), request.blocks, request.seed)
-                return protocol.Done()
+                return make_affordable(self._memory.map(writable=True), request)
             case protocol.Prepare():
                 return self._prepare(request)
             case protocol.TakeTurn():
@@ -151,6 +153,11 @@ class Worker:
             try:
                 backend.probe()
                 given, comparisons = multiplied.by(backend.settings)
+                if name not in request.known and (expected := self._too_long(backend, given, request)):
+                    cells.append(
+                        protocol.PreparedCell(backend=name, mode="latency", status="skipped", seconds=expected)
+                    )
+                    continue
                 backend.prepare(given)
                 first_call = self._first_call(backend)
                 ready, seconds = stages.prepare_cells(
@@ -174,6 +181,15 @@ class Worker:
         return protocol.Prepared(
             cells=cells, on_gpu=on_gpu, traced=traced, preparing=preparing, calibrating=calibrating, settling=settling
         )
+
+    def _too_long(self, backend: Backend, given: Operands, request: protocol.Prepare) -> float:
+        """The seconds that a call on the processor should take, if these are too many; 0 if it can be tried."""
+        if not math.isfinite(request.longest) or not backend.multiplies or backend.device != "cpu":
+            return 0.0
+        expected = expected_seconds(lambda: type(backend)(backend.settings), given, request.block.shape)
+        if expected:
+            self._called.add(backend.device)
+        return expected if expected > request.longest else 0.0
 
     def _multiplied(self, block: Block, placement: Placement, count: int) -> Multiplied:
         """The first operand pairs of a shape, as the run has them and as variants change them."""
