@@ -6,6 +6,7 @@
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
 #include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <bit>
 #include <string>
 #include <string_view>
@@ -163,16 +164,39 @@ void ArrayArgument::release() {
   tensor_ = {};
   read_only_tensor_ = {};
   kept_.reset();
+  owner_ = nullptr;
+}
+
+void ArrayArgument::watch(const void* owner, const void* memory, std::size_t words) {
+  const auto* field = static_cast<const void* const*>(owner);
+  const auto* const found = memory == nullptr ? field + words : std::find(field, field + words, memory);
+  if (found != field + words) {
+    owner_ = found;
+    owned_ = memory;
+  }
 }
 
 // PyTorch resizes no storage whose memory it has given to NumPy, and the array that it gives holds the storage itself,
 // whatever the tensor is given later.
+//
+// It still exchanges the memory of a storage that is to be shared with another process (share_memory_(), a queue of
+// torch.multiprocessing): its StorageImpl stays, and so does the place in it where the pointer is. That has no accessor
+// in C, so it is looked for among the first words, by its value.
 void ArrayArgument::keep(nb::handle array, const char* name) {
+  if (array.type().is(numpy_type())) {
+    // NumPy resizes no array that is weakly referenced, with resize(refcheck=False) neither.
+    kept_ = nb::steal(PyWeakref_NewRef(array.ptr(), nullptr));
+    return;
+  }
   if (!nb::hasattr(array, "untyped_storage")) {
     return;
   }
   try {
     kept_ = array.attr("numpy")();
+    const nb::object storage = array.attr("untyped_storage")();
+    constexpr std::size_t first_words = 6;  // a vtable, counts, and the pointer: StorageImpl is longer
+    watch(reinterpret_cast<const void*>(nb::cast<std::uintptr_t>(storage.attr("_cdata"))),
+          reinterpret_cast<const void*>(nb::cast<std::uintptr_t>(storage.attr("data_ptr")())), first_words);
   } catch (nb::python_error& error) {
     refused(name, array, "numpy", error);
   }

@@ -35,9 +35,13 @@ class ArrayArgument {
   [[nodiscard]] PyObject* exporter() const { return buffer_.obj; }
 
   // For a view that outlives the call that read it. Sees to it that `array`, which this was made from, cannot have its
-  // memory freed under the view: DLPack keeps a PyTorch tensor and its storage alive, but not the storage's memory.
-  // Throws nanobind::type_error if PyTorch refuses.
+  // memory freed under the view, as far as its library can be told: DLPack keeps a PyTorch tensor and its storage
+  // alive, but not the storage's memory. For the rest there is exchanged(). Throws nanobind::type_error if PyTorch
+  // refuses.
   void keep(nanobind::handle array, const char* name);
+
+  // Whether the memory that keep() was told of is not the array's any more. Takes a nanosecond.
+  [[nodiscard]] bool exchanged() const { return owner_ != nullptr && *owner_ != owned_; }
 
   // Gives back what was lent. The views are not to be used any more.
   void release();
@@ -46,11 +50,15 @@ class ArrayArgument {
   bool read_numpy(nanobind::handle array, const char* name, bool writable);
   bool read_buffer(nanobind::handle array, const char* name, bool writable);
   void read_tensor(nanobind::handle array, const char* name, bool writable);
+  void watch(const void* owner, const void* memory, std::size_t words);
 
   Py_buffer buffer_{};
   nanobind::ndarray<> tensor_;
   nanobind::ndarray<nanobind::ro> read_only_tensor_;
   nanobind::object kept_;
+  // Where the owner of the memory says where it is, and what it said: a field of NumPy's struct, or of PyTorch's.
+  const void* const* owner_ = nullptr;
+  const void* owned_ = nullptr;
   Product view_;
 };
 

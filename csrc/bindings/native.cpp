@@ -75,7 +75,18 @@ class Plan {
     out_.keep(out, "out");
   }
 
-  [[nodiscard]] const Gemm& call() const { return call_; }
+  // Throws nanobind::value_error if an array has lost the memory that it had when the plan was made.
+  [[nodiscard]] const Gemm& call() const {
+    if (a_.exchanged() || b_.exchanged() || out_.exchanged()) [[unlikely]] {
+      throw nb::value_error((std::string(a_.exchanged()   ? "a"
+                                         : b_.exchanged() ? "b"
+                                                          : "out") +
+                             ": its memory was exchanged after the plan was made (by share_memory_() for example): "
+                             "make another plan")
+                                .c_str());
+    }
+    return call_;
+  }
   [[nodiscard]] nb::object object(std::size_t i) const {
     return objects_.is_valid() ? nb::object(objects_[i]) : nb::none();
   }
@@ -119,9 +130,15 @@ PyObject* call_plan(PyObject* self, PyObject* args, PyObject* kwargs) {
     PyErr_SetString(PyExc_TypeError, "this plan was never initialised: make it with Plan(a, b, out)");
     return nullptr;
   }
-  const Gemm& call = nb::inst_ptr<Plan>(self)->call();
+  const Gemm* call = nullptr;
+  try {
+    call = &nb::inst_ptr<Plan>(self)->call();
+  } catch (const nb::builtin_exception& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+    return nullptr;
+  }
   Py_BEGIN_ALLOW_THREADS;
-  multiply(call);
+  multiply(*call);
   Py_END_ALLOW_THREADS;
   Py_RETURN_NONE;
 }
@@ -200,6 +217,7 @@ Raises:
 
 The plan holds the memory that its arrays have when it is made. Values may be changed between calls, but an array that is
 given other memory needs another plan: ``ndarray.resize`` and, as after ``tensor.numpy()``, ``tensor.resize_`` refuse to.
+After ``tensor.share_memory_()`` the plan is of no use, and says so when it is called.
 Two threads must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.)")
       .def(nb::init<nb::object, nb::object, nb::object>(), nb::arg("a").none(), nb::arg("b").none(),
            nb::arg("out").none(),
@@ -219,7 +237,7 @@ Two threads must not call plans with the same ``out`` at once. Arguments and err
              R"(Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
 
 Raises:
-    ValueError: If there is no plan, or ``loops`` is beyond 2**40.)");
+    ValueError: If there is no plan, ``loops`` is beyond 2**40, or an array of a plan was given other memory.)");
   module.def("time_nothing", &time_nothing, nb::arg("loops"), nb::call_guard<nb::gil_scoped_release>(),
              "Seconds that the C++ loop takes around nothing, for ``loops`` turns of it.");
   module.def("blas_description", &blas_description, nb::sig("def blas_description() -> dict[str, str]"),

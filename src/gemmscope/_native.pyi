@@ -41,6 +41,7 @@ class Plan():
 
     The plan holds the memory that its arrays have when it is made. Values may be changed between calls, but an array that is
     given other memory needs another plan: ``ndarray.resize`` and, as after ``tensor.numpy()``, ``tensor.resize_`` refuse to.
+    After ``tensor.share_memory_()`` the plan is of no use, and says so when it is called.
     Two threads must not call plans with the same ``out`` at once. Arguments and errors are those of :func:`sgemm`.
     """
 
@@ -65,7 +66,7 @@ def time_plans(plans: Sequence[Plan], loops: int, first: int = 0) -> float:
     Seconds for ``loops`` calls in a C++ loop, going round the plans from ``first``.
 
     Raises:
-        ValueError: If there is no plan, or ``loops`` is beyond 2**40.
+        ValueError: If there is no plan, ``loops`` is beyond 2**40, or an array of a plan was given other memory.
     """
 
 def time_nothing(loops: int) -> float:

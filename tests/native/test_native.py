@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemmscope import native
+from gemmscope._native import time_plans
 from tests.bounds import error_bound, matrices
 
 LAYOUTS = ("C", "F", "rows apart", "columns apart")
@@ -315,6 +316,47 @@ class TestTensors:
         assert (kept == size).all()
         assert all((one == 7).all() for one in filling)
 
+    @pytest.mark.parametrize("place", range(3))
+    @pytest.mark.parametrize(
+        "exchange",
+        [
+            lambda tensor: tensor.share_memory_(),
+            lambda tensor: tensor[:2].share_memory_(),
+            lambda tensor: tensor.untyped_storage()._share_filename_cpu_(),
+            lambda tensor: tensor.untyped_storage()._share_fd_cpu_(),  # what a queue between processes does
+        ],
+        ids=["tensor", "view", "file name", "descriptor"],
+    )
+    def test_a_plan_refuses_a_tensor_that_was_moved_to_shared_memory(self, torch, place, exchange):
+        if sys.platform != "linux":
+            pytest.skip("a descriptor stands for shared memory on Linux")
+        tensors = [torch.ones(300, 300) for _ in range(3)]
+        plan = native.Plan(*tensors)
+        plan()
+        exchange(tensors[place])
+        name = ("a", "b", "out")[place]
+        with pytest.raises(ValueError, match=f"^{name}: its memory was exchanged after the plan was made"):
+            plan()
+        with pytest.raises(ValueError, match=f"^{name}: its memory was exchanged after the plan was made"):
+            time_plans([plan], 1)
+        native.Plan(*tensors)()
+
+    def test_a_tensor_that_was_in_shared_memory_before_stays_where_it_is(self, torch):
+        tensors = [torch.ones(3, 3).share_memory_() for _ in range(3)]
+        plan = native.Plan(*tensors)
+        for tensor in tensors:
+            tensor.share_memory_()
+        plan()
+        assert (tensors[2] == 3).all()
+
+    def test_a_view_of_a_tensor_is_watched_as_the_whole(self, torch):
+        whole = torch.ones(300, 300)
+        plan = native.Plan(whole[100:103, :3], GOOD, np.zeros((3, 3), np.float32))
+        plan()
+        whole.share_memory_()
+        with pytest.raises(ValueError, match=r"^a: its memory was exchanged"):
+            plan()
+
     def test_a_module_that_changes_its_type_leaves_the_plan_what_it_had(self, torch):
         module = torch.nn.Linear(300, 300, bias=False).requires_grad_(False)
         module.weight.fill_(0.5)
@@ -489,6 +531,9 @@ class TestPlan:
         plan = native.Plan(a, GOOD[:2, :2].copy(), np.zeros((2, 2), np.float32))
         with pytest.raises(ValueError, match="resize"):
             a.resize((1000, 1000))
+        for shape in [(1, 1), (1000, 1000)]:
+            with pytest.raises(ValueError, match="resize"):
+                a.resize(shape, refcheck=False)
         plan()
 
     def test_takes_no_arguments(self):
