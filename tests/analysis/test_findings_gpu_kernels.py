@@ -148,6 +148,13 @@ def test_a_refusal_is_said_with_its_reason():
     assert "not recorded, because CUPTI refuses: NO." in finding.text
 
 
+def test_a_refusal_in_some_sets_is_said_so():
+    cell = make_sampled_cell("torch-gpu", [56 * MICRO] * 3, 1024, mode="device", clock="CUPTI and events")
+    (finding,) = gpu_kernels.not_seen(View(make_result([cell], machine=H100)))
+    assert "not recorded in every batch" in finding.text
+    assert finding.text.endswith("Its times are by CUPTI and events.")
+
+
 def test_the_rules_are_among_all_rules(recorded):
     ids = {finding.id for finding in findings.derive(recorded)}
     assert {"gpu-kernels", "gpu-baseline", "gpu-clock-check"} <= ids

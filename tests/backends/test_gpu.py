@@ -1,6 +1,6 @@
 """What needs a GPU: precision, host memory, kernels, and too little memory. Each variant in a process of its own.
 
-A process imports its library once, and answers all that is asked of its variant; what is asked last may fill the memory.
+A process imports its library once, and answers all that is asked of its variant; the last question fills the memory.
 Skipped where a backend cannot run; with GEMMSCOPE_NEEDS_GPU=1, for machines that have one, that is a failure instead.
 """
 

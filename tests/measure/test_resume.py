@@ -15,9 +15,9 @@ from gemmscope.job import Job
 from gemmscope.machine import identity
 from gemmscope.measure.resume import Libraries
 from gemmscope.measure.settings import make_settings
-from gemmscope.records.events import RunStarted, SamplesTaken, WorkerReady
+from gemmscope.records.events import RunStarted, SamplesTaken, SetFinished, WorkerReady
 from gemmscope.records.model import SCHEMA, WorkerRecord
-from gemmscope.storage.journal import Journal, read_journal
+from gemmscope.storage.journal import JOURNAL, Journal, read_journal
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,17 @@ def refused(out, *changes):
     warnings = [w for w in result.warnings if "went on, so its samples are of two kinds" in w]
     assert len(warnings) == len(changes)
     assert all(re.search(change, warning) for change, warning in zip(changes, warnings, strict=True))
+
+
+def test_a_run_that_is_refused_leaves_its_folder_as_it_was(out):
+    rewrite(out, origin=msgspec.structs.replace(started(out).origin, host="0123456789abcdef"))
+    with Journal(out / JOURNAL) as journal:
+        journal(SetFinished(set=99))
+        journal.pack()
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
+    with pytest.raises(UsageError, match="another host"):
+        Job.resumed(out)
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from gemmscope.records.events import (
     BackendProbed,
     CellFailed,
     CellPrepared,
+    KernelsTraced,
     RunFinished,
     RunStarted,
     SamplesTaken,
@@ -32,6 +33,7 @@ from gemmscope.records.events import (
     WorkerEnded,
     WorkerReady,
 )
+from gemmscope.records.gpu import KernelTrace
 from gemmscope.records.model import SCHEMA, BackendRecord, Machine, Result, Sample, Settings, TimeSpent, WorkerRecord
 from gemmscope.records.schema import json_schema
 from gemmscope.storage import journal as journal_module
@@ -250,6 +252,30 @@ def test_figures_without_samples_are_kept():
     assert derive(made_up) is made_up
 
 
+@pytest.mark.parametrize(
+    ("clocks", "told"),
+    [
+        (["CUPTI", "CUPTI"], "CUPTI"),
+        (["CUPTI", "events"], "CUPTI and events"),
+        (["events", "CUPTI"], "events and CUPTI"),
+        (["CUPTI", ""], "CUPTI"),
+        (["", ""], "slope over chained products"),
+    ],
+)
+def test_a_cells_clock_is_that_of_all_its_sets(clocks, told):
+    events = [start()]
+    for number, clock in enumerate(clocks):
+        events += [
+            SetStarted(set=number, workers=["torch"]),
+            ready("torch-gpu", number, mode="device", provenance={"device clock": "slope over chained products"}),
+            taken("torch-gpu", number, 0, 1e-6, mode="device"),
+            KernelsTraced(backend="torch-gpu", m=8, n=8, k=8, mode="device", set=number,
+                          trace=KernelTrace(clock=clock, reason="" if clock == "CUPTI" else "it refuses")),
+            SetFinished(set=number),
+        ]  # fmt: skip
+    assert cell_of(assemble(events), "torch-gpu", "device").clock == told
+
+
 def test_without_a_start_there_is_no_run():
     with pytest.raises(ResultsError, match="does not begin with the start"):
         assemble(a_run()[1:])
@@ -313,6 +339,24 @@ class TestJournal:
             Journal(path).close()
             assert read_journal(path) == a_run()
 
+    def test_a_packed_one_stays_packed_until_something_is_added(self, tmp_path):
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            for event in a_run():
+                journal(event)
+            journal.pack()
+        before = packed(path).read_bytes()
+        with Journal(path) as journal:
+            with pytest.raises(UsageError, match="another run is writing"):
+                Journal(path)
+            journal(TurnStarted(set=0, round=0, shape="8x8x8", worker="numpy"))  # which is not kept
+        with Journal(path) as journal:
+            journal.pack()
+        with pytest.raises(UsageError, match="holds a run already"):
+            Journal(path, new=True)
+        assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl.gz"]
+        assert packed(path).read_bytes() == before
+
     def test_a_packed_one_that_is_damaged_is_refused(self, tmp_path):
         path = tmp_path / "journal.jsonl"
         with Journal(path) as journal:
@@ -324,8 +368,8 @@ class TestJournal:
             packed(path).write_bytes(damaged)
             with pytest.raises(ResultsError, match=r"journal\.jsonl\.gz: "):
                 read_journal(path)
-            with pytest.raises(ResultsError, match=r"journal\.jsonl\.gz: "):
-                Journal(path)
+            with Journal(path) as journal, pytest.raises(ResultsError, match=r"journal\.jsonl\.gz: "):
+                journal(SetFinished(set=99))
             assert packed(path).read_bytes() == damaged
 
     def test_one_that_unpacks_without_an_end_is_refused(self, tmp_path, monkeypatch):

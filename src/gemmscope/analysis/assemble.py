@@ -115,6 +115,7 @@ class _Collected:
         self._ceilings: Ceilings | None = None
         self._instructions: dict[CellKey, SampledInstructions] = {}
         self._kernels: list[TracedKernels] = []
+        self._clocks: dict[CellKey, dict[str, None]] = {}
         self._surroundings: list[Surroundings] = []
         self._placements: list[PlacedOperands] = []
         self._planned_sets: int | None = None
@@ -219,7 +220,10 @@ class _Collected:
     def _trace(self, event: KernelsTraced) -> None:
         self._kernels.append(TracedKernels(**event.key.fields, set=event.set, trace=event.trace))
         if (cell := self._cells.get(event.key)) is not None and cell.status == "ok":
-            clock = event.trace.clock or cell.clock
+            # CUPTI may refuse in some sets, and then these samples are of another clock.
+            clocks = self._clocks.setdefault(event.key, {}) | ({event.trace.clock: None} if event.trace.clock else {})
+            self._clocks[event.key] = clocks
+            clock = " and ".join(clocks) or cell.clock
             self._cells[event.key] = msgspec.structs.replace(cell, clock=clock, reason=event.trace.reason)
 
     def _end(self, event: WorkerEnded) -> None:

@@ -255,8 +255,8 @@ class Cell(CellRecord, frozen=True, kw_only=True):
     last bit. ``blas_calls`` is how many calls the preloaded BLAS counted for each call of a library that has one.
     ``page_faults`` is the number of minor page faults of one call, the median over samples. ``placed``
     says that each set drew a place within a page for every operand, so that a pair of operands lay elsewhere in each.
-    ``clock`` is what a device's time was read from: ``"CUPTI"``, ``"events"``, ``"slope over chained products"``; empty
-    in older files, and of other modes.
+    ``clock`` is what a device's time was read from: ``"CUPTI"``, ``"events"``, ``"slope over chained products"``, or
+    several of them with "and" between, where sets differ; empty in older files, and of other modes.
     """
 
     status: Status = "ok"

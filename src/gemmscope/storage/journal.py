@@ -40,11 +40,11 @@ class Journal:
     """An observer that appends events to a file; only one run at a time may hold it.
 
     Args:
-        path: The file. It is made if it is not there, out of the packed one where that is.
+        path: The file. It is made if it is not there. Where the packed one is, that stays as it is until an event is
+            added: a run that is refused after all has changed nothing.
         new: Whether it must hold nothing yet.
 
     Raises:
-        ResultsError: If it is packed and damaged.
         UsageError: If it cannot be written, another run writes it, or it holds a run and must not.
     """
 
@@ -70,12 +70,14 @@ class Journal:
             raise UsageError(
                 f"{path.parent} holds a run already: name another folder with --out, or go on with --resume"
             )
-        try:
+        self._is_ready = False
+
+    def _make_ready(self) -> None:
+        """For the first event that is added."""
+        if not self._is_ready:
             self._unpack()
             self._mend()
-        except BaseException:
-            self.close()
-            raise
+            self._is_ready = True
 
     def _unpack(self) -> None:
         """Writes out what was packed. Until that is whole the packed file is the journal."""
@@ -102,9 +104,15 @@ class Journal:
             os.write(self._descriptor, b"\n")
 
     def __call__(self, event: Event) -> None:
-        """Appends an event; those that only say what is about to happen are not kept."""
+        """Appends an event; those that only say what is about to happen are not kept.
+
+        Raises:
+            OutputError: If it cannot be written.
+            ResultsError: If the journal is packed and damaged.
+        """
         if isinstance(event, TurnStarted | ShapeStarted):
             return
+        self._make_ready()
         try:
             write_all(self._descriptor, msgspec.json.encode(event) + b"\n")
             if isinstance(event, SetFinished):
@@ -120,12 +128,16 @@ class Journal:
         Raises:
             UsageError: If the packed file cannot be written; the journal is as it was.
         """
+        if not self._is_ready:
+            return
         write_whole(packed(self._path), lambda: gzip.compress(self._path.read_bytes(), _LEVEL))
         self._path.unlink()
 
     def close(self) -> None:
-        """Lets go of the file, and so of its lock."""
+        """Lets go of the file, and so of its lock. What was made and never written to beside a packed one is gone."""
         if self._descriptor >= 0:
+            if packed(self._path).exists() and os.fstat(self._descriptor).st_size == 0:
+                self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
 

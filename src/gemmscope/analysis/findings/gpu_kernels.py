@@ -166,11 +166,12 @@ def not_seen(view: View) -> list[Finding]:
     why = f"because {words.line(refused)}" if refused else f"which takes cupti-python ({kernel_trace.INSTALL})"
     names = list(dict.fromkeys(cell.backend for cell in timed))
     clocks = list(dict.fromkeys(cell.clock or "events or a slope" for cell in timed))
+    where = " in every batch" if any(CUPTI in clock for clock in clocks) else ""
     return [
         Finding(
             id="gpu-kernels-not-seen",
             verdict="found",
-            text=f"The kernels on the GPU were not recorded, {why}. Its times are by {words.listed(clocks)}.",
+            text=f"The kernels on the GPU were not recorded{where}, {why}. Its times are by {words.listed(clocks)}.",
             evidence={},
             backends=names,
         )
