@@ -447,6 +447,24 @@ def test_what_is_not_timed_is_not_counted_either(time, monkeypatch):
     assert [m.cpu_seconds for m in cell.samples] == pytest.approx([14e-4] * 2)
 
 
+def test_operands_are_evicted_again_where_a_backend_is_asked_again(time, monkeypatch):
+    """What a first try has read is in the caches: the second would find it there."""
+    log = []
+
+    def run(self, loops, first):
+        log.append("run")
+        time.now += 1.5 if log.count("run") == 1 else 0.0  # held up once, outside of its own clock
+        return Plain.run(self, loops, first)
+
+    monkeypatch.setattr(_kernels, "evict", lambda matrix: log.append("evict"))
+    monkeypatch.setattr(_kernels, "can_evict", lambda: True)
+    backend = made(Plain, run=run, operand_arrays=lambda self: [(pair.a, pair.b) for pair in self.operands.pairs])
+    backend.settings = {"cold": ""}
+    assert loops.Loop(backend, "latency")(1, 0) == pytest.approx(1e-4)
+    assert log.count("run") > 1
+    assert all(before == "evict" for before, one in itertools.pairwise(["", *log]) if one == "run")
+
+
 def test_a_slow_call_has_its_neighbour_before_each():
     backend = made(Plain, seconds=0.5)
     log = []

@@ -60,8 +60,11 @@ class Loop:
         self._meter: Meter | None = None
         self._used: Use | None = None
         run: Run = self._checked
+        self._evict: Callable[[int, int], None] | None = None
         if "cold" in backend.settings:
-            run = with_cold_operands(run, backend.operand_arrays())
+            pairs = backend.operand_arrays()
+            self._evict = eviction(pairs)
+            run = in_rounds(run, len(pairs))
         if "beside" in backend.settings:
             # Around the eviction, which the neighbour's operands must not undo.
             run = with_neighbour(run, neighbour(backend.settings["beside"], backend.library))
@@ -88,6 +91,8 @@ class Loop:
     def _checked(self, loops: int, first: int) -> float:
         # What holds the process up right before or after the backend's clock runs looks like a lie. It does once.
         for _ in range(_TIMES_TO_ASK):
+            if self._evict is not None:  # each time: calls leave what they have read in the caches
+                self._evict(loops, first)
             before = self._meter.read() if self._meter is not None else None
             seconds, wall = self._timed(loops, first)
             used = self._meter.read().since(before) if self._meter is not None and before is not None else None
@@ -117,6 +122,8 @@ class Loop:
         if wall <= _NOT_TIMED * seconds + _NOT_TIMED_SECONDS:
             return False
         more = 2 if wall >= _LONG_LOOP or self._keeps_results else _MORE_CALLS
+        if self._evict is not None:
+            self._evict(more * loops, first)
         _, longer = self._timed(more * loops, first)
         # Between the 1 + (more - 1) / 4 that it is at most if the calls are as short as it says, and more.
         # Asked each time anew: what looked like preparation may have been a process that was held up.
@@ -189,10 +196,17 @@ def neighbour(name: str, library: str) -> Callable[[], object]:
     return functools.partial(np.matmul, matrix, matrix)
 
 
-def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Run:
-    """The same loop, with every pair evicted from the caches before it is used; the eviction is not timed.
+def in_rounds(run: Run, pairs: int) -> Run:
+    """The same loop, each pair once at a time, so that the clock is read once a round and not once a call."""
 
-    The pairs are taken in rounds, each pair once, so that the clock is read once a round and not once a call.
+    def rounds(loops: int, first: int) -> float:
+        return sum(run(min(pairs, loops - begin), first + begin) for begin in range(0, loops, pairs))
+
+    return rounds
+
+
+def eviction(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Callable[[int, int], None]:
+    """Evicts the operands of so many calls from the caches, from a pair on.
 
     Raises:
         BackendUnavailable: If nothing can be evicted from the caches here.
@@ -202,14 +216,9 @@ def with_cold_operands(run: Run, pairs: Sequence[tuple[NDArray[np.float32], NDAr
     if not _kernels.can_evict():
         raise BackendUnavailable("programs cannot evict memory from the caches of this processor")
 
-    def cold(loops: int, first: int) -> float:
-        seconds = 0.0
-        for begin in range(0, loops, len(pairs)):
-            count = min(len(pairs), loops - begin)
-            for i in range(count):
-                for matrix in pairs[(first + begin + i) % len(pairs)]:
-                    _kernels.evict(matrix)
-            seconds += run(count, first + begin)
-        return seconds
+    def evict(loops: int, first: int) -> None:
+        for i in range(min(loops, len(pairs))):
+            for matrix in pairs[(first + i) % len(pairs)]:
+                _kernels.evict(matrix)
 
-    return cold
+    return evict
