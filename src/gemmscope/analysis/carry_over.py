@@ -149,10 +149,11 @@ def _followers(cells: Iterable[Cell]) -> dict[CellKey, list[_Follower]]:
     """For every cell its samples, each with what ran before it."""
     turns: dict[tuple[Shape, int, int, int], list[tuple[float, CellKey, Sample]]] = {}
     for cell in cells:
+        key = cell.key  # made anew whenever it is asked for
         for sample in cell.samples:
             # Rounds are counted anew for every shape.
-            place = (cell.shape, sample.set, sample.round, sample.turn)
-            turns.setdefault(place, []).append((sample.start, cell.key, sample))
+            place = (key.shape, sample.set, sample.round, sample.turn)
+            turns.setdefault(place, []).append((sample.start, key, sample))
     found: dict[CellKey, list[_Follower]] = {}
     for (_, set_, round_, turn), taken in turns.items():
         before: CellKey | None = None
