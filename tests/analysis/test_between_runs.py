@@ -24,8 +24,8 @@ from gemmscope.report.document import Figures
 from gemmscope.report.fleet import fleet_page
 from gemmscope.report.terminal import print_document
 from gemmscope.storage.store import save
-from tests.program.test_run import gemmscope_
 from tests.runs import World
+from tests.typed import typed
 
 
 def against(before, after, **given):
@@ -456,22 +456,22 @@ def files(tmp_path_factory):
 
 
 def test_the_gate_fails_where_a_backend_is_slower_and_names_it(files):
-    done = gemmscope_("compare", files / "before", files / "slow" / "results.json", "--fail-slower-than", "5%")
+    done = typed("compare", files / "before", files / "slow" / "results.json", "--fail-slower-than", "5%")
     assert done.returncode == 1
     assert "torch-cpu at 64×64×64" in done.stderr
     assert "Traceback" not in done.stderr
-    done = gemmscope_("compare", files / "before", files / "same", "--fail-slower-than", "5%")
+    done = typed("compare", files / "before", files / "same", "--fail-slower-than", "5%")
     assert (done.returncode, done.stderr) == (0, "")
     assert "The gate holds" in done.stdout
-    assert gemmscope_("compare", files / "before", files / "slow", "--fail-slower-than", "40%").returncode == 0
+    assert typed("compare", files / "before", files / "slow", "--fail-slower-than", "40%").returncode == 0
 
 
 def test_a_summary_for_a_build_log(files, tmp_path):
     summary = tmp_path / "summary.md"
-    done = gemmscope_("compare", files / "before", files / "slow", "--markdown", summary)
+    done = typed("compare", files / "before", files / "slow", "--markdown", summary)
     assert done.returncode == 0
     assert "torch-cpu is slower at" in summary.read_text()
-    printed = gemmscope_("compare", files / "before", files / "slow", "--markdown", "-")
+    printed = typed("compare", files / "before", files / "slow", "--markdown", "-")
     assert printed.stdout == summary.read_text()
     rows = [line for line in printed.stdout.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
@@ -479,7 +479,7 @@ def test_a_summary_for_a_build_log(files, tmp_path):
 
 
 def test_json_has_every_figure(files):
-    (comparison,) = json.loads(gemmscope_("compare", files / "before", files / "slow", "--json").stdout)
+    (comparison,) = json.loads(typed("compare", files / "before", files / "slow", "--json").stdout)
     assert {change["verdict"] for change in comparison["changes"] if change["backend"] == "torch-cpu"} == {"slower"}
     assert comparison["machine"]["status"] == "steady"
 
@@ -505,7 +505,7 @@ def test_machines_stand_side_by_side(files, tmp_path):
     assert second[-1] == "numpy-cpu, tied with 1"
     for suffix, begins in (("svg", b"<svg"), ("png", b"\x89PNG")):
         path = tmp_path / f"fleet.{suffix}"
-        assert gemmscope_("compare", files / "before", files / "far", "--figure", path).returncode == 0
+        assert typed("compare", files / "before", files / "far", "--figure", path).returncode == 0
         assert path.read_bytes().startswith(begins)
 
 
@@ -529,14 +529,14 @@ def test_runs_of_one_machine_can_stand_side_by_side_if_asked(files):
 )
 def test_bad_usage_is_said_in_words(files, arguments, words):
     names = [files / argument if (files / argument).exists() else argument for argument in arguments]
-    done = gemmscope_("compare", *names)
+    done = typed("compare", *names)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
 def test_a_name_from_a_file_is_never_markup(files):
-    done = gemmscope_("compare", files / "evil", files / "evil", "--markdown", "-")
+    done = typed("compare", files / "evil", files / "evil", "--markdown", "-")
     assert "<script>" not in done.stdout
     assert "\\<script\\>" in done.stdout
     assert len({line.count(" | ") for line in done.stdout.splitlines() if line.startswith("|")}) == 1
@@ -549,4 +549,4 @@ def test_a_damaged_file(files, tmp_path):
 
 
 def test_help_has_an_example():
-    assert "gemmscope compare before/ after/" in gemmscope_("compare", "--help").stdout
+    assert "gemmscope compare before/ after/" in typed("compare", "--help").stdout

@@ -10,6 +10,9 @@ import gemmscope
 from gemmscope.errors import UsageError
 from gemmscope.measure import survey
 from tests.program.test_run import gemmscope_
+from tests.typed import typed
+
+pytestmark = pytest.mark.usefixtures("no_reports")
 
 PLAIN = """
 import os, sys, time
@@ -41,18 +44,12 @@ def written(folder, *lines, name="mine.py", base=PLAIN):
 
 
 def run_with(tmp_path, *files, backends=("numpy-cpu", "mine"), **given):
-    return gemmscope.run(sizes=[16], backends=backends, backend_files=files, sets=1, seconds=2, out=tmp_path / "out",
-                         **given)  # fmt: skip
+    return gemmscope.run(sizes=[16], backends=backends, backend_files=files, sets=1, seconds=1, experiments=0,
+                         out=tmp_path / "out", **given)  # fmt: skip
 
 
 def status_of(result, name):
     return {backend.name: backend for backend in result.backends}[name]
-
-
-@pytest.fixture(autouse=True)
-def no_reports(monkeypatch):
-    """Pages and figures take longer than these runs."""
-    monkeypatch.setattr("gemmscope.job.write_reports", lambda *_: [])
 
 
 def assert_only_mine_failed(result, words):
@@ -116,7 +113,7 @@ BROKEN = [
 
 
 @pytest.fixture(scope="module")
-def with_all_broken(tmp_path_factory):
+def with_all_broken(tmp_path_factory, no_reports):
     """One run with every file that is broken; each has a backend, a library and so a worker of its own."""
     folder = tmp_path_factory.mktemp("broken")
     base = PLAIN.replace('"mine"', '"mine-{}"')
@@ -128,9 +125,7 @@ def with_all_broken(tmp_path_factory):
         lines = (f"def broken(self, *args): {body}", f"Mine.{method} = broken")
         files.append(written(folder, *lines, name=f"work{i}.py", base=base.replace("{}", f"work{i}")))
     names = ["numpy-cpu", *(f"mine-work{i}" for i in range(len(BROKEN)))]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gemmscope.job.write_reports", lambda *_: [])
-        return run_with(folder, *files, backends=names)
+    return run_with(folder, *files, backends=names)
 
 
 @pytest.mark.parametrize(("i", "words"), [(i, words) for i, (_, words) in enumerate(NOT_LOADED)])
@@ -219,7 +214,7 @@ def test_a_package_offers_backends_by_an_entry_point(tmp_path, monkeypatch):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="there is no such file"):
         run_with(tmp_path, tmp_path / "none.py")
-    assert gemmscope_("run", "--backend-file", tmp_path / "none.py").returncode == 2
+    assert typed("run", "--backend-file", tmp_path / "none.py").returncode == 2
 
 
 def test_an_unknown_name_is_still_a_mistake(tmp_path):

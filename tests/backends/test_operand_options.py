@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from gemmscope.measure import loops
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.measure.verify import precision_class
 from gemmscope.workload.operands import OperandPair, Operands, scale, uniform
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 KNOWN = registry.built_in()
 CLASSES = loading.load("")
@@ -50,15 +54,21 @@ def made(text):
     return backend
 
 
-def given(m, n, k, pairs=2):
-    """What a worker has: operands from the seed, and their float64 products."""
+@functools.cache
+def exact(m, n, k):
+    """Two pairs from the seed, their float64 products and what errors are relative to; nobody writes to them."""
     made = [
         OperandPair(uniform(m * k, (seed, 0)).reshape(m, k), uniform(k * n, (seed, 1)).reshape(k, n))
-        for seed in range(pairs)
+        for seed in range(2)
     ]
-    references = [pair.a.astype(np.float64) @ pair.b.astype(np.float64) for pair in made]
-    scales = [scale(pair.a.astype(np.float64), pair.b.astype(np.float64)) for pair in made]
-    return Multiplied(Operands(made), list(range(m)), references, scales)
+    doubles = [(pair.a.astype(np.float64), pair.b.astype(np.float64)) for pair in made]
+    return made, [a @ b for a, b in doubles], [scale(a, b) for a, b in doubles]
+
+
+def given(m, n, k):
+    """What a worker has: operands from the seed, and their float64 products."""
+    pairs, references, scales = exact(m, n, k)
+    return Multiplied(Operands(pairs), list(range(m)), references, scales)
 
 
 def prepared(text, shape=(64, 64, 64)):

@@ -19,12 +19,14 @@ from gemmscope.records.events import RunStarted, SamplesTaken, SetFinished, Work
 from gemmscope.records.model import SCHEMA, WorkerRecord
 from gemmscope.storage.journal import JOURNAL, Journal, read_journal
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory):
+def cut_off(tmp_path_factory, no_reports):
     """A run whose first set was measured, and that was cut off then. Nobody changes it."""
     out = tmp_path_factory.mktemp("run") / "out"
-    gemmscope.run(sizes=[8], backends=["null-python", "cblas"], pairs=2, sets=1, seconds=1, out=out)
+    gemmscope.run(sizes=[8], backends=["null-python", "cblas"], pairs=2, sets=1, seconds=1, out=out, experiments=0)
     rewrite(out, sets=2)
     return out
 
@@ -148,7 +150,9 @@ def test_another_version_is_refused_and_otherwise_said(out):
 def test_a_backend_file_that_was_edited_is_refused_and_otherwise_said(tmp_path):
     file, out = tmp_path / "mine.py", tmp_path / "out"
     file.write_text(BACKEND)
-    gemmscope.run(sizes=[8], backends=["mine"], backend_files=[file], pairs=2, sets=1, seconds=1, out=out)
+    gemmscope.run(
+        sizes=[8], backends=["mine"], backend_files=[file], pairs=2, sets=1, seconds=1, out=out, experiments=0
+    )
     rewrite(out, sets=2)
     file.write_text(BACKEND + "# another product\n")
     refused(out, r"\S+mine\.py was edited")
@@ -205,7 +209,7 @@ def test_a_run_killed_before_its_first_event_is_begun_again_in_its_folder(tmp_pa
     (tmp_path / "journal.jsonl").touch()
     with pytest.raises(ResultsError, match="does not begin with the start of a run"):
         gemmscope.run(resume=tmp_path)
-    result = gemmscope.run(sizes=[8], backends=["null-python"], pairs=2, sets=1, seconds=1, out=tmp_path)
+    result = gemmscope.run(sizes=[8], backends=["null-python"], pairs=2, sets=1, seconds=1, out=tmp_path, experiments=0)
     assert result.status == "complete"
 
 

@@ -15,6 +15,8 @@ from gemmscope.workload.shapes import Shape
 HERE = Path(__file__).parent.parent / "imitations" / "cupti_here"
 ON_GPU = HERE / "on_gpu.py"
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
@@ -22,7 +24,14 @@ def run(monkeypatch, tmp_path):
 
     def ran(**settings):
         return gemmscope.run(
-            sizes=16, backends="imitated-gpu", backend_files=[str(ON_GPU)], seconds=3, sets=2, out=tmp_path, **settings
+            sizes=16,
+            backends="imitated-gpu",
+            backend_files=[str(ON_GPU)],
+            seconds=2,
+            sets=2,
+            experiments=0,
+            out=tmp_path,
+            **settings,
         )
 
     return ran

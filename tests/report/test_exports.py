@@ -36,8 +36,9 @@ from tests.builders import (
     make_result,
     make_samples,
 )
-from tests.program.test_run import environment, gemmscope_
+from tests.program.test_run import environment
 from tests.runs import World
+from tests.typed import typed
 
 EVIL = "<script>alert(1)</script>|*x*"
 
@@ -145,7 +146,7 @@ class TestPyperf:
     @pytest.mark.slow
     def test_pyperf_stats_and_compare_to(self, folder, tmp_path):
         for name in ("", "slower"):
-            done = gemmscope_("report", folder / name, "--pyperf", tmp_path / f"x{name}.json")
+            done = typed("report", folder / name, "--pyperf", tmp_path / f"x{name}.json")
             assert done.returncode == 0, done.stderr
         stats = self.pyperf("stats", "-q", tmp_path / "x.json")
         assert "Number of benchmarks: 8" in stats
@@ -252,25 +253,25 @@ class TestCommand:
     def test_files_are_written_beside_the_table(self, folder, tmp_path):
         names = {"--csv": "a.csv", "--markdown": "a.md", "--pyperf": "a.json"}
         paths = [part for option, name in names.items() for part in (option, tmp_path / name)]
-        done = gemmscope_("report", folder, *paths)
+        done = typed("report", folder, *paths)
         assert done.returncode == 0, done.stderr
         assert {path.name for path in tmp_path.iterdir()} == set(names.values())
         assert "64×64×64" in done.stdout
 
     @pytest.mark.parametrize(("option", "begins"), [("--csv", "started,"), ("--markdown", "## "), ("--pyperf", "{")])
     def test_a_dash_prints_it_alone(self, folder, option, begins):
-        done = gemmscope_("report", folder, option, "-")
+        done = typed("report", folder, option, "-")
         assert done.returncode == 0
         assert done.stdout.startswith(begins)
         assert "\n-----" not in done.stdout, "the rule of a table for people"
 
     def test_only_one_can_be_printed(self, folder):
-        done = gemmscope_("report", folder, "--csv", "-", "--json")
+        done = typed("report", folder, "--csv", "-", "--json")
         assert done.returncode == 2
         assert "only one of" in done.stderr
 
     def test_what_cannot_be_written_is_said(self, folder, tmp_path):
         (tmp_path / "file").touch()
-        done = gemmscope_("report", folder, "--csv", tmp_path / "file" / "a.csv")
+        done = typed("report", folder, "--csv", tmp_path / "file" / "a.csv")
         assert done.returncode == 2
         assert "cannot be written" in done.stderr
