@@ -1,7 +1,7 @@
 """Which library multiplies float32 matrices fastest on this machine, and is the time spent in the kernel or around it?
 
-``gemmscope.run(...)`` measures, ``gemmscope.load(file)`` reads results, ``gemmscope.compare(files)`` compares runs, and
-``gemmscope.native`` calls the linked BLAS.
+``gemmscope.run(...)`` measures, ``gemmscope.load(file)`` reads results, ``gemmscope.compare(files)`` compares runs,
+``gemmscope.fleet(...)`` measures devices against each other, and ``gemmscope.native`` calls the linked BLAS.
 Importing the package imports no framework: each name is loaded when it is first used.
 """
 
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmscope import native
-    from gemmscope.api import Run, compare, load, run
+    from gemmscope.api import Fleet, Run, compare, fleet, load, run
     from gemmscope.errors import GemmscopeError
     from gemmscope.records.model import Result
 
-__all__ = ["GemmscopeError", "Result", "Run", "__version__", "compare", "load", "native", "run"]
+__all__ = ["Fleet", "GemmscopeError", "Result", "Run", "__version__", "compare", "fleet", "load", "native", "run"]
 
 _HOMES = {
+    "Fleet": "gemmscope.api",
     "GemmscopeError": "gemmscope.errors",
     "Result": "gemmscope.records.model",
     "Run": "gemmscope.api",
     "compare": "gemmscope.api",
+    "fleet": "gemmscope.api",
     "load": "gemmscope.api",
     "run": "gemmscope.api",
 }

@@ -1,4 +1,4 @@
-"""gemmscope from Python: measure, load and compare runs, and look at them."""
+"""gemmscope from Python: measure, load and compare runs and fleets, and look at them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.runs import model
 from gemmscope.errors import UsageError
 from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
 from gemmscope.records import words
@@ -14,13 +15,12 @@ from gemmscope.storage import fleet_store, store
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     import altair as alt
     import pandas as pd
 
-    from gemmscope.analysis.runs.model import Fleet, RunsComparison
     from gemmscope.records.events import Observer
     from gemmscope.records.fleet import FleetRun
     from gemmscope.records.model import Machine
@@ -41,7 +41,6 @@ class Run(Result, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """The run in a line: its samples would fill pages."""
         from gemmscope.analysis.headline import headline
-        from gemmscope.records import words
 
         cells = words.count(len(self.cells), "cell")
         return f"<Run of {self.started[:10]} on {self.machine.name}: {cells}. {headline(self.findings)}>"
@@ -80,6 +79,45 @@ class Run(Result, frozen=True, kw_only=True):
         from gemmscope.report.notebook import html
 
         return html(self)
+
+
+class Fleet(model.Fleet, frozen=True, kw_only=True):
+    """Members against their peers, with the short ways to see them: all fields of the record of that name."""
+
+    @classmethod
+    def of(cls, fleet: model.Fleet) -> Self:
+        """The same records, with the ways to see them."""
+        return cls(**{name: getattr(fleet, name) for name in fleet.__struct_fields__})
+
+    def __repr__(self) -> str:
+        """The fleet in a line: its members and cells would fill pages."""
+        from gemmscope.report.fleet import summary
+
+        members = words.count(len(self.members) or len(self.runs), "member")
+        return f"<Fleet of {members}, {self.runs[-1].started[:10]}. {summary(self)}>"
+
+    def table(self) -> str:
+        """What ``gemmscope fleet`` and ``gemmscope compare --fleet`` print, as plain text."""
+        from gemmscope.report.fleet import fleet_page
+        from gemmscope.report.notebook import text
+
+        return text(fleet_page(self))
+
+    def figure(self) -> alt.TopLevelMixin:
+        """All members against their peers, or machines by backend where nothing was judged: an Altair chart.
+
+        Raises:
+            UsageError: If there is nothing to draw.
+        """
+        from gemmscope.report.charts.fleet import picture
+
+        return picture(self).chart
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows where a fleet is the value of a cell."""
+        from gemmscope.report.notebook import fleet_html
+
+        return fleet_html(self)
 
 
 def run(
@@ -166,6 +204,65 @@ def run(
     return result
 
 
+def fleet(
+    *,
+    devices: str | Sequence[str] | None = None,
+    backends: str | Sequence[str] | None = None,
+    backend_files: Sequence[str | os.PathLike[str]] = (),
+    size: int | None = None,
+    memory: bool = True,
+    sets: int = 5,
+    seconds: str | float = 60.0,
+    margin: float = 0.01,
+    fail_slower_than: float | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Fleet:
+    """Measures the devices of this host against each other, and writes ``fleet.json`` and ``fleet.html``.
+
+    A page that cannot be written costs no more than itself, and is warned of; so is a device that could not be
+    measured.
+
+    Args:
+        devices: Such as ``"gpu:0,gpu:1"`` or ``["cpu:0", "cpu:1"]``; ``"gpu"`` and ``"cpu"`` stand for all of a kind.
+            All GPUs unless told.
+        backends: What to measure with; PyTorch on GPUs, NumPy on processors unless told.
+        backend_files: Python files with backends of your own. Their code is executed, in workers.
+        size: M = N = K of the multiplication that is bound by arithmetic; 4096, on processors 512 unless told.
+        memory: Whether to measure matrix times vector as well, which memory bounds.
+        sets: Fresh processes for each device: three or more.
+        seconds: Time budget, in seconds or as a text such as ``"1m"``.
+        margin: The smallest relative difference worth naming; 0.01 is 1 %.
+        fail_slower_than: The slow-down that puts a device into ``over_limit``; 0.02 is 2 %.
+        seed: What the operands and the random order are made from.
+        out: The folder; one named by date and machine under ``gemmscope-results`` unless told.
+        tell: Told in a line what is being done.
+
+    Returns:
+        The devices against their peers, as :func:`compare` returns it for ``out``. Of one that was interrupted a
+        warning says so.
+
+    Raises:
+        UsageError: If what is asked for cannot be done here, or the folder cannot be written.
+        WorkerLost: If no device could be measured.
+        RunInterrupted: If it was interrupted before anything was measured.
+    """
+    from gemmscope.analysis.runs.compare import check_shares  # with scipy
+    from gemmscope.fleet_job import FleetJob
+
+    check_shares(margin, fail_slower_than)
+    job = FleetJob.new(
+        names=_texts(devices), backends=_texts(backends), backend_files=backend_files, size=size, memory=memory,
+        sets=sets, seconds=seconds, seed=seed, out=None if out is None else Path(out),
+    )  # fmt: skip
+    measured, found = job.execute(tell or (lambda _: None), margin=margin, limit=fail_slower_than)
+    lost = [f"{one.name} was not measured: {one.reason}" for one in measured.devices if one.status != "ok"]
+    for reason in [*lost, *job.unwritten]:
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+    return Fleet.of(found)
+
+
 def load(file: str | os.PathLike[str]) -> Run:
     """Reads and validates a run: its results file, its journal, or the folder that holds them.
 
@@ -188,7 +285,7 @@ def compare(
     margin: float = 0.02,
     fail_slower_than: float | None = None,
     fleet: bool | None = None,
-) -> list[RunsComparison] | Fleet:
+) -> list[model.RunsComparison] | Fleet:
     """Compares runs by their results files: each with the first, or, of several machines, all beside each other.
 
     Args:
@@ -216,9 +313,16 @@ def compare(
             raise UsageError("a fleet takes two results files or more, or a folder that holds them")
         # One by one: a thousand runs with all their samples would fill the memory.
         runs = ((label, _any_run(path)) for label, path in zip(_labels(found), found, strict=True))
-        return gather(runs, margin=margin, limit=fail_slower_than, count=len(found))
+        return Fleet.of(gather(runs, margin=margin, limit=fail_slower_than, count=len(found)))
     loaded = list(zip(_labels(files), map(read, files), strict=True))
     return compare_with_first(loaded, margin=margin, fail_slower_than=fail_slower_than)
+
+
+def _texts(names: str | Sequence[str] | None) -> list[str] | None:
+    """Names in a list, however they are given."""
+    if not isinstance(names, str):
+        return None if names is None else list(names)
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _has_fleet(paths: Sequence[Path]) -> bool:

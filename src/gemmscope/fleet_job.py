@@ -21,14 +21,17 @@ from gemmscope.machine.surroundings import other_runs
 from gemmscope.measure.fleet import FleetSession
 from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import open_standard_descriptors
+from gemmscope.measure.settings import check_seconds, check_seed
 from gemmscope.measure.survey import discover
 from gemmscope.records.fleet import FleetDevice, FleetRun, FleetSettings
 from gemmscope.report.html.fleet import write_fleet_page
 from gemmscope.signals import Interruption
 from gemmscope.storage.fleet_store import FLEET, save_fleet
+from gemmscope.workload import spans
 from gemmscope.workload.shapes import Shape, layout
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     from gemmscope.analysis.runs.model import Fleet
@@ -65,11 +68,11 @@ class FleetJob:
         *,
         names: Sequence[str] | None = None,
         backends: Sequence[str] | None = None,
-        backend_files: Sequence[str] = (),
+        backend_files: Sequence[str | os.PathLike[str]] = (),
         size: int | None = None,
         memory: bool = True,
         sets: int = 5,
-        seconds: float = 60.0,
+        seconds: str | float = 60.0,
         seed: int = 0,
         out: Path | None = None,
         command: str = "",
@@ -84,7 +87,7 @@ class FleetJob:
             size: M = N = K of the product that is bound by arithmetic.
             memory: Whether to measure a product of a matrix and a vector as well, which is bound by memory.
             sets: Fresh processes for each device.
-            seconds: The time budget.
+            seconds: The time budget, in seconds or as a text such as ``"1m"``.
             seed: Of operands and of the order.
             out: The folder; of a job's ranks each writes into one of its own in there.
             command: How it was asked for.
@@ -96,7 +99,12 @@ class FleetJob:
         found = launcher.share(devices.named(names or ["gpu"]), machine.launched)
         kind = found[0].kind
         if sets < FEWEST_SETS:
-            raise UsageError(f"--sets {sets}: an interval needs {FEWEST_SETS} fresh processes for each device or more")
+            raise UsageError(f"sets is {sets}; an interval needs {FEWEST_SETS} fresh processes for each device or more")
+        budget = spans.seconds(seconds)
+        check_seconds(budget)
+        check_seed(seed)
+        if size is not None and size < 1:
+            raise UsageError(f"size is {size}; expected at least 1")
         registry, broken = discover([Path(file) for file in backend_files])
         if broken:
             raise UsageError(f"{broken[0].name}: {broken[0].reason}")
@@ -108,9 +116,9 @@ class FleetJob:
         settings = FleetSettings(
             devices=[device.name for device in found],
             backends=[variant.name for variant in variants],
-            compute=str(Shape.parse(str(size or _COMPUTE[kind]))),
+            compute=str(Shape.parse(str(_COMPUTE[kind] if size is None else size))),
             memory=str(Shape(memory_size, 1, memory_size)) if memory else "",
-            sets=sets, seconds=seconds, seed=seed, command=command,
+            sets=sets, seconds=budget, seed=seed, command=command,
         )  # fmt: skip
         _check_memory(settings, len(found) * len(variants))
         path = claimed_folder(machine, out, FLEET)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import gemmscope
+from gemmscope.errors import UsageError
 from gemmscope.machine import limits
 
 pytestmark = [
@@ -53,6 +55,39 @@ def test_a_slow_device_is_named_and_the_gate_does_not_hold(tmp_path):
     assert found["simultaneous"]
     assert found["members"][found["stragglers"][0]["member"]]["device"] == f"cpu:{slow}"
     assert fleet(tmp_path / "out").returncode == 2
+
+
+def test_python_measures_a_fleet_as_the_command_does(tmp_path, monkeypatch):
+    slow = PROCESSORS[1]
+    monkeypatch.setenv("MADE_UP_SLOW", str(slow))
+    told = []
+    asked = {"devices": DEVICES, "backends": "made-up", "backend_files": [FILE], "size": 64, "memory": False}
+    found = gemmscope.fleet(
+        **asked, sets=3, seconds="3s", fail_slower_than=0.02, out=tmp_path / "out", tell=told.append
+    )
+    assert f"cpu:{slow} is 5.0 % ± 0.0 slower" in repr(found)
+    assert found.over_limit == [1]
+    assert told[-1] == "measuring 64×64×64"
+    assert (tmp_path / "out" / "fleet.html").exists()
+    assert gemmscope.compare([tmp_path / "out"], margin=0.01, fail_slower_than=0.02) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"sets": 2}, "sets is 2; an interval needs 3"),
+        ({"seconds": 0}, "seconds is 0.0; expected a number above 0"),
+        ({"seconds": "soon"}, "duration 'soon'"),
+        ({"size": 0}, "size is 0; expected at least 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"margin": -0.1}, "margin is -0.1"),
+        ({"devices": ["cpu:0", "cpu:0"]}, "named twice"),
+    ],
+)
+def test_what_python_cannot_ask_of_a_fleet_is_said(tmp_path, asked, words):
+    with pytest.raises(UsageError, match=words):
+        gemmscope.fleet(**{"devices": DEVICES, "out": tmp_path / "out"} | asked)
+    assert not (tmp_path / "out").exists()
 
 
 def test_each_gpu_is_seen_by_its_own_workers_alone(tmp_path):

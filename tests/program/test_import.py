@@ -57,6 +57,7 @@ def test_names_are_found_where_they_are_promised():
     assert set(gemmscope.__all__) <= set(dir(gemmscope))
     assert callable(gemmscope.run)
     assert callable(gemmscope.load)
+    assert callable(gemmscope.fleet)
     assert callable(gemmscope.native.sgemm)
     assert gemmscope.__version__ == _build.VERSION
     with pytest.raises(AttributeError, match="has no attribute 'walk'"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
 import msgspec
 import pytest
 
+from gemmscope import api
 from gemmscope.analysis.runs.fleet import gather
 from gemmscope.analysis.runs.model import ComparedRun, Deviation, Fleet, FleetMember, Spread, Straggler
 from gemmscope.records.base import Interval
@@ -129,3 +131,24 @@ def test_the_page_says_how_it_was_measured():
     assert "Members were measured each for itself" in page(apart)
     two = gather([("here", make_fleet_run(2))], margin=0.01)
     assert re.search(r"Of two, each is the other.{1,6}s only peer", page(two))
+
+
+def test_in_python_a_fleet_is_a_line_a_table_and_a_chart():
+    fleet = api.Fleet.of(small())
+    assert repr(fleet).startswith("<Fleet of 4 members, 2026-01-02. gpu:2 is 3.0 %")
+    assert "\n" not in repr(fleet)
+    assert "So are 99 others." in repr(api.Fleet.of(large(slow=range(100))))
+    assert "None of 4 members is shown" in repr(api.Fleet.of(gather([("here", make_fleet_run(4))], margin=0.01)))
+    assert fleet.table().startswith("4 members of a fleet\n")
+    assert "\x1b" not in fleet.table()
+    assert "Time against the median of the peers" in str(fleet.figure().to_dict())
+
+
+def test_a_notebook_shows_a_fleet_s_answer_and_chart_and_folds_its_tables():
+    shown = api.Fleet.of(large(slow=(17,), name="<script>node{}"))._repr_html_()
+    assert shown.lstrip().startswith("<h3>1 of 1000 members is shown to be more than 2 % slower than its peers.</h3>")
+    order = ["<h3>", "node17 is slow.", "<img src=", "<details>", "<table>"]
+    assert [shown.index(text) for text in order] == sorted(shown.index(text) for text in order)
+    assert "<script" not in shown
+    (data,) = re.findall('base64,([^"]*)', shown)
+    assert "node17" in base64.b64decode(data).decode()

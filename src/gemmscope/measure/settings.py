@@ -46,7 +46,7 @@ _DIAGNOSIS_SIZES = (64, 1024)
 _LIBRARIES = ("numpy-cpu", "torch-cpu", "mlx-cpu")
 
 
-def make_settings(  # noqa: C901, PLR0912  (one check for each number)
+def make_settings(  # noqa: C901  (one check for each number)
     *,
     pairs: int,
     sets: int,
@@ -100,8 +100,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
     for name, value in (("pairs", pairs), ("sets", sets), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"seconds is {seconds}; expected a number above 0")
+    check_seconds(seconds)
     if amx and (reason := matrix_unit.why_not()):
         raise UsageError(f"AMX cannot be measured here: {reason}")
     for name, share, example in (("margin", margin, "0.01 for 1 %"), ("experiments", experiments, "0.25 for 25 %")):
@@ -109,8 +108,7 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
             raise UsageError(f"{name} is {share}; expected a share from 0 to below 1, such as {example}")
     if width is not None and not 0 < width < 1:
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
+    check_seed(seed)
     wanted = parse_shapes(spans.sizes(sizes or ()), _without_presets([shapes] if isinstance(shapes, str) else shapes))
     only_at = {} if everywhere else telling_shapes(wanted, by_default=by_default)
     if empty := next((shape for shape in wanted if not shape.flops), None):
@@ -133,6 +131,26 @@ def make_settings(  # noqa: C901, PLR0912  (one check for each number)
         amx=amx,
         command=words.utf8(command),
     )
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuses what is no time budget.
+
+    Raises:
+        UsageError: If it is not above 0, or infinite.
+    """
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"seconds is {seconds}; expected a number above 0")
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what a results file cannot hold.
+
+    Raises:
+        UsageError: If it is out of range.
+    """
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed}; expected 0 to 2**63 - 1")
 
 
 def _named(backends: str | Sequence[str] | None) -> list[str]:

@@ -45,6 +45,14 @@ def headline(fleet: Fleet) -> str:
     return f"{count} of {len(judged)} members {verb} shown to be more than {margin} slower than {whose} peers."
 
 
+def summary(fleet: Fleet) -> str:
+    """The fleet in a sentence: who is slower, the slowest by name."""
+    if not fleet.stragglers:
+        return headline(fleet)
+    others = len(fleet.stragglers) - 1
+    return words.line(fleet.stragglers[0].text) + (f" So are {words.count(others, 'other')}." if others else "")
+
+
 def gate_sentence(fleet: Fleet) -> str:
     """Whether the gate holds; empty where none was asked for."""
     if fleet.limit is None:

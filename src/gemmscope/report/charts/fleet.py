@@ -46,10 +46,11 @@ def draw_fleet(fleet: Fleet, path: Path) -> None:
     """
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"{path}: expected a file that ends in {words.listed(list(_SUFFIXES))}")
-    write_whole(path, lambda: rendered(_picture(fleet).json, path.suffix))
+    write_whole(path, lambda: rendered(picture(fleet).json, path.suffix))
 
 
-def _picture(fleet: Fleet) -> Picture:
+def picture(fleet: Fleet) -> Picture:
+    """The speed of each machine, or, of many or of devices, how far each is from its peers."""
     many = len(fleet.runs) > MOST_TABULATED or not fleet.cells
     return deviations_picture(fleet) if many and fleet.deviations else fleet_picture(fleet)
 

@@ -96,11 +96,15 @@ def on_dark(keys: Mapping[str, Key]) -> Any:
     return _data(json.dumps(palette.on_dark(key.style for key in keys.values())))
 
 
-def _figure(name: str, picture: Picture) -> Figure:
-    text = picture.json
+def still(picture: Picture) -> str:
+    """A picture as the source of an image."""
     # The page's own text says what is in the picture; to leave it out of the picture halves that.
-    still = base64.b64encode(_FOR_READERS.sub("", svg(text)).encode()).decode()
-    return Figure(name, picture.title, picture, f"data:image/svg+xml;base64,{still}", _data(text))
+    drawn = _FOR_READERS.sub("", svg(picture.json))
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"
+
+
+def _figure(name: str, picture: Picture) -> Figure:
+    return Figure(name, picture.title, picture, still(picture), _data(picture.json))
 
 
 def _data(text: str) -> Any:

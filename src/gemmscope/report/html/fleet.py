@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 from gemmscope.files import write_whole
 from gemmscope.report.charts.fleet import deviations_picture
-from gemmscope.report.charts.render import svg
 from gemmscope.report.document import Figures, Heading, Items, Paragraph
 from gemmscope.report.fleet import fleet_page, headline
 from gemmscope.report.html import environment, policy, source, trusted
+from gemmscope.report.html.figures import still
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +42,7 @@ def page(fleet: Fleet) -> str:
             answer=blocks[:first],
             rest=blocks[first:],
             picture=picture,
-            drawn=base64.b64encode(svg(picture.json).encode()).decode() if picture else "",
+            drawn=still(picture) if picture else "",
             style=trusted(style),
             policy=policy(style, []),
         )
