@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmscope.analysis.runs import model
-from gemmscope.errors import UsageError
 from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
 from gemmscope.records import words
 from gemmscope.records.model import Result
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gemmscope.records.events import Observer
-    from gemmscope.records.fleet import FleetRun
     from gemmscope.records.model import Machine
     from gemmscope.workload.shapes import Shape
-
-# A folder is called by its own name, whatever its file is called.
-_FILES = (store.RESULTS, fleet_store.FLEET)
 
 
 class Run(Result, frozen=True, kw_only=True):
@@ -303,18 +298,13 @@ def compare(
     """
     from gemmscope.analysis.assemble import read
     from gemmscope.analysis.runs.compare import check_shares, compare_with_first  # with scipy
-    from gemmscope.analysis.runs.fleet import gather
+    from gemmscope.analysis.runs.fleet.reading import labels, read_fleet
 
     check_shares(margin, fail_slower_than)
     paths = [Path(file) for file in files]
     if fleet or (fleet is None and (_has_fleet(paths) or (fail_slower_than is None and _are_several(paths)))):
-        found = fleet_store.files_of(paths)
-        if len(found) < 2 and not any(path.name == fleet_store.FLEET for path in found):
-            raise UsageError("a fleet takes two results files or more, or a folder that holds them")
-        # One by one: a thousand runs with all their samples would fill the memory.
-        runs = ((label, _any_run(path)) for label, path in zip(_labels(found), found, strict=True))
-        return Fleet.of(gather(runs, margin=margin, limit=fail_slower_than, count=len(found)))
-    loaded = list(zip(_labels(files), map(read, files), strict=True))
+        return Fleet.of(read_fleet(paths, margin=margin, limit=fail_slower_than))
+    loaded = list(zip(labels(files), map(read, files), strict=True))
     return compare_with_first(loaded, margin=margin, fail_slower_than=fail_slower_than)
 
 
@@ -341,16 +331,3 @@ def _machine(path: Path) -> Machine:
 
     file = path / store.RESULTS if path.is_dir() else path
     return (store.summary(file) if file.is_file() and file.suffix == ".json" else read(path)).machine
-
-
-def _any_run(path: Path) -> Result | FleetRun:
-    from gemmscope.analysis.assemble import read
-
-    return fleet_store.load_fleet(path) if path.name == fleet_store.FLEET else read(path)
-
-
-def _labels(files: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Names for a table: a file as it was named, a folder's results file by its folder."""
-    return [
-        words.utf8(str(path.parent if path.name in _FILES and path.parent.name else path)) for path in map(Path, files)
-    ]

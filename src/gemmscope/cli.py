@@ -376,10 +376,12 @@ def shapes(as_json: bool) -> None:
                 click.echo(f"{'':<17} source: {preset.source}")
 
 
-@main.command("list", short_help="List the runs there are.")
+@main.command("list", short_help="List the runs and fleets there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
 def list_runs(as_json: bool) -> None:
     """List the runs under gemmscope-results, the newest last: date, machine, what was fastest, and the folder.
+
+    The ranks of a job, and what gemmscope fleet has measured, are one line: how many members, and who is slow.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,11 +10,10 @@ import msgspec
 from gemmscope.errors import ResultsError, UsageError
 from gemmscope.files import read_file, write_whole
 from gemmscope.records.fleet import FLEET_SCHEMA, FleetRun
-from gemmscope.storage.store import RESULTS
+from gemmscope.storage.store import DEFAULT_FOLDER, RESULTS, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 FLEET = "fleet.json"
 
@@ -60,11 +60,25 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = _in(path) or [file for folder in sorted(path.iterdir()) if folder.is_dir() for file in _in(folder)]
+        inside = files_in(path)
         if not inside:
             raise UsageError(f"{path}: there is no {RESULTS} or {FLEET} in it, nor in a folder of it")
         found += inside
     return found
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder, or else those of the folders in it; none where there are neither."""
+    return _in(folder) or [file for inside in sorted(folder.iterdir()) if inside.is_dir() for file in _in(inside)]
+
+
+def fleets(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
+    """The folders in a folder that are fleets: what ``gemmscope fleet`` has written, or the ranks of a job."""
+    return sorted(path for path in folder.glob("*/") if not (path / RESULTS).exists() and _is_fleet(path))
+
+
+def _is_fleet(path: Path) -> bool:
+    return bool(files_in(path) or unfinished(path))
 
 
 def _in(folder: Path) -> list[Path]:
