@@ -23,6 +23,7 @@ from gemmscope.measure.guard import Guard
 from gemmscope.measure.process import open_standard_descriptors
 from gemmscope.measure.settings import check_seconds, check_seed
 from gemmscope.measure.survey import discover
+from gemmscope.records import words
 from gemmscope.records.fleet import FleetDevice, FleetRun, FleetSettings
 from gemmscope.report.html.fleet import write_fleet_page
 from gemmscope.signals import Interruption
@@ -165,6 +166,11 @@ class FleetJob:
             )
         if self.devices[0].kind == "gpu" and not readings.cards:
             warnings.append(f"clocks and power are not known, and so no reasons, without NVML: {nvml.INSTALL}")
+        if instances := [self.devices[i].name for i, card in readings.cards.items() if card.profile]:
+            warnings.append(
+                f"{words.listed(instances)}: instances of MIG, of which NVML reads the whole card's clocks, power and "
+                "heat: what is seen there may be another instance's doing"
+            )
         return FleetRun(
             gemmscope=_build.VERSION, started=started, status="complete" if whole else "partial", machine=self.machine,
             settings=self.settings, devices=[self._record(i, session, readings) for i in range(len(self.devices))],

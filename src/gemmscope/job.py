@@ -264,8 +264,7 @@ def _take_share(machine: Machine) -> None:
     if machine.launched is not None and machine.launched.local_size > 1:
         mine = launcher.share(devices.gpus(models=machine.gpus), machine.launched)
         if mine:
-            os.environ[VISIBLE] = ",".join(device.visible for device in mine)
-            os.environ.setdefault(devices.ORDER, devices.BY_BUS)
+            os.environ |= mine[0].environment | {VISIBLE: ",".join(device.visible for device in mine)}
 
 
 def claimed_folder(machine: Machine, folder: Path | None = None, file: str = RESULTS) -> Path:

@@ -32,7 +32,7 @@ def test_every_gpu_has_a_worker_that_sees_it_alone(three):
 def test_what_is_visible_is_numbered():
     found = devices.gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-abc"}, MODELS)
     assert [(one.name, one.visible, one.model) for one in found] == [
-        ("gpu:0", "2", "H200"), ("gpu:1", "GPU-abc", "H100")
+        ("gpu:0", "2", "H200"), ("gpu:1", "GPU-abc", "GPU")
     ]  # fmt: skip
     assert devices.gpus({"CUDA_VISIBLE_DEVICES": ""}, MODELS) == []
     assert len(devices.gpus({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, MODELS)) == 1

@@ -137,3 +137,14 @@ def test_missing_tools_are_said_where_there_is_an_nvidia_gpu_alone(monkeypatch):
 
 def test_limits_that_nothing_is_known_of_say_nothing():
     assert GpuLimits(name="NVIDIA GPU").summary == ""
+
+
+def test_limits_of_an_instance_of_mig_say_what_is_the_card_s():
+    said = GpuLimits(name="H100 MIG 1g.10gb", instance="1g.10gb", power_limit=700, mig=True, others={"train": 1})
+    assert said.summary == "MIG instance 1g.10gb of a card with power limit 700 W and MIG on, in use by train"
+
+
+def test_an_instance_without_a_name_is_not_taken_for_a_card():
+    unnamed = nvml.Card(Nvml(nvmlDeviceGetName=RuntimeError()), "card", "instance")
+    assert unnamed.profile == "of a profile that NVML does not name"
+    assert nvml.Card(Nvml(), "card").profile == ""

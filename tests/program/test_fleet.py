@@ -12,7 +12,8 @@ import pytest
 
 import gemmscope
 from gemmscope.errors import UsageError
-from gemmscope.machine import limits
+from gemmscope.machine import cuda_devices, limits
+from tests.compiled import shared_library
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,6 +91,7 @@ def test_what_python_cannot_ask_of_a_fleet_is_said(tmp_path, asked, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(cuda_devices.shown(os.environ) is not None, reason="CUDA is here, and has no such cards")
 def test_each_gpu_is_seen_by_its_own_workers_alone(tmp_path):
     arguments = ("--backends", "made-up-gpu", "--sets", 3, "--seconds", 8, "--size", 64, "--no-memory")
     done = gemmscope_("fleet", "--backend-file", FILE, *arguments, "--out", tmp_path / "out",
@@ -97,6 +99,24 @@ def test_each_gpu_is_seen_by_its_own_workers_alone(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "gpu:1 is 5.0 % ± 0.0 slower than gpu:0 (made-up-gpu, throughput at 64×64×64)" in done.stdout
     assert "CUDA_VISIBLE_DEVICES=3\n" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CUDA's driver is loaded by its name on Linux")
+def test_instances_of_mig_are_measured_each_for_itself(tmp_path):
+    fake = ROOT / "tests" / "fake_cuda"
+    shared_library(tmp_path / "libcuda.so.1", (fake / "fake_driver.cpp").read_text())
+    first, second = (f"MIG-00000000-0000-0000-0000-00000000000{i}" for i in "ab")
+    variables = {"FAKE_MIG": "0", "CUDA_VISIBLE_DEVICES": f"{first},{second}", "MADE_UP_SLOW": second}
+    done = gemmscope_("fleet", "--backend-file", FILE, "--backends", "made-up-gpu", "--sets", 3, "--seconds", 8,
+                      "--size", 64, "--no-memory", "--out", tmp_path / "out", **variables,
+                      LD_LIBRARY_PATH=str(tmp_path), PYTHONPATH=str(fake))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "gpu:1 is 5.0 % ± 0.0 slower than gpu:0" in done.stdout
+    assert f"CUDA_VISIBLE_DEVICES={first}\n" in done.stdout
+    assert "gpu:0 and gpu:1: instances of MIG, of which NVML reads the whole card's clocks" in done.stdout
+    devices = json.loads((tmp_path / "out" / "fleet.json").read_text())["devices"]
+    assert [one["model"] for one in devices] == ["H100 MIG 1g.10gb"] * 2
+    assert [one["limits"]["instance"] for one in devices] == ["1g.10gb"] * 2
 
 
 def test_equal_devices_pass_the_gate_as_json(tmp_path):

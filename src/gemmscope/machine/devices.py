@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
-from gemmscope.machine import cpu, gpu, limits, nvml
-from gemmscope.machine.cuda_devices import VISIBLE
+from gemmscope.machine import cpu, cuda_devices, gpu, limits, nvml
+from gemmscope.machine.cuda_devices import BY_BUS, INSTANCE, ORDER, VISIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gemmscope.records.fleet import DeviceKind
-
-# CUDA numbers GPUs by their speed unless told; NVML and nvidia-smi by where they are plugged in.
-ORDER = "CUDA_DEVICE_ORDER"
-BY_BUS = "PCI_BUS_ID"
 
 _DEVICE = re.compile(r"(gpu|cpu):(\d+)(?:-(\d+))?")
 
@@ -32,7 +28,9 @@ class Device:
         name: As it is named on the command line.
         kind: Whether it is a GPU or processors.
         model: What its maker calls it.
-        visible: Its entry in CUDA_VISIBLE_DEVICES; empty for processors.
+        visible: What a worker has in CUDA_VISIBLE_DEVICES: its UUID, or a number where CUDA cannot be asked for that;
+            empty for processors.
+        entry: What stands for it in the user's own CUDA_VISIBLE_DEVICES, or would: CUDA's number; empty for processors.
         processors: The numbers of the processors; empty for a GPU.
     """
 
@@ -40,12 +38,13 @@ class Device:
     kind: DeviceKind
     model: str
     visible: str = ""
+    entry: str = ""
     processors: tuple[int, ...] = ()
 
     @property
     def selector(self) -> str:
         """What chooses it for another program: its entry in CUDA_VISIBLE_DEVICES, or processors as taskset has them."""
-        return self.visible or self.name.partition(":")[2]
+        return self.entry or self.name.partition(":")[2]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,21 +66,47 @@ class Device:
 
 
 def gpus(environ: Mapping[str, str] = os.environ, models: Sequence[str] | None = None) -> list[Device]:
-    """The GPUs that this process may use; CUDA_VISIBLE_DEVICES has the last word.
+    """The GPUs that this process may use, as CUDA counts them; CUDA_VISIBLE_DEVICES has the last word.
+
+    Instances of MIG that it lists are all there: CUDA shows a program the first of them alone, and each has its worker.
 
     Args:
         environ: The environment.
-        models: The names of all GPUs of the host; None asks.
+        models: The names of all GPUs of the host, for where CUDA cannot be asked; None asks.
+
+    Raises:
+        UsageError: If instances of MIG and whole GPUs are listed beside each other.
     """
+    entries = cuda_devices.entries(environ)
+    if any(entry.startswith(INSTANCE) for entry in entries or ()):
+        return _instances(entries or [], environ)
+    shown = cuda_devices.shown(environ)
+    if shown is not None:
+        given = entries or map(str, range(len(shown)))
+        return [
+            Device(f"gpu:{i}", "gpu", one.name, visible=one.uuid, entry=entry)
+            for i, (one, entry) in enumerate(zip(shown, given, strict=False))
+        ]
     # NVML has the GPUs of this container; the driver's files may have those of the whole host.
     models = ([one.name for one in nvml.limits()] or gpu.names()) if models is None else models
-    entries = [str(number) for number in range(len(models))]
-    if VISIBLE in environ:
-        entries = [entry.strip() for entry in environ[VISIBLE].split(",") if entry.strip()]
-        if "-1" in entries:  # what comes behind an invalid entry is not seen either: CUDA C++ Programming Guide
-            entries = entries[: entries.index("-1")]
+    entries = [str(number) for number in range(len(models))] if entries is None else entries
+    is_known = cuda_devices.is_by_bus(environ)
     return [
-        Device(f"gpu:{number}", "gpu", _model(entry, models), visible=entry) for number, entry in enumerate(entries)
+        Device(f"gpu:{i}", "gpu", _model(entry if is_known else "", models), visible=entry, entry=entry)
+        for i, entry in enumerate(entries)
+    ]
+
+
+def _instances(entries: Sequence[str], environ: Mapping[str, str]) -> list[Device]:
+    if not all(entry.startswith(INSTANCE) for entry in entries):
+        raise UsageError(
+            f"{VISIBLE}={environ[VISIBLE]} lists whole GPUs beside instances of MIG, and CUDA shows no program both: "
+            "list either"
+        )
+    cards = [nvml.card_of(entry) for entry in entries]
+    return [
+        Device(f"gpu:{i}", "gpu", card.limits().name if card else "MIG instance", visible=entry, entry=entry)
+        for i, (entry, card) in enumerate(zip(entries, cards, strict=True))
     ]
 
 
@@ -101,7 +126,8 @@ def named(texts: Sequence[str]) -> list[Device]:
         else:
             found.append(_device(text, every))
     if not found:
-        raise UsageError("no GPU is seen here; --devices cpu:0,cpu:1 holds processors against each other")
+        listed = f" ({VISIBLE}={os.environ[VISIBLE]})" if VISIBLE in os.environ else ""
+        raise UsageError(f"no GPU is seen here{listed}; --devices cpu:0,cpu:1 holds processors against each other")
     for i, device in enumerate(found):
         others = found[:i]
         if any(device.name == other.name or set(device.processors) & set(other.processors) for other in others):
@@ -135,6 +161,7 @@ def _processors(first: int, last: int) -> Device:
 
 
 def _model(entry: str, models: Sequence[str]) -> str:
+    """The model of an entry; where it is no number by the places on the bus, that of all, if they are alike."""
     if entry.isdecimal() and int(entry) < len(models):
         return models[int(entry)]
-    return models[0] if models else "GPU"
+    return models[0] if len(set(models)) == 1 else "GPU"

@@ -7,6 +7,7 @@ NVML comes with ``nvidia-ml-py``, which is optional. Everything is only read. A 
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,10 +34,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU: the library that reads it, and its handle there."""
+    """One GPU: the library that reads it, its handle there, and that of the instance of MIG where it is one.
+
+    NVML reads clocks, power, heat and settings of whole cards alone: what is said of these is then the card's.
+    """
 
     nvml: Any
     handle: Any
+    instance: Any = None
+
+    @property
+    def profile(self) -> str:
+        """Which instance of MIG it is, such as ``"1g.10gb"``; empty for a whole card."""
+        if self.instance is None:
+            return ""
+        name = self._read(lambda: _text(self.nvml.nvmlDeviceGetName(self.instance))) or ""
+        return name.rpartition(" MIG ")[2] if " MIG " in name else "of a profile that NVML does not name"
 
     def clock(self) -> float | None:
         """The SM clock in MHz; None where NVML does not say."""
@@ -59,11 +72,12 @@ class Card:
 
     def limits(self) -> GpuLimits:
         """How the card is set up, and who else uses it."""
-        nvml, handle, read = self.nvml, self.handle, self._read
+        nvml, handle, read, own = self.nvml, self.handle, self._read, self._own
         return GpuLimits(
-            name=read(lambda: _text(nvml.nvmlDeviceGetName(handle))) or "NVIDIA GPU",
+            name=read(lambda: _text(nvml.nvmlDeviceGetName(own))) or "NVIDIA GPU",
+            instance=self.profile,
             driver=read(lambda: _text(nvml.nvmlSystemGetDriverVersion())) or "",
-            memory_bytes=read(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).total)),
+            memory_bytes=read(lambda: int(nvml.nvmlDeviceGetMemoryInfo(own).total)),
             max_sm_mhz=read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
             max_memory_mhz=read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))),
             power_limit=read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) * 1e-3),
@@ -76,12 +90,16 @@ class Card:
 
     def processes(self) -> int | None:
         """How many processes compute on it, as far as they can be seen."""
-        return self._read(lambda: len(self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)))
+        return self._read(lambda: len(self.nvml.nvmlDeviceGetComputeRunningProcesses(self._own)))
 
     def is_exclusive(self) -> bool:
         """Whether it takes one process at a time."""
         mode = self._read(lambda: int(self.nvml.nvmlDeviceGetComputeMode(self.handle)))
         return mode == _EXCLUSIVE_PROCESS
+
+    @property
+    def _own(self) -> Any:
+        return self.handle if self.instance is None else self.instance
 
     def _held_by(self) -> list[str]:
         # Renamed in driver 535; older bindings have the older name alone.
@@ -91,7 +109,7 @@ class Card:
 
     def _others(self) -> dict[str, int]:
         held: dict[str, int] = {}
-        for one in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle):
+        for one in self.nvml.nvmlDeviceGetComputeRunningProcesses(self._own):
             name = _process_name(one.pid)
             held[name] = held.get(name, 0) + int(one.usedGpuMemory or 0)
         return held
@@ -106,14 +124,23 @@ class Card:
 @functools.cache
 def card() -> Card | None:
     """The GPU that this process's libraries take, or None where there is none, or no NVML."""
-    return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByUUID(cuda_devices.first_uuid())))
+    return _asked(lambda nvml: _by_uuid(nvml, cuda_devices.first_uuid()))
 
 
 def card_of(entry: str) -> Card | None:
-    """The GPU of an entry in CUDA_VISIBLE_DEVICES: a number by the places on the bus, or a UUID."""
-    if entry.isdecimal():
-        return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByIndex(int(entry))))
-    return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByUUID(entry)))
+    """The GPU of an entry in CUDA_VISIBLE_DEVICES: a UUID, or a number where CUDA counts as NVML does; else None."""
+    if not entry.isdecimal():
+        return _asked(lambda nvml: _by_uuid(nvml, entry))
+    if not cuda_devices.is_by_bus(os.environ):
+        return None
+    return _asked(lambda nvml: Card(nvml, nvml.nvmlDeviceGetHandleByIndex(int(entry))))
+
+
+def _by_uuid(nvml: Any, uuid: str | None) -> Card:
+    handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+    if uuid is None or not uuid.startswith(cuda_devices.INSTANCE):
+        return Card(nvml, handle)
+    return Card(nvml, nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), handle)
 
 
 def limits() -> list[GpuLimits]:

@@ -19,7 +19,7 @@ from gemmscope.measure.protocol import PreparedCell, TurnedCell
 from gemmscope.measure.verify import precision_class
 from gemmscope.measure.washing import wash_out, wash_out_window
 from gemmscope.records import words
-from gemmscope.records.gpu import NVML_INDEX
+from gemmscope.records.gpu import MIG_INSTANCE, NVML_INDEX
 from gemmscope.records.model import Measurement
 
 if TYPE_CHECKING:
@@ -215,8 +215,11 @@ def _provenance(backend: Backend) -> dict[str, str | int]:
         name: int(value) if isinstance(value, int) else "".join(str(value))
         for name, value in backend.provenance().items()
     }
-    if backend.device == "gpu" and (card := nvml.card()) is not None and (index := card.index()) is not None:
-        facts[NVML_INDEX] = index
+    if backend.device == "gpu" and (card := nvml.card()) is not None:
+        if (index := card.index()) is not None:
+            facts[NVML_INDEX] = index
+        if card.profile:
+            facts[MIG_INSTANCE] = card.profile
     return facts
 
 

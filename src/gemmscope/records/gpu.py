@@ -17,6 +17,8 @@ Reading = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 CUPTI = "CUPTI"
 # The word under which a backend on a GPU says which of ``Machine.gpu_limits`` is its own.
 NVML_INDEX = "gpu by NVML's count"
+# The word for the profile of the instance of MIG that it computes on.
+MIG_INSTANCE = "MIG instance"
 
 # cuBLAS spells out every choice that its kernel generator made: the architecture, TF32 or not, and the tile tell most.
 _XMMA = re.compile(r"(sm\d+)_xmma_gemm_(.*?)(tilesize\d+x\d+x\d+)(.*)")
@@ -128,12 +130,14 @@ class GpuState(Record, frozen=True, kw_only=True):
 class GpuLimits(Record, frozen=True, kw_only=True):
     """A GPU as it is set up, as NVML says before anything is measured. What it does not say is None.
 
-    Clocks are in MHz, power in watts. ``mig`` says whether the card is cut into instances, ``ecc`` whether its memory
-    corrects errors, ``persistence`` whether the driver keeps it awake. ``others`` are the processes that use it,
-    with the bytes that they hold, as far as that can be seen.
+    Clocks are in MHz, power in watts. ``instance`` is the profile of an instance of MIG, such as ``"1g.10gb"``: name,
+    memory and ``others`` are then its own, and all else is the card's, which its instances share. ``mig`` says whether
+    the card is cut into instances, ``ecc`` whether its memory corrects errors, ``persistence`` whether the driver keeps
+    it awake. ``others`` are the processes that use it, with the bytes that they hold, as far as that can be seen.
     """
 
     name: str
+    instance: str = ""
     driver: str = ""
     memory_bytes: Size | None = None
     max_sm_mhz: Reading | None = None
@@ -160,6 +164,10 @@ class GpuLimits(Record, frozen=True, kw_only=True):
                 parts.append(f"{what} {'on' if on else 'off'}")
         if self.driver:
             parts.append(f"driver {self.driver}")
+        if self.instance:
+            parts = [
+                f"MIG instance {self.instance} of a card with {words.listed(parts, len(parts))}".removesuffix(" with ")
+            ]
         if self.others:
             parts.append(f"in use by {words.listed([words.line(name) for name in self.others])}")
         return ", ".join(parts)
