@@ -16,6 +16,7 @@ from gemmscope.analysis.view import View
 from gemmscope.records.base import Interval
 from gemmscope.records.evidence import LibraryThreads
 from gemmscope.records.model import ProcessMode, ReferenceWorkload, Sample, WorkerRecord
+from gemmscope.report.trust import in_short
 from tests.builders import (
     make_backend,
     make_ceilings,
@@ -262,7 +263,7 @@ def test_the_overhead_and_where_it_fades():
     assert finding.text.startswith("mlx-cpu at 16: 91 % [91, 91] of a call (11.0 µs) is overhead: runtime 8.00 µs")
     assert "Python call overhead 2.00 µs" in finding.text
     assert "add up" not in finding.text
-    assert "It is below 10 % from 256 on." in finding.text
+    assert "It is below 10 % at 256, the largest size that was taken apart." in finding.text
     assert finding.evidence["below 10 % from"] == "256x256x256"
     assert finding.evidence["share at 16"] == pytest.approx(10 / 11, rel=0.01)
     assert finding.verdict == "found"
@@ -271,7 +272,13 @@ def test_the_overhead_and_where_it_fades():
 def test_a_share_that_is_small_everywhere_is_no_finding():
     finding = only(overhead.share(mlx_calls((64, 10_000.0))))
     assert finding.verdict == "not found"
-    assert "below 10 % at every size measured" in finding.text
+    assert finding.text.endswith(" It is below 1 % at 64, the only size that was taken apart.")
+    assert "10 %" not in finding.text, "below 1 % is below 10 %"
+
+
+def test_sizes_at_which_the_overhead_is_small_are_those_that_were_taken_apart():
+    finding = only(overhead.share(mlx_calls((16, 1.0), (64, 300.0), (256, 3000.0), (1024, 90_000.0))))
+    assert "It is below 10 % at 64, 256 and 1024. It is below 1 % at 256 and 1024." in finding.text
 
 
 def test_a_share_that_noise_hides_is_not_told():
@@ -449,8 +456,23 @@ def test_not_converged():
     open_ = make_comparison("torch-cpu", 1.0, "unclear", converged=False)
     settled = make_comparison("torch-cpu", 2.0, "slower", converged=True)
     finding = only(quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [open_, settled]))))
-    assert finding.text.startswith("1 of 2 comparisons did not converge")
+    assert finding.text.startswith("1 of 2 comparisons is unclear, with an interval wider than ±0.5 %. More time ")
     assert quality.not_converged(View(make_result([cell("numpy-cpu", 1.0)], [settled]))) == []
+
+
+def test_unclear_verdicts_are_counted_as_the_tables_have_them():
+    """Two of five have a verdict each by itself, and none once all are taken together; the tables show the latter."""
+    wide = make_comparison("torch-cpu", 1.0, "unclear", converged=False)
+    narrow = make_comparison("torch-cpu", 1.01, "unclear", converged=True)
+    alone = make_comparison("torch-cpu", 1.02, "slower", corrected="unclear", converged=True)
+    settled = make_comparison("torch-cpu", 2.0, "slower", converged=True)
+    result = make_result([cell("numpy-cpu", 1.0)], [wide, narrow, alone, alone, settled])
+    finding = only(quality.not_converged(View(result)))
+    assert finding.text.startswith(
+        "4 of 5 comparisons are unclear: 1 with an interval wider than ±0.5 %, 1 with a narrow interval around the "
+        "margin and 2 with a verdict each by itself, but not once all are taken together. More time "
+    )
+    assert "4 of 5 comparisons unclear" in in_short(result)
 
 
 # --- The old claims ---------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_one_that_is_never_alone_in_front_is_tied():
 
 def test_another_is_fastest_at_another_size():
     text = said(cells(64, numpy_cpu=1e-6, torch_cpu=2e-6), cells(256, numpy_cpu=2e-4, torch_cpu=1e-4))
-    assert text.startswith("numpy-cpu is fastest at 64, torch-cpu is fastest at 256; ")
+    assert text.startswith("numpy-cpu is fastest at 64, torch-cpu at 256; ")
 
 
 def test_many_sizes_are_named_in_short():
@@ -74,9 +74,9 @@ def test_many_sizes_are_named_in_short():
     text = said(*(cells(size, numpy_cpu=1e-6, torch_cpu=2e-6) for size in sizes))
     assert text == "numpy-cpu is fastest at every size; torch-cpu takes 2.0 times as long."
     text = said(*(cells(size, numpy_cpu=1e-6 * (3 if size == 64 else 1), torch_cpu=2e-6) for size in sizes))
-    assert text.startswith("torch-cpu is fastest at 64, numpy-cpu is fastest from 128 to 512; ")
+    assert text.startswith("torch-cpu is fastest at 64, numpy-cpu from 128 to 512; ")
     text = said(*(cells(size, numpy_cpu=1e-6 * (3 if size == 128 else 1), torch_cpu=2e-6) for size in sizes))
-    assert text.startswith("numpy-cpu is fastest at 64, 256 and 512, torch-cpu is fastest at 128; ")
+    assert text.startswith("numpy-cpu is fastest at 64, 256 and 512, torch-cpu at 128; ")
 
 
 def test_the_reason_is_in_it_where_it_is_known():
@@ -101,7 +101,21 @@ def test_what_is_far_behind_and_not_shown_to_be_is_not_called_tied():
 
 def test_variants_and_our_own_call_are_not_in_it():
     text = said(cells(64, numpy_cpu__out=0.5e-6, cblas_call=0.4e-6, numpy_cpu=1e-6, torch_cpu=2e-6))
-    assert text == "numpy-cpu is fastest at 64; torch-cpu takes 2.0 times as long."
+    assert text == "Of the libraries, numpy-cpu is fastest at 64; torch-cpu takes 2.0 times as long."
+    behind = said(cells(64, cblas_call=1.5e-6, numpy_cpu=1e-6, torch_cpu=2e-6))
+    assert behind == "numpy-cpu is fastest at 64; torch-cpu takes 2.0 times as long.", "nothing to be told apart"
+
+
+def test_what_all_share_is_said_once():
+    one = cells(64, numpy_cpu=1e-6, torch_cpu_wild=1.3e-6, mlx_cpu_wild=1.5e-6)
+    two = cells(256, numpy_cpu=1.1e-4, torch_cpu_wild=0.8e-4)
+    assert said(one) == (
+        "numpy-cpu has the shortest times at 64; torch-cpu takes 1.31 times as long, mlx-cpu 1.52; none of these "
+        "differences is settled."
+    )
+    assert said(one, two).startswith("numpy-cpu has the shortest times at 64, torch-cpu at 256; ")
+    some = said(cells(64, numpy_cpu=1e-6, torch_cpu=2e-6, mlx_cpu_wild=1.5e-6))
+    assert some.endswith("mlx-cpu takes 1.52 times as long (not settled), torch-cpu 2.0.")
 
 
 def test_what_the_ranking_calls_a_tie_is_one_here_too():

@@ -12,16 +12,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gemmscope.analysis.breakdown.overhead import Overhead
 from gemmscope.errors import UsageError
 from gemmscope.records import words
+from gemmscope.records.base import Interval
 from gemmscope.records.diagnosis import Diagnosis
 from gemmscope.records.model import ReferenceWorkload, Sample
 from gemmscope.records.sharing import shared
 from gemmscope.report import palette, trust
 from gemmscope.report.html import page, write_page
-from gemmscope.report.html.first_screen import heat_table, how_sure, is_command, overhead_sentence
+from gemmscope.report.html.first_screen import _fading, heat_table, how_sure, is_command, overhead_sentence
 from gemmscope.report.model import Report
 from gemmscope.storage.store import save
+from gemmscope.workload.shapes import Shape
 from tests.builders import (
     make_backend,
     make_ceilings,
@@ -164,6 +167,23 @@ class TestFirstScreen:
             "Overhead, all of a call but its kernel, is 50 % of a call of torch-cpu and 30 % of a call of numpy-cpu"
         )
         assert overhead_sentence(Report(make_result(cells))) == ""
+
+    def test_overhead_is_small_where_and_for_whom_it_was_taken_apart(self):
+        def calls(**shares):
+            return {
+                name: [
+                    Overhead(name, Shape(size, size, size), Interval(estimate=1), Interval(estimate=1 - share),
+                             Interval(estimate=share, low=share - 0.01, high=share + 0.01), [])
+                    for size, share in by_size.items()
+                ]
+                for name, by_size in shares.items()
+            }  # fmt: skip
+
+        both = {64: 0.3, 256: 0.05, 1024: 0.01}
+        assert _fading(calls(a=both, b=both)) == "; at 256 and 1024 it is below 10 % for all of them"
+        assert _fading(calls(a={64: 0.3, 1024: 0.01}, b={64: 0.3})) == "; at 1024 it is below 10 % for a"
+        assert _fading(calls(a={64: 0.01}, b={64: 0.02})) == ""
+        assert _fading(calls(a={64: 0.3, 1024: 0.2})) == ""
 
     def test_sentences_about_every_call_are_a_table(self):
         findings = [

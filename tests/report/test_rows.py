@@ -6,9 +6,11 @@ import io
 import math
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
+from gemmscope.records import words
 from gemmscope.records.base import CellKey, Interval
 from gemmscope.records.model import Cell
 from gemmscope.records.words import MICRO, TIMES
@@ -22,6 +24,7 @@ from tests.builders import (
     make_backend,
     make_cell,
     make_comparison,
+    make_interval,
     make_part,
     make_result,
     make_sampled_cell,
@@ -275,13 +278,26 @@ def test_the_outermost_call_has_a_row_with_its_parts():
     table = Report(taken_apart()).calls
     assert [row.backend for row in table.rows] == ["numpy-cpu", "mlx-gpu"]
     assert texts(table, "time") == {"numpy-cpu": f"4.02 {US}", "mlx-gpu": f"21.0 {US}"}
-    assert texts(table, "kernel") == {"numpy-cpu": f"3.02 {US}", "mlx-gpu": f"5.00 {US}"}
+    assert texts(table, "kernel") == {"numpy-cpu": f"3.01 {US}", "mlx-gpu": f"5.00 {US}"}
     assert texts(table, "binding") == {"numpy-cpu": "800 ns", "mlx-gpu": ""}
     assert texts(table, "binding-interval")["numpy-cpu"] == "[784, 816]"
     assert texts(table, "allocation")["numpy-cpu"] == "< 40.0 ns"
     assert texts(table, "launch")["mlx-gpu"] == "unknown"
     assert "copies" not in [column.id for column in table.shown()]
     assert "Python call\noverhead" in [column.heading for column in table.shown()]
+
+
+def test_the_kernel_in_the_table_is_what_the_overhead_leaves_of_the_call():
+    """A kernel that was measured in other batches as well has another time by itself; there is one figure for both."""
+    made = taken_apart()
+    parts = [
+        msgspec.structs.replace(part, seconds=make_interval(3.6e-6)) if part.part == "kernel" else part
+        for part in made.parts
+    ]
+    report = Report(msgspec.structs.replace(made, parts=parts))
+    (overhead,) = [one for key, one in report.view.overheads.items() if key.backend == "numpy-cpu"]
+    assert overhead.call.estimate * (1 - overhead.fraction) == pytest.approx(overhead.kernel.estimate)
+    assert texts(report.calls, "kernel")["numpy-cpu"] == words.duration(overhead.kernel.estimate) == f"3.01 {US}"
 
 
 def test_a_call_without_a_kernel_has_no_overhead_and_odd_parts_are_said():

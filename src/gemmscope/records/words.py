@@ -27,6 +27,10 @@ _PARTS = {"binding": "Python call overhead", "launch": "launch and wait"}
 _TERA = 10_000.0
 _FAR = 1e6
 _MOST_DECIMALS = 6
+# Bounds that lie farther from 0 than so many times the estimate say how noisy it was, and nothing of its size: two sets
+# can be worlds apart.
+_TOO_FAR = 5.0
+TOO_NOISY = "[too noisy]"
 
 
 def duration(seconds: float) -> str:
@@ -51,6 +55,13 @@ def time_bounds(seconds: Interval) -> str:
     return _bounds(seconds, scale, decimals)
 
 
+def is_too_wide(value: Interval) -> bool:
+    """Whether an interval is so wide that its bounds are no figures for a reader."""
+    if value.low is None or value.high is None:
+        return False
+    return max(abs(value.low), abs(value.high)) > _TOO_FAR * abs(value.estimate) > 0
+
+
 def ratio(value: Interval) -> str:
     """A ratio and its interval: ``'0.52 [0.50, 0.55]'``, ``'10.4 [10.1, 10.8]'``."""
     bounds = ratio_bounds(value)
@@ -63,8 +74,19 @@ def ratio_median(value: Interval) -> str:
 
 
 def ratio_bounds(value: Interval) -> str:
-    """The interval of a ratio, with as many decimals as :func:`ratio_median`, or nothing where there is none."""
-    return _bounds(value, 1.0, _ratio_decimals(value.estimate)) if math.isfinite(value.estimate) else ""
+    """The interval of a ratio, with as many decimals as :func:`ratio_median`, or nothing where there is none.
+
+    Of one that is too wide to say more, that it lies above 1 or below: ``'[> 8]'``.
+    """
+    if not math.isfinite(value.estimate):
+        return ""
+    decimals = _ratio_decimals(value.estimate)
+    if is_too_wide(value) and value.low is not None and value.high is not None:
+        if value.low > 1:
+            return f"[> {_fixed(value.low, decimals)}]"
+        if value.high < 1:
+            return f"[< {_fixed(value.high, decimals)}]"
+    return _bounds(value, 1.0, decimals)
 
 
 def speedup(value: float) -> str:
@@ -117,6 +139,8 @@ def percent_bounds(share: Interval) -> str:
     bounds = (share.low, share.high)
     if any(bound is None or not math.isfinite(bound) for bound in bounds):
         return ""
+    if share.low is not None and share.high is not None and share.low < 0 < share.high and share.high - share.low > 1:
+        return TOO_NOISY
     return f"[{', '.join(str(round(100 * bound)) for bound in bounds if bound is not None)}]"
 
 
@@ -212,9 +236,11 @@ def _ratio_decimals(value: float) -> int:
 def _bounds(value: Interval, scale: float, decimals: int) -> str:
     if value.low is None or value.high is None:
         return ""
+    if is_too_wide(value):
+        return TOO_NOISY
     return f"[{_fixed(value.low / scale, decimals)}, {_fixed(value.high / scale, decimals)}]"
 
 
 def _fixed(value: float, decimals: int) -> str:
-    """With so many decimals, as far as that can be read. Two sets can be worlds apart, and then so are the bounds."""
+    """With so many decimals, as far as that can be read."""
     return f"{value:.{decimals}f}" if abs(value) < _FAR and decimals <= _MOST_DECIMALS else f"{value:.0e}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, NamedTuple
 
-from gemmscope.analysis.findings.quality import is_notable
+from gemmscope.analysis.findings.quality import is_notable, unclear
 from gemmscope.analysis.sequential import first_look
 from gemmscope.records import words
 from gemmscope.records.model import ORIGINAL, sets_planned
@@ -96,9 +96,9 @@ def carried_over(result: Result) -> str:
 def in_short(result: Result) -> str:
     """One sentence: what the figures rest on, how many verdicts are open, and whether the machine changed."""
     said = [f"measured in {words.batches(sets_measured(result))}"]
-    open_ = sum(not one.converged for one in result.comparisons)
     if result.comparisons:
-        said.append(f"{open_} of {words.count(len(result.comparisons), 'comparison')} still open" if open_ else
+        open_ = sum(unclear(result.comparisons).values())
+        said.append(f"{open_} of {words.count(len(result.comparisons), 'comparison')} unclear" if open_ else
                     "every comparison settled")  # fmt: skip
     drift = result.reference.drift if result.reference is not None else None
     if drift is not None:

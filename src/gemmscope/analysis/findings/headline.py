@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from gemmscope.workload.shapes import Shape
 
 # Ours stands beside the libraries that people choose from, and is none of them.
-_OURS = "cblas"
+OURS = "cblas"
 # Of those that are behind: the table has them all.
 _MOST = 4
+_FASTEST, _TIED, _SHORTEST = _VERBS = ("is fastest", "is tied for fastest", "has the shortest times")
 # From here on a ratio has one decimal.
 _COARSE = 2.0
 
@@ -48,11 +49,13 @@ def headline(view: View) -> list[Finding]:
     standings = _standings(view)
     if not standings:
         return []
+    firsts = (view.rankings[one.shape].first for one in standings)
+    among = "Of the libraries, " if any(view.backends[name].library == OURS for name in firsts) else ""
     return [
         Finding(
             id="headline",
             verdict="found",
-            text="; ".join([_leads(standings), *_behind(standings, _reasons(view))]) + ".",
+            text=f"{among}{'; '.join([_leads(standings), *_behind(standings, _reasons(view))])}.",
             evidence={f"{name} at {one.shape.title}": times for one in standings for name, times in one.behind.items()},
             backends=list(dict.fromkeys(name for one in standings for name in (*one.front, *one.behind))),
             shapes=[str(one.shape) for one in standings],
@@ -66,7 +69,7 @@ def _standings(view: View) -> list[_Standing]:
     Where a variant is the fastest of all, the plain backends are compared with the first of themselves.
     """
     plain = {
-        shape: [n for n in ranking.ranked if is_plain(n) and view.backends[n].library != _OURS]
+        shape: [n for n in ranking.ranked if is_plain(n) and view.backends[n].library != OURS]
         for shape, ranking in view.rankings.items()
     }
     plain = {shape: names for shape, names in plain.items() if len(names) > 1}
@@ -113,7 +116,12 @@ def _leads(standings: Sequence[_Standing]) -> str:
     groups: dict[str, list[_Standing]] = {}
     for one in standings:
         groups.setdefault(one.first, []).append(one)
-    return ", ".join(_lead([first], group, every) for first, group in groups.items())
+    leads = [_lead([first], group, every) for first, group in groups.items()]
+    for verb in _VERBS:
+        # Said once, where it is of all of them.
+        if all(f" {verb} " in lead for lead in leads):
+            leads[1:] = [lead.replace(f" {verb} ", " ", 1) for lead in leads[1:]]
+    return ", ".join(leads)
 
 
 def _at(shapes: Sequence[Shape], every: Sequence[Shape]) -> str:
@@ -139,11 +147,11 @@ def _lead(names: list[str], standings: Sequence[_Standing], every: Sequence[Shap
     if len(names) + len(others) > _MOST:  # the table has them all
         at = {}
     ties = " and ".join(f"with {words.listed(tied)} {where}" for where, tied in at.items())
-    verb = "are tied for fastest" if len(names) > 1 else "is tied for fastest"
+    verb = "are tied for fastest" if len(names) > 1 else _TIED
     if len(names) == 1 and not all(one.tied for one in standings):  # so at one of them at least
-        verb, ties = "is fastest", f"tied {ties}" if ties else ""
+        verb, ties = _FASTEST, f"tied {ties}" if ties else ""
     if len(names) == 1 and all(one.unsettled for one in standings):
-        verb = "has the shortest times"
+        verb = _SHORTEST
     where = _at([one.shape for one in standings], every)
     return f"{words.listed(names)} {verb} {where}" + (f" ({ties})" if ties else "")
 
@@ -160,12 +168,14 @@ def _behind(standings: Sequence[_Standing], reasons: Mapping[str, str]) -> list[
         return []
     ranges[0] = f"takes {ranges[0]} times as long"
     unsettled = [all(name in one.unsettled for one in standings if name in one.behind) for name in ordered]
+    none = len(ordered) > 1 and all(unsettled)
     notes = [
-        ", ".join(filter(None, (reasons.get(name), "not settled" if doubt else "")))
+        ", ".join(filter(None, (reasons.get(name), "not settled" if doubt and not none else "")))
         for name, doubt in zip(ordered, unsettled, strict=True)
     ]
     why = [f" ({note})" if note else "" for note in notes]
-    return [", ".join(f"{name} {ranges[i]}{why[i]}" for i, name in enumerate(ordered[:_MOST]))]
+    behind = ", ".join(f"{name} {ranges[i]}{why[i]}" for i, name in enumerate(ordered[:_MOST]))
+    return [behind, "none of these differences is settled"] if none else [behind]
 
 
 def _range(ratios: Sequence[float], *, tied: bool) -> str:

@@ -32,10 +32,10 @@ def share(view: View) -> list[Finding]:
         text = (
             f"{backend} at {first.shape.title}: {words.percent(first.fraction)}{_bounds(first)} of a call "
             f"({words.duration(first.call.estimate)}) is overhead{_parts(view, first)}. "
-            f"{_fades(measured, small, _SMALL)}"
+            f"{_fades(measured, small, _SMALL) if small is None or small != negligible else ''}"
         )
         if small is not None:
-            text += f" {_fades(measured, negligible, _NEGLIGIBLE)}"
+            text = f"{text.rstrip()} {_fades(measured, negligible, _NEGLIGIBLE)}"
         evidence: dict[str, str | float | int | None] = {
             f"share at {one.shape.title}": one.fraction for one in measured
         }
@@ -199,12 +199,14 @@ def _below(measured: Sequence[Overhead], limit: float) -> Shape | None:
 def _fades(measured: Sequence[Overhead], shape: Shape | None, limit: float) -> str:
     """From which size on the overhead is below a limit, as far as the intervals tell."""
     name = words.percent(limit)
-    if shape == measured[0].shape:
-        return f"It is below {name} at every size measured."
     if shape is not None:
-        before = next(one for one in reversed(measured) if one.shape < shape)
-        doubt = f" (too noisy to say at {before.shape.title})" if before.is_below(limit) is None else ""
-        return f"It is below {name} from {shape.title} on{doubt}."
+        # Sizes between them, and beyond, were not taken apart.
+        below = [one.shape for one in measured if one.shape >= shape]
+        before = next((one for one in reversed(measured) if one.shape < shape), None)
+        doubt = f" (too noisy to say at {before.shape.title})" if before and before.is_below(limit) is None else ""
+        which = "only" if before is None else "largest"
+        last = f", the {which} size that was taken apart" if len(below) == 1 else ""
+        return f"It is below {name} at {words.shapes(below)}{last}{doubt}."
     above = [one.shape for one in measured if one.is_below(limit) is False]
     if above and above[-1] == measured[-1].shape:
         return f"It stays above {name} up to {above[-1].title}."

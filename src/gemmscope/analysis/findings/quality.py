@@ -12,8 +12,10 @@ from gemmscope.records import words
 from gemmscope.records.model import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from gemmscope.analysis.view import View
-    from gemmscope.records.model import Cell
+    from gemmscope.records.model import Cell, Comparison
 
 # Processor seconds per wall second that differ by less than this factor are as good as equal.
 _AS_MANY_THREADS = 1.3
@@ -239,24 +241,49 @@ def noise(view: View) -> list[Finding]:
     ]
 
 
+def unclear(comparisons: Sequence[Comparison]) -> dict[str, int]:
+    """How many verdicts are unclear, all taken together as in the tables, by why; ``"wide"`` are those still open."""
+    those = [one for one in comparisons if one.corrected == "unclear"]
+    counts = {
+        "wide": sum(not one.converged for one in those),
+        "near the margin": sum(one.converged and one.verdict == "unclear" for one in those),
+        "together": sum(one.verdict != "unclear" for one in those),
+    }
+    return {why: count for why, count in counts.items() if count}
+
+
 def not_converged(view: View) -> list[Finding]:
-    """Comparisons that stayed unclear though their interval is still wide."""
-    wide = [comparison for comparison in view.result.comparisons if not comparison.converged]
-    if not wide:
+    """Comparisons that stayed unclear, and why: most because their interval is still wide."""
+    result = view.result
+    counts = unclear(result.comparisons)
+    if not counts:
         return []
+    width = f"\N{PLUS-MINUS SIGN}{words.percent(result.settings.width)}"
+    why = {
+        "wide": f"an interval wider than {width}",
+        "near the margin": "a narrow interval around the margin",
+        "together": "a verdict each by itself, but not once all are taken together",
+    }
+    total = sum(counts.values())
+    those = [one for one in result.comparisons if one.corrected == "unclear"]
     return [
         Finding(
             id="not-converged",
             verdict="found",
-            text=f"{len(wide)} of {words.count(len(view.result.comparisons), 'comparison')} did not converge: "
-            f"{'it is' if len(wide) == 1 else 'they are'} unclear, with an interval wider than "
-            f"\N{PLUS-MINUS SIGN}{words.percent(view.result.settings.width)}. More time (--seconds), a quieter machine "
-            "or a wider --margin may settle this.",
-            evidence={"comparisons": len(wide), "of": len(view.result.comparisons)},
-            backends=list(dict.fromkeys(comparison.backend for comparison in wide)),
-            shapes=list(dict.fromkeys(str(one.shape) for one in wide)),
+            text=f"{total} of {words.count(len(result.comparisons), 'comparison')} {'is' if total == 1 else 'are'} "
+            f"unclear{_why(counts, why)}. More time "
+            "(--seconds), a quieter machine or a wider --margin may settle this.",
+            evidence={"comparisons": total, "of": len(result.comparisons), "not converged": counts.get("wide", 0)},
+            backends=list(dict.fromkeys(one.backend for one in those)),
+            shapes=list(dict.fromkeys(str(one.shape) for one in those)),
         )
     ]
+
+
+def _why(counts: Mapping[str, int], why: Mapping[str, str]) -> str:
+    if len(counts) == 1:
+        return f", with {why[next(iter(counts))]}"
+    return f": {words.listed([f'{count} with {why[name]}' for name, count in counts.items()])}"
 
 
 def _measured_on_the_processor(view: View) -> list[Subject]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from gemmscope.analysis.findings.headline import OURS
 from gemmscope.records import words
 from gemmscope.records.base import is_plain
 from gemmscope.records.model import Finding
@@ -34,6 +35,8 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     word = "with" if all(is_tied) else "tied with"
     times = [_time(view, ranking, word, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
     subject = leaders[0] if len(leaders) == 1 else library
+    if library == OURS:
+        subject += ", gemmscope's own direct call from C++ beside the libraries,"
     return Finding(
         id="fastest",
         verdict="found"

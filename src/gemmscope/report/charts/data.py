@@ -285,7 +285,10 @@ def _drawable(value: Interval) -> Point | None:
 
 
 def _bounds(point: Point, say: Callable[[float], str]) -> str:
-    return f" [{', '.join(map(say, point.bounds))}]" if point.bounds else ""
+    if point.bounds is None:
+        return ""
+    is_too_wide = words.is_too_wide(Interval(estimate=point.value, low=point.bounds[0], high=point.bounds[1]))
+    return f" {words.TOO_NOISY if is_too_wide else '[' + ', '.join(map(say, point.bounds)) + ']'}"
 
 
 def _of_mode(points: Mapping[CellKey, Point], backend: str, mode: str) -> dict[Shape, Point]:

@@ -23,7 +23,7 @@ from gemmscope.report.html.evidence import answer
 from gemmscope.report.html.figures import colours, figures_of, first_chart, keys_of, on_dark
 from gemmscope.report.model import Report
 from gemmscope.report.rows import calls as breakdown
-from gemmscope.report.rows import grid, suspicions
+from gemmscope.report.rows import grid, overview, suspicions
 from gemmscope.report.sections import CLAIMS, TRUST
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     import jinja2
 
     from gemmscope.records.model import Result
-
-# Stands in the table beside the libraries, and not in the headline.
-_OURS = "cblas-call"
 
 
 def write_page(result: Result, path: Path, script: ChartScript | None = None) -> None:
@@ -88,7 +85,8 @@ def page(result: Result, script: ChartScript | None = None) -> str:
             first_chart=first_chart(report.view, (row.backend for row in heat.rows)) if heat else None,
             overview=report.overview,
             baseline=data.baseline,
-            has_ours=heat is not None and any(row.backend == _OURS for row in heat.rows),
+            legend=overview.legend(result, report.overview) if report.overview else {},
+            beside=overview.beside(report.overview) if report.overview else "",
             times=words.TIMES,
             overhead=first_screen.overhead_sentence(report),
             sure=first_screen.how_sure(report),

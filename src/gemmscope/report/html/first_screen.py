@@ -12,7 +12,7 @@ from gemmscope.records.base import is_plain
 from gemmscope.report import trust
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemmscope.analysis.breakdown.overhead import Overhead
     from gemmscope.report.model import Report
@@ -131,7 +131,7 @@ def _lost(report: Report, backend: str, shape: Shape) -> Heat:
 
 
 def overhead_sentence(report: Report) -> str:
-    """How much of the calls is overhead at the smallest shape, and where it fades; empty where that is not known."""
+    """How much of the calls is overhead at the smallest shape, and where it is small; empty where that is not known."""
     view = report.view
     calls: dict[str, list[Overhead]] = {}
     for key, one in view.overheads.items():
@@ -144,20 +144,27 @@ def overhead_sentence(report: Report) -> str:
         ((one.fraction, name) for name, of_call in calls.items() for one in of_call if one.shape == first), reverse=True
     )
     said = words.listed([f"{words.percent(share)} of a call of {name}" for share, name in shares], _MOST_CALLS)
-    return f"Overhead, all of a call but its kernel, is {said} at {first.title}{_fading(list(calls.values()))}."
+    return f"Overhead, all of a call but its kernel, is {said} at {first.title}{_fading(calls)}."
 
 
-def _fading(calls: Sequence[Sequence[Overhead]]) -> str:
-    """From which shape on the overhead of all calls is known to be small."""
-    shapes = sorted({one.shape for of_call in calls for one in of_call}, key=lambda shape: (shape.flops, shape))
-    found = ""
-    for shape in reversed(shapes):
-        if not all(one.is_below(_SMALL) for of_call in calls for one in of_call if one.shape == shape):
-            break
-        found = shape.title
-    return (
-        f"; below {words.percent(_SMALL)} for all of them from {found} on" if found and found != shapes[0].title else ""
+def _fading(calls: Mapping[str, Sequence[Overhead]]) -> str:
+    """At which shapes, up to the largest that was taken apart, the overhead is known to be small, and whose it is."""
+    shapes = sorted(
+        {one.shape for of_call in calls.values() for one in of_call}, key=lambda shape: (shape.flops, shape)
     )
+    small: list[Shape] = []
+    for shape in reversed(shapes):
+        there = [one for of_call in calls.values() for one in of_call if one.shape == shape]
+        if not all(one.is_below(_SMALL) for one in there):
+            break
+        small.insert(0, shape)
+    if not small or small == shapes:
+        return ""
+    whose = [name for name, of_call in calls.items() if set(small) <= {one.shape for one in of_call}]
+    if not whose:
+        return ""
+    who = "all of them" if len(whose) == len(calls) else words.listed(whose)
+    return f"; at {words.shapes(small)} it is below {words.percent(_SMALL)} for {who}"
 
 
 def how_sure(report: Report) -> Trust:

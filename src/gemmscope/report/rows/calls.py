@@ -6,6 +6,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gemmscope.analysis.breakdown import cpu, gpu
 from gemmscope.analysis.breakdown.overhead import ORDER
 from gemmscope.records import words
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 TITLE = "Where the time goes"
 NOTE = (
-    "Overhead is 1 \N{MINUS SIGN} kernel / call. The kernel is timed by itself: on a processor in a loop around the "
-    "same routine, on a GPU by the device. Every other part is a difference of two timings in one process, with noise "
-    "of its own, so that the parts need not add up exactly. On a GPU, Python call overhead is a share of the launch."
+    "Overhead is 1 \N{MINUS SIGN} kernel / call. The kernel is timed by itself in the same batches: on a processor in "
+    "a loop around the same routine, on a GPU by the device. Every other part is a difference of two timings in one "
+    "process, with noise of its own, so that the parts need not add up exactly. On a GPU, Python call overhead is a "
+    "share of the launch."
 )
 
 # The innermost part of a call: its kernel, by whichever name.
@@ -52,9 +55,12 @@ class CallRow:
         return self.key.backend
 
     def part(self, name: str) -> Part | None:
-        """One of its parts; the kernel is on a GPU the device's own time."""
+        """One of its parts. The kernel, on a GPU the device's own time, is what the overhead leaves of the call."""
         names = _INNERMOST if name in _INNERMOST else (name,)
-        return next((self.parts[name] for name in names if name in self.parts), None)
+        found = next((self.parts[name] for name in names if name in self.parts), None)
+        if found is None or self.overhead is None or name not in _INNERMOST:
+            return found
+        return msgspec.structs.replace(found, seconds=self.overhead.kernel)
 
 
 def calls_table(view: View) -> Table[CallRow] | None:

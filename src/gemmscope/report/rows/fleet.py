@@ -104,6 +104,8 @@ def bounds(one: Deviation) -> str:
     low, high = one.ratio.low, one.ratio.high
     if low is None or high is None:
         return "no interval"
+    if words.is_too_wide(one.ratio):
+        return f"[> {100 * (low - 1):+.1f}]" if low > 1 else words.TOO_NOISY
     return f"[{100 * (low - 1):+.1f}, {100 * (high - 1):+.1f}]"
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FASTEST, TIED, UNSETTLED = "*", "=", "?"
 _TONES: dict[str, Tone] = {FASTEST: "good", TIED: "good", UNSETTLED: "open"}
 _MOST = 10
+_OURS = "cblas-call"
 
 
 class Standing(NamedTuple):
@@ -118,15 +119,27 @@ def _stacked(shape: Shape) -> Column[HalfRow]:
     )  # fmt: skip
 
 
+def legend(result: Result, table: Table[OverviewRow]) -> dict[str, str]:
+    """What the marks in the table mean, and the sign of a speed-up."""
+    marks = {FASTEST: "fastest", TIED: "tied with it"}
+    if any(one.mark == UNSETTLED for row in table.rows for one in row.standings.values()):
+        marks[UNSETTLED] = "too noisy to tell whether slower"
+    baseline = next((one.baseline for one in result.comparisons), "")
+    return marks | ({words.TIMES: f"times as fast as {words.line(baseline)}"} if baseline else {})
+
+
+def beside(table: Table[OverviewRow]) -> str:
+    """What stands in the table and not in the headline; empty where that is nothing."""
+    ours = any(row.backend.partition(":")[0] == _OURS for row in table.rows)
+    return f"{_OURS} is gemmscope's own direct call from C++; the headline compares libraries." if ours else ""
+
+
 def note(result: Result, table: Table[OverviewRow]) -> str:
     """How to read the table."""
-    baseline = next((one.baseline for one in result.comparisons), "")
-    unsettled = any(one.mark == UNSETTLED for row in table.rows for one in row.standings.values())
-    ratios = f"; {words.TIMES}: times as fast as {words.line(baseline)}" if baseline else ""
-    doubt = f", {UNSETTLED} too noisy to tell whether slower" if unsettled else ""
-    ours = any(row.backend.partition("-")[0] == "cblas" for row in table.rows)
-    beside = " cblas-call is gemmscope's own call; the headline compares libraries." if ours else ""
-    return f"{FASTEST} fastest, {TIED} tied with it{doubt}{ratios}.{beside}"
+    marks = legend(result, table)
+    ratio = marks.pop(words.TIMES, "")
+    said = ", ".join(f"{mark} {meaning}" for mark, meaning in marks.items())
+    return " ".join(filter(None, [f"{said}{f'; {words.TIMES}: {ratio}' if ratio else ''}.", beside(table)]))
 
 
 def _kept(names: list[str]) -> list[str]:
