@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> None:
     else:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         entries = [entry.strip() for entry in visible.split(",") if entry.strip()]
+        # As CUDA counts here, which is how gemmscope fleet names devices.
         os.environ["CUDA_VISIBLE_DEVICES"] = entries[int(number)] if entries else number
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if role == "clock":
         clock(_multiplier(kind))
     else:

@@ -6,8 +6,9 @@
 
 In half of the runs, in random order, a small load competes for one device, for each device as often. How large it is is
 not taken from the load: a clock of its own, a plain program that multiplies, times the device with the load switched on
-and off in turn. The rate of the load is set by it before the first run, and what it achieved is measured again after
-each planted run.
+and off in turn. The rate of the load is set by it before the first run, on all devices at the same time, and what it
+achieved is measured again after each planted run. The load starts while gemmscope's workers do; a run in which it was
+not on before the first window is not recorded. Each run is printed and kept as it ends.
 
 The same samples are judged by two rules beside ours, as scripts have them: "10 % of best", a device whose mean time is
 more than 10 % above the best device's; "one sigma", a device whose mean time is above the mean of its peers' samples
@@ -23,8 +24,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -50,7 +53,9 @@ _MOST_CORRECTION = 8.0
 _ROUNDS_OF_CORRECTION = 2
 _BLOCK_SECONDS = 0.4
 # What a calibration takes, and what a run takes besides its budget: with room to spare.
-_CALIBRATION_SECONDS, _REST_SECONDS = 30.0, 25.0
+_CALIBRATION_SECONDS, _REST_SECONDS = 30.0, 20.0
+# What gemmscope fleet says when its workers are there, and the first windows are next.
+_MEASURING = "measuring "
 _OURS, _TEN, _SIGMA = "gemmscope", "10 % of best", "one sigma"
 
 
@@ -81,13 +86,20 @@ class Trial(msgspec.Struct, frozen=True, tag="trial"):
 
 
 class Program:
-    """A program of planted_load.py, which answers lines with JSON."""
+    """A program of planted_load.py, which answers lines with JSON. It starts by itself: ``wait`` until it is ready."""
 
     def __init__(self, role: str, device: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(_LOAD), role, device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._answer()
+        self._is_ready = False
+
+    def wait(self) -> Self:
+        """Returns once it is ready."""
+        if not self._is_ready:
+            self._answer()
+            self._is_ready = True
+        return self
 
     def ask(self, line: str) -> dict[str, Any]:
         """Sends a line, and waits for the answer."""
@@ -139,6 +151,7 @@ def calibrated(device: str, per_cent: float, clock: Program) -> Calibration:
     target = math.log1p(per_cent / 100)
     rate = _FIRST_RATE[device.partition(":")[0]] * per_cent / 2
     with Program("load", device) as load:
+        load.wait()
         clock.ask("time 1")
         for _ in range(_ROUNDS_OF_CORRECTION):
             achieved = math.log(slow_down(clock, load, rate, 6).estimate)
@@ -155,6 +168,49 @@ def planned(runs: int, devices: list[str], seed: int) -> list[str]:
     return plan
 
 
+class Fleet:
+    """A run of ``gemmscope fleet --json``, with the second at which it began to measure."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._errors: list[str] = []
+        self.measuring = math.inf
+        self._listener = Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if line.startswith(_MEASURING):
+                self.measuring = min(self.measuring, perf_counter())
+            self._errors.append(line)
+
+    def said(self) -> dict[str, Any]:
+        """What it printed, once it has ended.
+
+        Raises:
+            click.ClickException: If it failed.
+        """
+        assert self._process.stdout is not None
+        printed = self._process.stdout.read()
+        status = self._process.wait()
+        self._listener.join()
+        if status:
+            raise click.ClickException(f"gemmscope fleet ended with {status}: {''.join(self._errors).strip()[-500:]}")
+        said: dict[str, Any] = json.loads(printed)
+        return said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # nothing where it has ended
+        self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
+
+
 def make_trial(
     number: int, device: str, rate: float, per_cent: float, clock: Program | None, command: list[str]
 ) -> Trial:
@@ -162,18 +218,21 @@ def make_trial(
     start = perf_counter()
     achieved: Interval | None = None
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        load = stack.enter_context(Program("load", device)) if device else None
-        if load is not None:
-            load.tell(f"on {rate}")
         out = Path(folder, "out")
-        done = subprocess.run([*command, "--out", str(out), "--json"], check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise click.ClickException(f"gemmscope fleet ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        fleet = stack.enter_context(Fleet([*command, "--out", str(out), "--json"]))
+        load = stack.enter_context(Program("load", device)) if device else None
+        loaded = -math.inf
+        if load is not None:
+            load.wait().tell(f"on {rate}")
+            loaded = perf_counter()
+        said = fleet.said()
+        if loaded > fleet.measuring:
+            raise click.ClickException(f"the load began {loaded - fleet.measuring:.1f} s after the first window")
         if load is not None and clock is not None:
             load.ask("off")
             clock.ask("time 0.5")
             achieved = slow_down(clock, load, rate, 5)
-        said, run = json.loads(done.stdout), load_fleet(out / "fleet.json")
+        run = load_fleet(out / "fleet.json")
     return Trial(number, device, per_cent if device else 0.0, achieved, *judged(said, run, device),
                  seconds=perf_counter() - start, text=" ".join(one["text"] for one in said["stragglers"]))  # fmt: skip
 
@@ -299,26 +358,34 @@ def run_command(
 
         # One on each device, also where it has nothing to do: what is seen of the devices is then the same.
         clocks = {name: stack.enter_context(Program("clock", name)) for name in names}
-        for number, device in enumerate(planned(runs, names, seed)):
+        plan = planned(runs, names, seed)
+        missing = sorted({device for number, device in enumerate(plan) if device and number not in done} - rates.keys())
+        if missing and stop_after is not None and stop_after < _CALIBRATION_SECONDS + seconds:
+            raise click.UsageError(f"--stop-after {stop_after:g}: the load is set in {_CALIBRATION_SECONDS:g} s first")
+        for clock in clocks.values():
+            clock.wait()
+        # All at once, as the fleet is measured.
+        with ThreadPoolExecutor(max(1, len(missing))) as pool:
+            for found in pool.map(lambda device: calibrated(device, per_cent, clocks[device]), missing):
+                keep(found)
+                rates[found.device] = found.rate
+                slower = 100 * (found.achieved.estimate - 1)
+                click.echo(f"{found.device}: {found.rate:.1f} bursts/s slow it by {slower:.2f} %")
+        for number, device in enumerate(plan):
             if number in done:
                 continue
-            needed = seconds + (_CALIBRATION_SECONDS if device and device not in rates else 0.0) + _REST_SECONDS
-            if stop_after is not None and perf_counter() - begun + needed > stop_after:
+            if stop_after is not None and perf_counter() - begun + seconds + _REST_SECONDS > stop_after:
                 click.echo("The time is up; go on with the same command.")
                 break
-            if device and device not in rates:
-                keep(found := calibrated(device, per_cent, clocks[device]))
-                rates[device] = found.rate
-                click.echo(
-                    f"{device}: {found.rate:.1f} bursts/s slow it by {100 * (found.achieved.estimate - 1):.2f} %"
-                )
             try:
                 trial = make_trial(number, device, rates.get(device, 0.0), per_cent, clocks.get(device), command)
             except click.ClickException as error:
                 click.echo(f"{number}: not recorded, and made again by the same command: {error.format_message()}")
                 continue
             keep(trial)
-            click.echo(f"{number}: load on {device or 'none'}; named: {trial.named}; {trial.text}")
+            click.echo(
+                f"{number}: load on {device or 'none'}; named: {trial.named}; {trial.seconds:.0f} s; {trial.text}"
+            )
     click.echo(table(records))
 
 

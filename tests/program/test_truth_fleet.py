@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
@@ -93,3 +95,40 @@ def test_a_fleet_of_made_up_hosts_names_the_slow_ones(tmp_path):
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "40 files" in done.stdout
+
+
+class Load:
+    """A load that takes so many seconds to start."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def wait(self):
+        time.sleep(self._seconds)
+        return self
+
+    def tell(self, line):
+        assert line == "on 5.0"
+
+
+def fleet_program(said="{}", status=0):
+    code = f"import sys; print('measuring 64', file=sys.stderr, flush=True); print('{said}'); sys.exit({status})"
+    return [sys.executable, "-c", code]
+
+
+def test_a_run_in_which_the_load_came_late_is_no_trial(module, monkeypatch):
+    monkeypatch.setattr(module, "Program", lambda role, device: Load(3.0))
+    with pytest.raises(click.ClickException, match=r"the load began .* s after the first window"):
+        module.make_trial(0, "cpu:0", 5.0, 2.0, None, fleet_program())
+
+
+def test_a_run_that_failed_is_no_trial_and_says_why(module, monkeypatch):
+    monkeypatch.setattr(module, "Program", lambda role, device: Load(0.0))
+    with pytest.raises(click.ClickException, match="gemmscope fleet ended with 3: measuring 64"):
+        module.make_trial(0, "cpu:0", 5.0, 2.0, None, fleet_program(status=3))
