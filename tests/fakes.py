@@ -113,7 +113,7 @@ class FakeWorker:
                 cells = []
                 for name in request.backends:
                     backend = KNOWN.backend(name.split(":")[0])
-                    if name not in request.known and self.seconds(name) > request.longest:
+                    if name in request.unknown and self.seconds(name) > request.longest:
                         cells.append(PreparedCell(backend=name, mode="latency", status="skipped",
                                                   seconds=self.seconds(name)))  # fmt: skip
                         continue

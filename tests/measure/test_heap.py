@@ -35,6 +35,7 @@ WORK = {
     "subnormal": "multiplied.by({'subnormal': ''})",
     "a layout": "arranged(operands, 'x', np.asarray, {'pitch': '500', 'transposed': 'ab'})",
     "a kernel": "kernel = KernelNumpy({}); kernel.probe(); kernel.prepare(Operands(operands.pairs[:1]))",
+    "smaller calls before a large one": "expected_seconds(lambda: NullPython({}), deep, Shape(512, 512, 60_000))",
     "instructions": "sampling.sample(lambda: sum(range(1000)), 0.02)",
 }
 
@@ -45,17 +46,21 @@ def test_nothing_large_is_freed(work):
     code = f"""{PROBE}
 import numpy as np
 from gemmscope.backends.arrangement import arranged
+from gemmscope.backends.null import NullPython
 from gemmscope.backends.numpy import KernelNumpy
 from gemmscope.machine import sampling
+from gemmscope.measure.climbing import expected_seconds
 from gemmscope.measure.multiplied import Multiplied
 from gemmscope.measure.verify import Comparison
 from gemmscope.workload.operands import OperandPair, Operands, uniform
 from gemmscope.workload.placement import mapped
+from gemmscope.workload.shapes import Shape
 matrix = mapped((384, 384), np.float32)
 operands = Operands([OperandPair(matrix, matrix)] * 2)
 multiplied = Multiplied(operands, list(range(384)), [mapped((384, 384), np.float64)] * 2, [1.0] * 2)
 wide, tall = mapped((1, 200_000), np.float32), mapped((90_000, 2), np.float32)
 ROWS = list(range(8192))
+deep = Operands([OperandPair(*(np.broadcast_to(np.float32(1), each) for each in ((512, 60_000), (60_000, 512))))])
 before = is_mapped()
 {WORK[work]}
 print(before, is_mapped())

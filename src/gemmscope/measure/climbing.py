@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gemmscope.measure.loops import checked_seconds
 from gemmscope.measure.pacing import RATE_SECONDS
 from gemmscope.workload.operands import OperandPair, Operands
+from gemmscope.workload.placement import mapped_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,27 +23,31 @@ _LOOKS = 2
 _SMALLER = 1 / 4
 
 
-def expected_seconds(make: Callable[[], Backend], operands: Operands, shape: Shape) -> float:
-    """Seconds that a call should take, by the rate of the first smaller one that is long enough; 0 if none is.
+def expected_seconds(make: Callable[[], Backend], operands: Operands, shape: Shape) -> float | None:
+    """Seconds that a call should take, by the rate of the first smaller one that is long enough.
+
+    0 if none of them is long enough to tell, and None if none was made, since the call itself is short.
 
     Args:
         make: Makes the backend anew, which is probed already.
         operands: What it will multiply.
         shape: Their shape.
     """
-    side = _FIRST_SIDE
+    side, expected = _FIRST_SIDE, None
     while shape.flops >= _WORTH_A_TRIAL:
         m, n, k = (min(dimension, side) for dimension in (shape.m, shape.n, shape.k))
         share = m * n * k / (shape.m * shape.n * shape.k)
         if share > _SMALLER:
             break
-        a, b = (np.ascontiguousarray(part) for part in (operands.pairs[0].a[:m, :k], operands.pairs[0].b[:k, :n]))
+        # Mapped, as the operands themselves are: malloc is left as it is.
+        a = mapped_copy(operands.pairs[0].a[:m, :k], 0)
+        b = a.T if operands.same else mapped_copy(operands.pairs[0].b[:k, :n], 0)
         backend = make()
         backend.probe()
-        backend.prepare(Operands([OperandPair(a, a.T if operands.same else b)], same=operands.same))
+        backend.prepare(Operands([OperandPair(a, b)], same=operands.same))
         backend.run(1, 0)
         seconds = min(checked_seconds(backend.run(1, 0)) for _ in range(_LOOKS))
         if seconds >= RATE_SECONDS:
             return seconds / share
-        side *= 2
-    return 0.0
+        side, expected = 2 * side, 0.0
+    return expected

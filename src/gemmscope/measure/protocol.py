@@ -67,8 +67,9 @@ class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     """Copy a shape's operands, compare results with float64 from ``first_pair`` on, and time a first few calls.
 
     ``known`` has the seconds of a call that earlier sets have measured, by backend and mode: these are not timed again.
-    ``placement`` says where the copies begin. A call that should take longer than ``longest`` seconds is not tried: its
-    cell is skipped, without a reason, and ``seconds`` is what was expected.
+    ``placement`` says where the copies begin. The backends in ``unknown`` have never been called at a shape that would
+    tell: where smaller calls say that one should take longer than ``longest`` seconds, it is not made, and its cell is
+    skipped, without a reason; ``seconds`` is what was expected.
     """
 
     block: Block
@@ -76,6 +77,7 @@ class Prepare(Message, frozen=True, tag="prepare", kw_only=True):
     placement: Placement
     first_pair: int = 0
     known: dict[str, dict[Mode, float]] = {}
+    unknown: list[str] = []
     longest: float = math.inf
 
 

@@ -125,6 +125,12 @@ class Role:
             rates[shape.flops] = max(rates.get(shape.flops, 0.0), shape.flops / seconds)
         return key
 
+    def is_unknown(self, backend: str, shape: Shape) -> bool:
+        """Whether a backend has been called at no shape that tells how long it takes at this one."""
+        return not any(
+            name == backend and shape.flops / _FARTHEST <= tried.flops <= shape.flops for name, tried in self._tried
+        )
+
     @property
     def longest_call(self) -> float:
         """The seconds of a call that is not tried: far more than would be skipped, since what is expected is rough."""

@@ -228,6 +228,7 @@ class Session:
             placement=placement,
             first_pair=set_.number,
             known=known,
+            unknown=[name for name in backends if role.is_unknown(name, block.shape)],
             longest=role.longest_call,
         )
         prepared = self._team.ask(member, request, protocol.Prepared, max(_PREPARE_TIMEOUT, self._settings.seconds))

@@ -153,7 +153,7 @@ class Worker:
             try:
                 backend.probe()
                 given, comparisons = multiplied.by(backend.settings)
-                if name not in request.known and (expected := self._too_long(backend, given, request)):
+                if name in request.unknown and (expected := self._too_long(backend, given, request)):
                     cells.append(
                         protocol.PreparedCell(backend=name, mode="latency", status="skipped", seconds=expected)
                     )
@@ -184,11 +184,12 @@ class Worker:
 
     def _too_long(self, backend: Backend, given: Operands, request: protocol.Prepare) -> float:
         """The seconds that a call on the processor should take, if these are too many; 0 if it can be tried."""
-        if not math.isfinite(request.longest) or not backend.multiplies or backend.device != "cpu":
+        if not backend.multiplies or backend.device != "cpu":
             return 0.0
         expected = expected_seconds(lambda: type(backend)(backend.settings), given, request.block.shape)
-        if expected:
-            self._called.add(backend.device)
+        if expected is None:
+            return 0.0
+        self._called.add(backend.device)
         return expected if expected > request.longest else 0.0
 
     def _multiplied(self, block: Block, placement: Placement, count: int) -> Multiplied:
