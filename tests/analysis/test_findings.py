@@ -120,9 +120,9 @@ def test_a_peak_that_is_no_ceiling_is_said_to_be_none():
 
 def test_what_others_measured_on_such_a_chip_is_said_to_be_published():
     mac, neon = make_machine(cpu="Apple M1 Max"), make_ceilings(peak_gflops=200.0, note="measured with NEON")
-    found = only(ceilings.shares(view(*rates(numpy_cpu=3000), ceilings=neon, machine=mac)))
+    found = only(ceilings.shares(view(*rates(numpy_cpu=2636), ceilings=neon, machine=mac)))
     assert found.text.endswith(
-        "Others measured 3119 GFLOP/s on an Apple M1 Max (published, not measured here: philipturner/amx-benchmarks): "
+        "Others measured 2746 GFLOP/s on an Apple M1 Max (published, not measured here: philipturner/amx-benchmarks): "
         "numpy-cpu reaches 96 % of that."
     )
     other = only(ceilings.shares(view(*rates(numpy_cpu=3000), ceilings=neon)))

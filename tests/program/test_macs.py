@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import msgspec
 import pytest
 from rich.console import Console
 
 from gemmscope.analysis.checkup import check
+from gemmscope.analysis.published import BY_CHIP
 from gemmscope.machine import ceilings
 from gemmscope.records.evidence import LibraryThreads, Surroundings, Throttling
 from gemmscope.report import doctor
@@ -65,6 +67,22 @@ def test_which_cores_it_has(mac, monkeypatch, tmp_path):
 def test_what_surpasses_neon(mac, tmp_path):
     said = ceilings.why_no_ceiling("NEON", tmp_path, mac.sysctl, "darwin")
     assert f"Accelerate multiplies with {'SME' if mac.sme else 'AMX'}, which is faster" in said
+
+
+@pytest.mark.parametrize("chip", BY_CHIP)
+def test_figures_that_are_compared_with_are_those_that_are_documented(chip):
+    known = BY_CHIP[chip]
+    page = (Path(__file__).parents[2] / "docs/macos.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {chip.removeprefix('Apple ')} |")]
+    cpu, _, gpu, memory, sources = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    assert f"{known.gflops:g}" in cpu
+    assert known.source in sources
+    for cell, value, source in (
+        (gpu, known.gpu_gflops, known.gpu_source),
+        (memory, known.bandwidth and known.bandwidth / 1e9, known.bandwidth_source),
+    ):
+        assert cell.split()[:1] == ([f"{value:g}"] if value else [])
+        assert not value or ("nominal" in cell) == source.startswith("nominal")
 
 
 def test_the_cache_that_the_triad_must_not_fit_into(mac, tmp_path):

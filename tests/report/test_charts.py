@@ -581,6 +581,35 @@ class TestRoofline:
         corners = rows(taken_apart(ceilings=make_ceilings(threads=1)), "roofline", "ceilings")
         assert {row["ceiling"].partition(":")[0] for row in corners} == {"1 thread"}
 
+    def test_what_others_published_of_the_chip_is_dashed_and_said_to_be_that(self):
+        machine = make_machine(cpu="Apple M1 Max", architecture="arm64")
+        drawn = picture(taken_apart(machine=machine), "roofline")
+        corners = [row for row in drawn.data["ceilings"] if row["published"]]
+        assert [row["ceiling"] for row in corners[::3]] == [
+            "published, CPU: 2746 GFLOP/s", "published, GPU: 9258 GFLOP/s"
+        ]  # fmt: skip
+        assert corners[1]["place"] == pytest.approx(2746 / 400, rel=1e-3)
+        assert [row["value"] for row in corners[1:3]] == pytest.approx([2746, 2746], rel=1e-3)
+        assert "dashed: published, not measured here: CPU 2746 GFLOP/s (philipturner/amx-benchmarks), GPU" in drawn.note
+        assert "memory 400 GB/s (nominal: Apple)" in drawn.note
+
+    def test_a_long_note_is_not_cut_off(self):
+        """Vega cuts a line of a subtitle where its limit ends, at some 120 characters."""
+        drawn = picture(taken_apart(machine=make_machine(cpu="Apple M1 Max")), "roofline")
+        first, *note = drawn.specification["title"]["subtitle"]
+        assert (first, " ".join(note)) == (drawn.subtitle, drawn.note)
+        assert max(map(len, note)) <= 120
+
+    def test_where_no_bandwidth_was_published_the_line_is_level(self):
+        drawn = picture(taken_apart(machine=make_machine(cpu="Apple M2 Max")), "roofline")
+        assert {row["value"] for row in drawn.data["ceilings"] if row["published"]} == {2252.0}
+        assert min(row["place"] for row in drawn.data["ceilings"]) > 0
+
+    def test_nothing_is_published_of_other_processors(self):
+        drawn = picture(taken_apart(), "roofline")
+        assert not any(row["published"] for row in drawn.data["ceilings"])
+        assert "published" not in drawn.note
+
     def test_the_gpu_is_under_no_ceiling_of_the_processor(self):
         cells = [make_cell("torch-gpu", 1e-6), make_cell("numpy-cpu", 1e-6)]
         result = make_result(cells, ceilings=make_ceilings())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import altair as alt
 
     from gemmscope.report.charts.data import RunData
+
+
+# What fits into the width of a title, in characters; Vega would cut off the rest.
+_LINE = 120
 
 
 class Remark(NamedTuple):
@@ -32,7 +37,7 @@ class Picture:
     Args:
         title: What stands above it.
         subtitle: A line below the title, such as where it was measured.
-        note: How to read it, a line below that.
+        note: How to read it, below that.
         finding: The text alternative: it states what the chart shows, not what it is.
         view: What is drawn, in Vega-Lite, with names in place of data.
         data: The rows of the chart, by those names.
@@ -56,9 +61,10 @@ class Picture:
     @property
     def specification(self) -> dict[str, Any]:
         """The chart in Vega-Lite, with its data, its text and the look that all charts share."""
+        subtitle = [*filter(None, (self.subtitle,)), *textwrap.wrap(self.note, _LINE, break_on_hyphens=False)]
         return {
             "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-            "title": {"text": self.title, "subtitle": [line for line in (self.subtitle, self.note) if line]},
+            "title": {"text": self.title, "subtitle": subtitle},
             "description": self.finding, "background": palette.PAGE, "padding": 16, "config": CONFIG,
             **self.view, "datasets": self.data,
         }  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gemmscope.analysis.roofline import best_rates, ceilings_of
+from gemmscope.analysis.published import best_published
+from gemmscope.analysis.roofline import Ceiling, best_rates, ceilings_of
 from gemmscope.records import words
 from gemmscope.report import palette
 from gemmscope.report.charts import lines
@@ -16,7 +18,7 @@ from gemmscope.report.charts.theme import WIDTH, logarithmic, rounded, tooltip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmscope.analysis.roofline import Ceiling
+    from gemmscope.analysis.published import Published
     from gemmscope.report.charts.data import RunData, Series
     from gemmscope.workload.shapes import Shape
 
@@ -29,6 +31,14 @@ _ROOM = 1.6
 _INTENSITY = "arithmetic intensity, FLOP/byte"
 
 
+class _Roof(NamedTuple):
+    """A line over the marks, with its name; dashed where it was published, and not measured here."""
+
+    name: str
+    ceiling: Ceiling
+    published: bool
+
+
 def _make(data: RunData) -> Picture:
     found, ceilings = data.result.ceilings, ceilings_of(data.result.ceilings)
     # The processor's ceilings are none for work on a GPU.
@@ -36,24 +46,50 @@ def _make(data: RunData) -> Picture:
     series = [line for line in data.rates if not line.thin and line.backend not in on_gpu]
     if found is None or not ceilings or not series:
         raise NoDataError("this run has no ceilings to draw a roofline with, or nothing measured under them")
+    known = best_published(data.result.machine.cpu)
+    roofs = [*map(_measured, ceilings), *(_published(known) if known else [])]
     note = f"ceilings: {words.line(found.instructions)} FMA peak and STREAM triad bandwidth, as measured here"
-    spread = "marks that would hide each other stand side by side"
+    others = f"dashed: {_said_of(known)}" if known else ""
+    notes = (note, words.line(found.note), others, "marks that would hide each other stand side by side")
     # A peak below what was reached is no measure of it.
     is_peak = all(one.peak_share is not None for one in best_rates(data.result))
     marks = points_of(series)
-    intensities = _around([*(shape.intensity for _, shape, _ in marks), *(ceiling.ridge for ceiling in ceilings)])
+    ridges = [roof.ceiling.ridge for roof in roofs if roof.ceiling.ridge]  # a level line has none
+    intensities = _around([*(shape.intensity for _, shape, _ in marks), *ridges])
     rates = _around([
         *(point.value for _, _, point in marks),
-        *(rate for ceiling in ceilings for rate in (ceiling.at(intensities[0]), ceiling.peak)),
+        *(rate for roof in roofs for rate in (roof.ceiling.at(intensities[0]), roof.ceiling.peak)),
     ])  # fmt: skip
     return Picture(
-        title=TITLE, subtitle=data.machine, note="; ".join(filter(None, (note, words.line(found.note), spread))),
+        title=TITLE, subtitle=data.machine, note="; ".join(filter(None, notes)),
         finding=" ".join([*data.found("ceilings"), _highest(series, ceilings[0].peak if is_peak else None)]),
         view=_view(series, intensities, rates),
-        data=_data(series, ceilings, intensities, Axis(*rates, _HEIGHT, is_log=True)),
+        data=_data(series, roofs, intensities, Axis(*rates, _HEIGHT, is_log=True)),
         columns=("backend", "shape", _INTENSITY, "speed"),
         rows=[(line.label, shape.title, f"{shape.intensity:.3g}", say_rate(point)) for line, shape, point in marks],
     )  # fmt: skip
+
+
+def _measured(ceiling: Ceiling) -> _Roof:
+    name = f"{words.count(ceiling.threads, 'thread')}: {words.rate(ceiling.peak)}, {words.bandwidth(ceiling.bandwidth)}"
+    return _Roof(name, ceiling, published=False)
+
+
+def _published(known: Published) -> list[_Roof]:
+    """What others measured of processor and GPU, which share the memory; level lines where its bandwidth is unknown."""
+    peaks = {"CPU": known.gflops, "GPU": known.gpu_gflops}
+    return [
+        _Roof(f"published, {what}: {words.rate(peak)}", Ceiling(0, peak, known.bandwidth or math.inf), published=True)
+        for what, peak in peaks.items()
+        if peak
+    ]
+
+
+def _said_of(known: Published) -> str:
+    said = [f"CPU {words.rate(known.gflops)} ({known.source})"]
+    said += [f"GPU {words.rate(known.gpu_gflops)} ({known.gpu_source})"] if known.gpu_gflops else []
+    said += [f"memory {words.bandwidth(known.bandwidth)} ({known.bandwidth_source})"] if known.bandwidth else []
+    return f"published, not measured here: {', '.join(said)}"
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
@@ -69,7 +105,10 @@ def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tup
     roofs = {
         "data": {"name": "ceilings"},
         "mark": {"type": "line", "color": palette.GREY, "strokeWidth": 1.5},
-        "encoding": {"detail": {"field": "ceiling", "type": "nominal"}},
+        "encoding": {
+            "detail": {"field": "ceiling", "type": "nominal"},
+            "strokeDash": {"condition": {"test": "datum.published", "value": [5, 4]}, "value": [1, 0]},
+        },
     }
     names = {
         "name": "beside_ceilings",
@@ -108,11 +147,11 @@ def _view(series: Sequence[Series], intensities: tuple[float, float], rates: tup
 
 
 def _data(
-    series: Sequence[Series], ceilings: Sequence[Ceiling], intensities: tuple[float, float], axis: Axis
+    series: Sequence[Series], roofs: Sequence[_Roof], intensities: tuple[float, float], axis: Axis
 ) -> dict[str, list[dict[str, Any]]]:
-    """The corners of ceilings and all marks, with the places of their names beside the plot."""
+    """The corners of roofs and all marks, with the places of their names beside the plot."""
     ends = [line.points[shapes_in([line])[-1]].value for line in series]
-    named = apart([*ends, *(ceiling.peak for ceiling in ceilings)], axis)
+    named = apart([*ends, *(roof.ceiling.peak for roof in roofs)], axis)
     places = _places(series, intensities, axis)
     marks = [
         {
@@ -126,12 +165,11 @@ def _data(
     low, high = intensities
     corners = [
         {
-            "ceiling": f"{words.count(ceiling.threads, 'thread')}: {words.rate(ceiling.peak)}, "
-                       f"{words.bandwidth(ceiling.bandwidth)}",
-            "place": rounded(place), "value": rounded(ceiling.at(place)),
+            "ceiling": roof.name, "published": roof.published,
+            "place": rounded(place), "value": rounded(roof.ceiling.at(place)),
         } | ({"at": at} if place == high else {})
-        for ceiling, at in zip(ceilings, named[len(series) :], strict=True)
-        for place in (low, ceiling.ridge, high)
+        for roof, at in zip(roofs, named[len(series) :], strict=True)
+        for place in (low, max(low, roof.ceiling.ridge), high)
     ]  # fmt: skip
     return {"ceilings": corners, "marks": marks}
 
