@@ -19,6 +19,7 @@ import pytest
 from gemmscope import machine
 from gemmscope.machine import ceilings, cpu, gpu, images, limits, nvml, power, sources
 from gemmscope.records.model import Machine
+from gemmscope.report import doctor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
             "scaling_driver",
         ),
         limits: ("usable_cpus", "memory_limit_bytes", "container", "virtual"),
-        power: ("source",),
+        power: ("source", "is_background", "niceness"),
         gpu: ("names",),
         nvml: ("limits",),
         psutil: ("virtual_memory",),
@@ -195,7 +196,7 @@ def test_nothing_known_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (nowhere.cpu, nowhere.system) == (os.uname().machine, os.uname().sysname)
     assert (nowhere.logical_cpus, nowhere.memory_bytes, nowhere.gpus) == (1, 0, [])
     known = {"name", "system", "architecture", "python", "cpu", "logical_cpus", "memory_bytes", "gpus", "gpu_limits",
-             "cpu_flags"}  # fmt: skip
+             "cpu_flags", "niceness"}  # fmt: skip
     assert {field for field, value in msgspec.structs.asdict(nowhere).items() if value is not None} == known
 
 
@@ -427,10 +428,15 @@ def test_an_emulators_host_is_not_the_processor(
     ("features", "vector_bytes", "expected"),
     [
         ("asimd sve", "32", "measured with NEON; libraries can multiply with 256-bit SVE, which is faster"),
-        ("asimd sve", "", "measured with NEON; libraries can multiply with SVE, which is faster"),
+        (
+            "asimd sve",
+            "",
+            "measured with NEON; how long the vectors of SVE are is not known here: if longer, this is no",
+        ),
         ("asimd sve sve2 sme", "32", "measured with NEON; libraries can multiply with 256-bit SVE or SME, which is"),
         ("asimd sme", "", "measured with NEON; libraries can multiply with SME, which is faster"),
         ("asimd sve sve2", "16", ""),  # vectors of NEON's own length
+        ("asimd sve sve2 sme", "16", "measured with NEON; libraries can multiply with SME, which is faster"),
         ("asimd", "", ""),
     ],
 )
@@ -439,6 +445,17 @@ def test_neon_is_no_ceiling_on_linux(tree: Tree, features: str, vector_bytes: st
     said = ceilings.why_no_ceiling("NEON", tree(files), no_sysctl, "linux")
     assert said.startswith(expected)
     assert bool(said) == bool(expected)
+
+
+def test_a_neoverse_v2_has_nothing_faster_than_neon(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grace and Graviton4: SVE2 of 128 bits on the same units."""
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    cpuinfo = GRAVITON.format(implementer="0x41", part="0xd4f").replace("asimd sve", "asimd sve sve2 svei8mm bf16")
+    root = tree({"proc/cpuinfo": cpuinfo, "proc/sys/abi/sve_default_vector_length": "16"})
+    here = machine.describe(root, no_sysctl)
+    assert (here.cpu, here.cpu_flags, here.sve_bits) == ("Arm Neoverse V2", ["asimd", "sve", "sve2"], 128)
+    assert doctor._vectors(here) == "NEON and 128-bit SVE2"
+    assert ceilings.why_no_ceiling("NEON", root, no_sysctl, "linux") == ""
 
 
 @pytest.mark.parametrize(("flag", "unit"), [(0, "AMX"), (1, "SME")])

@@ -92,13 +92,15 @@ def why_no_ceiling(
     if instructions != "NEON":
         return ""
     flags = cpu.vector_flags(root, reader)
-    faster = []
-    if "sve" in flags and (bits := cpu.sve_bits(root)) != _NEON_BITS:
-        faster.append("SVE" if bits is None else f"{bits}-bit SVE")
+    # With vectors of NEON's own length, as on a Neoverse V2, SVE has the same peak.
+    bits = cpu.sve_bits(root)
+    faster = [f"{bits}-bit SVE"] if bits is not None and bits > _NEON_BITS else []
     if "sme" in flags:
         faster.append("SME")
     elif system == "darwin":
         faster.append("AMX")  # of every Apple silicon before SME; no flag says so
+    if not faster and "sve" in flags and bits is None:
+        return "measured with NEON; how long the vectors of SVE are is not known here: if longer, this is no ceiling"
     if not faster:
         return ""
     users = "Accelerate multiplies with" if system == "darwin" else "libraries can multiply with"
