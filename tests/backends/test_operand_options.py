@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import platform
 
 import numpy as np
 import pytest
@@ -74,7 +75,13 @@ def given(m, n, k):
 def prepared(text, shape=(64, 64, 64)):
     backend = made(text)
     operands, comparisons = given(*shape).by(backend.settings)
-    backend.prepare(operands)
+    try:
+        backend.prepare(operands)
+    except BackendUnavailable as absent:
+        # Where B is a transposed view PyTorch calls oneDNN there, and no BLAS.
+        if not (text.startswith("kernel-torch:self") and platform.machine() == "aarch64"):
+            raise
+        pytest.skip(f"{text}: {absent.reason}; to run this, use x86-64")
     return backend, operands, comparisons
 
 
