@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics as fractions
 
 import numpy as np
 import pytest
@@ -19,6 +20,20 @@ from gemmscope.records.model import Sample
 
 def sample(set_, round_, seconds, loops=1, turn=0):
     return Sample(set=set_, round=round_, turn=turn, start=0.0, first_pair=0, loops=loops, seconds=seconds)
+
+
+@given(st.lists(st.floats(-700, 700), min_size=2, max_size=40))
+def test_a_deviation_is_the_exact_one_to_the_last_digits(values):
+    """Of logarithms, whose digits end some 1e-16 of the largest below it; the squares of less than 1e-150 are 0."""
+    assert statistics.deviation(values) == pytest.approx(
+        fractions.stdev(values), rel=1e-12, abs=1e-13 * max(map(abs, values)) + 1e-150
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-9, 1e300, -0.7])
+@pytest.mark.parametrize("count", [2, 3, 7, 40])
+def test_equal_values_do_not_deviate(value, count):
+    assert statistics.deviation([value] * count) == 0.0
 
 
 def test_t_interval_of_known_numbers():
