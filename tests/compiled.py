@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 # A BLAS whose sgemm computes by the definition, with the sdot that NumPy calls when it is imported. INTEGER is what its
@@ -39,15 +41,23 @@ extern "C" Int NAME(isamax)(const Int* n, const float* x, const Int* step) {
 
 def shared_library(path: Path, source: str, **defined: str) -> Path:
     """Compiles a source into ``path``; keywords are macros, whose parameters stand in their values."""
-    code = path.with_suffix(".cpp")
     macros = "".join(f"#define {name}{value}\n" for name, value in defined.items())
-    code.write_text(macros + source)
-    compiler = os.environ.get("CXX", "c++")
-    subprocess.run(
-        [compiler, "-std=c++20", "-O1", "-fPIC", "-shared", "-o", str(path), str(code), "-ldl"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    path.write_bytes(_compiled(macros + source))
+    path.chmod(0o755)
     return path
+
+
+@functools.cache
+def _compiled(code: str) -> bytes:
+    """A library's file: the same code is compiled once for all tests of a process."""
+    compiler = os.environ.get("CXX", "c++")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.so"
+        subprocess.run(
+            [compiler, "-std=c++20", "-O1", "-fPIC", "-shared", "-o", str(made), "-x", "c++", "-", "-ldl"],
+            input=code, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return made.read_bytes()
 
 
 def tiny_blas(path: Path, integer: str = "std::int32_t", name: str = "routine ## _", more: str = "") -> Path:
