@@ -42,7 +42,7 @@ def killed_again_and_again(folder: Path, moments: Sequence[float]) -> tuple[int,
         How often it was killed before it had ended by itself, and its result.
     """
     out = folder / "out"
-    begin = [*QUICK, *PLAIN, "--sets", "3", "--seconds", "4", "--out", out]
+    begin = [*QUICK, *PLAIN, "--sets", "3", "--seconds", "4", "--experiments", "25%", "--out", out]
     killed = 0
     before: list[Event] = []
     for moment in moments:

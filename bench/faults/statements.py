@@ -11,6 +11,7 @@ import psutil
 
 from .backends import BACKEND
 from .program import (
+    PATIENCE,
     PLAIN,
     QUICK,
     Fault,
@@ -52,7 +53,7 @@ def _cut_off(folder: Path) -> Path:
     (folder / "mine.py").write_text(BACKEND)
     program = Program(folder, *QUICK, "--backend-file", folder / "mine.py", "--backends", "numpy-cpu,mine",
                       "--seconds", "20", "--out", out)  # fmt: skip
-    wait_for(lambda: sampled(out, "mine"), 60)
+    wait_for(lambda: sampled(out, "mine"), PATIENCE)
     program.kill()
     program.process.communicate()
     program.leaves_nothing()
@@ -70,7 +71,7 @@ def _resumed_after(words: str, change: Callable[[Path], dict[str, Any]]) -> Call
         require(words in said and "--anyway" in said, f"it said {said!r}")
         require(events_in(out) == before, "the journal was touched")
         program = Program(folder, "run", "--resume", out, "--anyway", **environment)
-        wait_for(lambda: len(events_in(out)) > len(before) + 20, 60)
+        wait_for(lambda: len(events_in(out)) > len(before) + 20, PATIENCE)
         program.kill(signal.SIGINT)  # what is left of its 20 s is not waited for
         program.finish(130)
         result = nothing_lost(out, before)
@@ -113,7 +114,7 @@ def orchestrator_stopped(folder: Path) -> str:
     """Stopped and continued, as by Ctrl-Z and fg, for longer than a worker may take: the workers have answered."""
     out = folder / "out"
     program = Program(folder, *QUICK, *PLAIN, "--seconds", "8", "--out", out)
-    wait_for(lambda: sampled(out), 60)
+    wait_for(lambda: sampled(out), PATIENCE)
     program.kill(signal.SIGSTOP)
     time.sleep(STOPPED)
     program.kill(signal.SIGCONT)

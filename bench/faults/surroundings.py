@@ -110,7 +110,7 @@ def standard_output(place: str, *statuses: int) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     require(done.returncode in statuses, f"status {done.returncode}")
     require("Traceback" not in done.stderr, done.stderr)
@@ -164,8 +164,8 @@ def clock_jumps(folder: Path) -> str:
     Program(folder, *QUICK, *PLAIN, "--out", out, PYTHONPATH=str(folder)).finish(0)
     result = nothing_lost(out)
     starts = [sample.start for cell in result.cells for sample in cell.samples]
-    require(0 <= min(starts) <= max(starts) < 60, f"samples from {min(starts)} to {max(starts)} s")
-    require(result.time_spent.total < 60, "the account is off")
+    require(0 <= min(starts) <= max(starts) < PATIENCE, f"samples from {min(starts)} to {max(starts)} s")
+    require(result.time_spent.total < PATIENCE, "the account is off")
     return "a run like any other"
 
 

@@ -44,7 +44,7 @@ def other(venv, tmp_path):
 def run_with(python, tmp_path, *backends, **given):
     names = [*(backends or ["numpy-cpu"]), f"numpy-cpu:python={python}"]
     # What the machine's own variables are suspected of is no matter here.
-    return gemmscope.run(sizes=[16], backends=names, sets=2, seconds=3, out=tmp_path / "out", experiments=0, **given)
+    return gemmscope.run(sizes=[16], backends=names, sets=2, seconds=2, out=tmp_path / "out", experiments=0, **given)
 
 
 def other_record(result):
@@ -55,7 +55,8 @@ def other_record(result):
 def test_two_interpreters_are_interleaved_and_paired(venv, tmp_path):
     python = venv / "bin" / "python"
     done = gemmscope_("run", "--backends", f"numpy-cpu,numpy-cpu:python={python},cblas:python={python}",
-                      "--sizes", "48,64", "--sets", "2", "--seconds", "5", "--out", tmp_path / "out")  # fmt: skip
+                      "--sizes", "48,64", "--sets", "2", "--seconds", "4", "--experiments", "0",
+                      "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = gemmscope.load(tmp_path / "out")
     assert all(cell.status == "ok" and cell.precision == "float32" for cell in result.cells)

@@ -21,6 +21,8 @@ from gemmscope.storage.journal import JOURNAL, Journal, read_journal
 
 pytestmark = pytest.mark.usefixtures("no_reports")
 
+pytestmark = pytest.mark.usefixtures("no_reports")
+
 
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory, no_reports):

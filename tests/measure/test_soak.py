@@ -132,7 +132,7 @@ def test_a_run_of_many_sets_holds_no_descriptors_children_or_memory(tmp_path, mo
     # By a clock that counts its readings, all sets fit into the budget however busy the machine is.
     monkeypatch.setattr(job, "Session", functools.partial(Session, clock=Ticking(0.01)))
     gemmscope.run(sizes=[8], backends=["null-python", "cblas"], pairs=2, sets=10, seconds=5, out=tmp_path / "out",
-                  observer=observe)  # fmt: skip
+                  experiments=0, observer=observe)  # fmt: skip
     assert len(seen) == 10
     later = seen[2:]
     assert len({fds for fds, _, _ in later}) == 1
