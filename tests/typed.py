@@ -17,8 +17,11 @@ class Typed(NamedTuple):
     stderr: str
 
 
-def typed(*arguments: object, **variables: str) -> Typed:
-    """Runs a command of gemmscope; what it does not expect is raised here, where a user would see a traceback."""
+def typed(*arguments: object, **variables: str | None) -> Typed:
+    """Runs a command of gemmscope; what it does not expect is raised here, where a user would see a traceback.
+
+    Variables stand over the environment's; one that is None is taken away.
+    """
     plain = dict.fromkeys(("COLUMNS", "NO_COLOR"))
     done = CliRunner().invoke(
         main, [str(argument) for argument in arguments], env=plain | variables, catch_exceptions=False

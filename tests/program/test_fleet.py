@@ -14,6 +14,7 @@ import gemmscope
 from gemmscope.errors import UsageError
 from gemmscope.machine import cuda_devices, limits
 from tests.compiled import shared_library
+from tests.typed import typed
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,8 +30,11 @@ PROCESSORS = limits.processors()[:2]
 DEVICES = ",".join(f"cpu:{number}" for number in PROCESSORS)
 
 
+LAUNCHED = [name for name in os.environ if name.startswith(("SLURM", "OMPI", "PMI"))]
+
+
 def gemmscope_(*arguments, folder=None, **variables):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "OMPI", "PMI"))}
+    environment = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
     return subprocess.run(
         [sys.executable, "-m", "gemmscope", *map(str, arguments)], capture_output=True, text=True, cwd=folder,
         env=environment | variables,
@@ -169,7 +173,7 @@ def test_a_run_without_a_folder_goes_where_all_ranks_look(tmp_path):
     ],
 )
 def test_bad_usage_is_said_in_words(tmp_path, arguments, words):
-    done = gemmscope_("fleet", "--out", tmp_path / "out", *arguments)
+    done = typed("fleet", "--out", tmp_path / "out", *arguments, **dict.fromkeys(LAUNCHED))
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -177,7 +181,7 @@ def test_bad_usage_is_said_in_words(tmp_path, arguments, words):
 
 
 def test_a_folder_without_runs_is_said(tmp_path):
-    done = gemmscope_("compare", "--fleet", tmp_path)
+    done = typed("compare", "--fleet", tmp_path)
     assert done.returncode == 2
     assert "there is no results.json or fleet.json in it" in done.stderr
 

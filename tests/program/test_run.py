@@ -23,6 +23,7 @@ from gemmscope.records.events import SamplesTaken, SetFinished
 from gemmscope.report.charts import NoDataError, RunData, pictures
 from gemmscope.storage import store
 from gemmscope.storage.journal import Journal, read_journal
+from tests.typed import typed
 
 pytestmark = pytest.mark.slow
 
@@ -376,7 +377,7 @@ def test_a_run_in_python(tmp_path):
 
 
 def test_an_empty_shape_is_no_benchmark(tmp_path):
-    done = gemmscope_("run", "--shape", "0x4x4", "--out", tmp_path / "out")
+    done = typed("run", "--shape", "0x4x4", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "shape 0x4x4: there is no arithmetic in it to time" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -430,7 +431,7 @@ def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(tmp_path):
     ],
 )
 def test_bad_usage_is_said_in_words(tmp_path, arguments, words):
-    done = gemmscope_("run", *arguments, "--out", tmp_path / "out")
+    done = typed("run", *arguments, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -454,11 +455,11 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_a_journal_that_is_none_cannot_be_resumed(tmp_path):
-    done = gemmscope_("run", "--resume", tmp_path)
+    done = typed("run", "--resume", tmp_path)
     assert done.returncode == 2
     assert "journal.jsonl: cannot be read" in done.stderr
     (tmp_path / "journal.jsonl").write_text("{}\n")
-    assert "is not an event of a run" in gemmscope_("run", "--resume", tmp_path).stderr
+    assert "is not an event of a run" in typed("run", "--resume", tmp_path).stderr
 
 
 def test_backends_are_listed_with_their_remedies():
@@ -526,10 +527,10 @@ def test_a_folder_with_a_journal_alone_is_reported(finished, tmp_path):
 
 def test_options_that_a_resumed_run_would_ignore_are_refused(tmp_path):
     (tmp_path / "journal.jsonl").write_text("")
-    done = gemmscope_("run", "--resume", tmp_path, "--sizes", "64", "--seconds", "2m")
+    done = typed("run", "--resume", tmp_path, "--sizes", "64", "--seconds", "2m")
     assert done.returncode == 2
     assert "--resume goes on with the run's own settings: leave out --sizes, --seconds" in done.stderr
-    assert "does not begin with the start of a run" in gemmscope_("run", "--resume", tmp_path, "--json").stderr
+    assert "does not begin with the start of a run" in typed("run", "--resume", tmp_path, "--json").stderr
 
 
 @pytest.mark.parametrize(("typed", "offered", "others"), [
@@ -557,7 +558,7 @@ def test_a_run_is_a_line_where_it_is_printed(tmp_path):
 
 def test_a_report_of_what_is_no_results_file(tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    done = gemmscope_("report", tmp_path / "x.json")
+    done = typed("report", tmp_path / "x.json")
     assert done.returncode == 2
     assert "is not a results file of gemmscope" in done.stderr
-    assert gemmscope_("report", tmp_path / "none.json").returncode == 2
+    assert typed("report", tmp_path / "none.json").returncode == 2
