@@ -431,7 +431,7 @@ def show(browser, tmp_path):
             viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce", **more
         ))  # fmt: skip
         opened = contexts[-1].new_page()
-        opened.set_default_timeout(10_000)
+        opened.set_default_timeout(250_000)  # milliseconds: nothing takes so long, on a machine however busy
         opened.on("console", lambda message: complaints.append(message.text))
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.on("dialog", lambda dialog: complaints.append(dialog.message))
