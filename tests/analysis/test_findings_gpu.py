@@ -5,7 +5,7 @@ from __future__ import annotations
 from gemmscope.analysis.breakdown.gpu import derive
 from gemmscope.analysis.findings import gpu
 from tests.analysis.test_findings import cell, only, view
-from tests.builders import make_backend
+from tests.builders import make_backend, make_sampled_cell
 
 
 def reduced(backend, micros, size=64):
@@ -30,6 +30,13 @@ def test_tf32_that_gains_nothing_is_no_cause():
     assert finding.verdict == "not found"
     assert "no measurable difference" in finding.text
     assert gpu.tf32_as_cause(view(cell("torch-gpu", 10.0))) == []
+
+
+def test_what_is_too_noisy_to_tell_is_not_called_a_difference_that_cannot_be_measured():
+    wild = make_sampled_cell("torch-gpu:tf32", [2e-6, 9e-6, 30e-6], precision="tf32", relative_error=2.9e-4)
+    finding = only(gpu.tf32_as_cause(view(cell("torch-gpu", 10.0), wild)))
+    assert finding.verdict == "not found"
+    assert finding.text.startswith("It is too noisy to tell whether TF32 makes torch-gpu faster at 64: it takes 0.8")
 
 
 def crossing():

@@ -33,7 +33,7 @@ def test_an_h100s_kernels_are_told_at_three_sizes(recorded):
     assert small.text == (
         "On the GPU at 64 torch-gpu, cupy-gpu and cublas run the same kernel (sm80_xmma_gemm…tilesize32x32x8, 3.18 µs "
         "in each); jax-gpu runs gemm_fusion_dot_general_1, 2.06 µs. Launching and waiting take 13.1 µs in cublas, "
-        "16.8 µs in torch-gpu, 25.6 µs in cupy-gpu and 61.1 µs in jax-gpu."
+        "16.8 µs in torch-gpu and 61.1 µs in jax-gpu; too noisy to tell in cupy-gpu."
     )
     assert middle.shapes == ["1024x1024x1024"]
     assert "(sm80_xmma_gemm…tilesize128x64x8, 5" in middle.text

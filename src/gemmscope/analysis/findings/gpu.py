@@ -51,6 +51,11 @@ def _tf32(view: View, compared: PairwiseComparison) -> list[Finding]:
             f"{words.ratio(compared.ratio)} of the time, for a less precise result (relative error {errors})."
             f"{_mistaken(view, reduced, plain, shape)}"
         )
+    elif compared.verdict == "unclear":
+        text = (
+            f"It is too noisy to tell whether TF32 makes {plain} faster at {shape.title}: it takes "
+            f"{words.ratio(compared.ratio)} of the time (relative error {errors})."
+        )
     else:
         text = f"Allowing TF32 makes no measurable difference to {plain} at {shape.title} (relative error {errors})."
     return [

@@ -76,16 +76,15 @@ def _group(view: View, shape: Shape, names: Sequence[str], trace: KernelTrace) -
 
 
 def _outside(view: View, shape: Shape, names: Sequence[str]) -> str:
-    """What each call takes outside of its kernels, the least first; nothing where that was not measured."""
-    known = {
-        name: part.seconds.estimate
-        for name in names
-        if (part := view.parts(name, shape).get(LAUNCH)) is not None and part.seconds is not None
-    }
-    if not known:
-        return ""
-    listed = [f"{words.duration(max(known[name], 0.0))} in {name}" for name in sorted(known, key=known.__getitem__)]
-    return f" Launching and waiting take {words.listed(listed, 8)}."
+    """What each call takes outside of its kernels, the least first; whose that cannot be told from nothing is named."""
+    parts = {name: part for name in names if (part := view.parts(name, shape).get(LAUNCH)) is not None and part.seconds}
+    known = {name: part.seconds.estimate for name, part in parts.items() if part.status == "ok" and part.seconds}
+    listed = [f"{words.duration(known[name])} in {name}" for name in sorted(known, key=known.__getitem__)]
+    text = f" Launching and waiting take {words.listed(listed, 8)}" if listed else ""
+    if unresolved := [name for name in parts if name not in known]:
+        lead = "; " if text else " Launching and waiting are "
+        text += f"{lead}too noisy to tell in {words.listed(unresolved, 8)}"
+    return f"{text}." if text else ""
 
 
 def transfers(view: View) -> list[Finding]:
