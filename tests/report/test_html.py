@@ -35,6 +35,7 @@ from tests.builders import (
     make_machine,
     make_part,
     make_result,
+    make_sampled_cell,
     make_settings,
     make_worker,
 )
@@ -153,6 +154,21 @@ class TestFirstScreen:
         table = heat_table(Report(make_result(cells, settings=settings)))
         assert table is not None
         assert [row.backend for row in table.rows] == ["numpy-cpu"]
+
+    def test_the_legend_says_what_the_terminal_says_below_its_table(self):
+        sizes = (64, 128, 256, 512, 1024)
+        cells = [
+            make_sampled_cell(name, [seconds * scale * size for scale in (1.0, 1.0001, 0.9999, 1.0, 1.0)], size=size)
+            for size in sizes
+            for name, seconds in (("numpy-cpu", 1e-8), ("torch-cpu", 2e-8), ("cblas-call", 1.5e-8))
+        ]
+        text = " ".join(re.sub("<[^>]*>", "", page(make_result(cells))).split())
+        legend = "★ fastest, = tied with it. Bar: speed relative to the fastest."
+        assert (
+            f"{legend} cblas-call is gemmscope&#39;s own direct call from C++; the headline compares libraries." in text
+        )
+        few = " ".join(re.sub("<[^>]*>", "", page(make_result(cells[:6]))).split())
+        assert "fastest, tied with it. Bar:" in few
 
     def test_overhead_is_one_sentence(self):
         parts = [make_part(name, "kernel", kernel, 64) for name, kernel in (("numpy-cpu", 7e-7), ("torch-cpu", 5e-7))]
