@@ -167,6 +167,21 @@ def test_a_tie_at_one_size_of_two_is_named_there():
     )
 
 
+def test_one_that_is_not_shown_to_be_faster_than_any_is_not_called_fastest():
+    wild = make_sampled_cell("torch-cpu", [2e-6, 9e-6, 0.8e-6])
+    finding = only(speed.fastest(view(cell("numpy-cpu", 1.0), wild)))
+    assert finding.text == (
+        "numpy-cpu has the shortest time at 64: 1.00 µs, too noisy to tell whether faster than torch-cpu."
+    )
+
+
+def test_gemmscope_s_own_call_is_told_from_the_libraries():
+    finding = only(speed.fastest(view(cell("cblas-call", 1.0), cell("numpy-cpu", 2.0))))
+    assert finding.text == (
+        "cblas-call, gemmscope's own direct call from C++ beside the libraries, is fastest at 64: 1.00 µs."
+    )
+
+
 def test_reduced_precision_is_never_the_fastest():
     finding = only(speed.fastest(view(cell("numpy-cpu", 10.0), cell("mlx-gpu:tf32", 1.0, precision="tf32"))))
     assert finding.text == "numpy-cpu is fastest at 64: 10.0 µs."

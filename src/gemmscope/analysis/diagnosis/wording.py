@@ -34,7 +34,8 @@ def text(view: View, suspect: Suspect, verdict: DiagnosisVerdict, reason: str, g
 def _change(view: View, suspect: Suspect, gain: Interval) -> str:
     """What the experiment has shown; the second time is the first one divided by their paired ratio."""
     before = view.seconds(suspect.backend, suspect.shape) if suspect.shape is not None else None
-    speedup = f"{words.ratio(gain)} times as fast"
+    # That it is too noisy is what the sentence ends with.
+    speedup = f"{words.ratio(gain).removesuffix(f' {words.TOO_NOISY}')} times as fast"
     if before is None:
         return f"{suspect.without} it is {speedup}"
     after = words.duration(before / gain.estimate)

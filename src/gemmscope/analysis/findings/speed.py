@@ -32,6 +32,8 @@ def _fastest(view: View, library: str, rankings: Sequence[Ranking]) -> Finding:
     shapes = [ranking.shape for ranking in rankings]
     is_tied = [bool(set(_near(ranking)) & rivals.keys()) for ranking in rankings]
     lead = "is tied for fastest" if all(is_tied) else "is fastest, or tied for it," if rivals else "is fastest"
+    if not any(is_tied) and all(ranking.unsettled for ranking in rankings):
+        lead = "has the shortest times" if len(rankings) > 1 else "has the shortest time"
     word = "with" if all(is_tied) else "tied with"
     times = [_time(view, ranking, word, name=len(leaders) > 1, size=len(rankings) > 1) for ranking in rankings]
     subject = leaders[0] if len(leaders) == 1 else library
