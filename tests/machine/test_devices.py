@@ -7,12 +7,17 @@ import os
 import pytest
 
 from gemmscope.errors import UsageError
-from gemmscope.machine import devices, gpu, limits, nvml
+from gemmscope.machine import cuda_devices, devices, gpu, limits, nvml
 from gemmscope.records.gpu import GpuLimits
 
 MODELS = ["H100", "H100", "H200"]
 
 bound = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a processor")
+
+
+@pytest.fixture(autouse=True)
+def no_driver(monkeypatch):
+    monkeypatch.setattr(cuda_devices, "shown", lambda environ: None)
 
 
 @pytest.fixture
@@ -77,6 +82,19 @@ def test_what_starts_inside_is_bound_and_nothing_after_it():
 def test_what_is_no_device_is_said(three, names, words):
     with pytest.raises(UsageError, match=words):
         devices.named(names)
+
+
+def test_a_gpu_that_is_listed_twice_is_no_peer_of_itself(three, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0,1")
+    with pytest.raises(UsageError, match="CUDA_VISIBLE_DEVICES=1,0,1: gpu:2 is the same GPU as gpu:0"):
+        devices.named(["gpu"])
+    assert [one.visible for one in devices.named(["gpu:0", "gpu:1"])] == ["1", "0"]
+
+
+@bound
+def test_processors_need_no_driver(monkeypatch):
+    monkeypatch.setattr(devices, "gpus", lambda: pytest.fail("nobody asked for GPUs"))
+    assert devices.named(["cpu"])
 
 
 def test_without_a_gpu_processors_are_suggested(monkeypatch):

@@ -116,7 +116,9 @@ def named(texts: Sequence[str]) -> list[Device]:
     Raises:
         UsageError: If one is no name of a device, is not here, or comes twice, or if they are not of one kind.
     """
-    every = {device.name: device for device in gpus()}
+    # Who names processors alone does not wait for a driver.
+    is_of_gpus = any(not text.startswith("cpu") for text in texts)
+    every = {device.name: device for device in gpus()} if is_of_gpus else {}
     found: list[Device] = []
     for text in texts:
         if text == "gpu":
@@ -132,6 +134,8 @@ def named(texts: Sequence[str]) -> list[Device]:
         others = found[:i]
         if any(device.name == other.name or set(device.processors) & set(other.processors) for other in others):
             raise UsageError(f"device {device.name} is named twice: each is measured by workers of its own")
+        if twin := next((other for other in others if device.visible and device.visible == other.visible), None):
+            raise UsageError(f"{VISIBLE}={os.environ.get(VISIBLE)}: {device.name} is the same GPU as {twin.name}")
         if any(other.kind != device.kind for other in others):
             raise UsageError("GPUs and processors are no peers: name devices of one kind")
     return found
