@@ -68,7 +68,7 @@ def test_a_run_is_refused_where_there_is_none(monkeypatch):
 
 
 def test_the_peaks_are_what_the_process_says(python):
-    python('echo "{\\"$4\\": 3000.5, \\"$5\\": 1475.0}"')  # python -P -m gemmscope.machine.amx 8 1
+    python('echo hello; echo "{\\"$4\\": 3000.5, \\"$5\\": 1475.0}"')  # python -P -m gemmscope.machine.amx 8 1
     assert amx.peaks({1, 8}) == {8: 3000.5, 1: 1475.0}
 
 
@@ -86,6 +86,12 @@ def test_a_process_that_dies_is_a_reason(python, monkeypatch, script, said):
     if "sleep" in script:
         monkeypatch.setattr(amx, "_TIMEOUT", 0.2)
     with pytest.raises(WorkerLost, match=said):
+        amx.peaks([1])
+
+
+def test_a_process_that_cannot_be_started_is_a_reason(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(WorkerLost, match="its process could not be started: No such file or directory"):
         amx.peaks([1])
 
 

@@ -60,12 +60,14 @@ def peaks(threads: Iterable[int]) -> dict[int, float]:
         )
     except subprocess.TimeoutExpired:
         raise WorkerLost(f"its process did not end within {_TIMEOUT:.0f} s") from None
+    except OSError as error:
+        raise WorkerLost(f"its process could not be started: {error.strerror}") from error
     if done.returncode < 0:
         raise WorkerLost(f"its process was killed by {signal.Signals(-done.returncode).name}")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise WorkerLost(f"its process ended with status {done.returncode}: {last}")
-    return msgspec.json.decode(done.stdout, type=dict[int, float])
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[int, float])
 
 
 def main() -> None:
