@@ -112,7 +112,15 @@ def test_error(value: float, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(100, "1 min 40 s"), (120, "2 min"), (59.6, "1 min"), (45.2, "45 s"), (7380, "2 h 3 min"), (-3, "0 s")],
+    [
+        (100, "1 min 40 s"),
+        (120, "2 min"),
+        (59.6, "1 min"),
+        (45.2, "45 s"),
+        (7380, "2 h 3 min"),
+        (-3, "0 s"),
+        (0.5, "500 ms"),
+    ],
 )
 def test_span(seconds: float, expected: str) -> None:
     assert words.span(seconds) == expected

@@ -806,3 +806,20 @@ class TestPalette:
         assert contrast("#000000") == pytest.approx(21)
         assert contrast("#ffffff") == pytest.approx(1)
         assert contrast("#777777") == pytest.approx(4.48, abs=0.005)
+
+
+def test_a_process_that_was_forked_from_one_that_has_drawn_draws_as_well():
+    """The thread that draws is not in the child, which would wait for it for ever."""
+    code = (
+        "import os, signal\n"
+        "from gemmscope.report.charts.render import rendered, svg\n"
+        'chart = \'{"mark": "bar", "data": {"values": [%s]}}\'\n'
+        "svg(chart % 1)\n"
+        "if os.fork() == 0:\n"
+        "    signal.alarm(60)\n"
+        "    drawn = svg(chart % 2).encode(), rendered(chart % 2, '.png')\n"
+        "    os._exit(not (drawn[0].startswith(b'<svg') and drawn[1].startswith(b'\\x89PNG')))\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "0\n", done.stderr

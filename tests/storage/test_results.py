@@ -401,6 +401,9 @@ class TestJournal:
         (tmp_path / "file").touch()
         with pytest.raises(UsageError, match="name another folder with --out"):
             Journal(tmp_path / "file" / "j")
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(UsageError, match="loop: it is no folder; name another folder with --out"):
+            Journal(tmp_path / "loop" / "j")
 
     def test_a_damaged_line_in_the_middle_is_not_passed_over(self, tmp_path):
         path = tmp_path / "j"

@@ -25,6 +25,7 @@ _DIGITS = 3
 _ASCII = {ord(MICRO): "u", ord(TIMES): "x", ord("\N{RIGHTWARDS ARROW}"): ">"}
 _PARTS = {"binding": "Python call overhead", "launch": "launch and wait"}
 _TERA = 10_000.0
+_SPAN_IN_SECONDS = 0.95
 _FAR = 1e6
 _MOST_DECIMALS = 6
 # Bounds that lie farther from 0 than so many times the estimate say how noisy it was, and nothing of its size: two sets
@@ -160,9 +161,11 @@ def dimensions(shape: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time to wait for, to the second: ``'1 min 40 s'``, ``'2 h 3 min'``."""
+    """A time to wait for, to the second: ``'1 min 40 s'``, ``'2 h 3 min'``; of less than one to the millisecond."""
     if not math.isfinite(seconds):
         return UNKNOWN
+    if 0 < seconds < _SPAN_IN_SECONDS:
+        return duration(seconds)
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes_rest = divmod(minutes, 60)

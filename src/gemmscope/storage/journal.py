@@ -54,9 +54,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, _OPEN, 0o666)
         except OSError as error:
-            raise UsageError(
-                f"cannot write to {path.parent}: {error.strerror}; name another folder with --out"
-            ) from error
+            # mkdir tells a place where something else is by that it exists.
+            what = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"cannot write to {path.parent}: {what}; name another folder with --out") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # One that has just ended may have packed the file away that was opened here.
