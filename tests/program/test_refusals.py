@@ -164,6 +164,21 @@ class TestNoUTF8:
             gemmscope.run(sizes=8, **asked)
 
 
+@pytest.mark.parametrize(("asked", "words"), [
+    ({"threads": 1.5}, "threads is 1.5; expected a whole number"),
+    ({"pairs": 2.5}, "pairs is 2.5; expected a whole number"),
+    ({"sets": "2"}, "sets is '2'; expected a whole number"),
+    ({"seed": 1.0}, "seed is 1.0; expected a whole number"),
+    ({"backends": [None]}, "backend None: expected a name, such as 'numpy-cpu'"),
+    ({"backends": ["cblas:X=\0"]}, "'cblas:X=\\\\x00' holds a NUL"),
+    ({"backend_files": ["x\0.py"]}, "'x\\\\x00.py' holds a NUL"),
+    ({"backend_files": "/no/such.py"}, "--backend-file /no/such.py: there is no such file"),
+], ids=str)  # fmt: skip
+def test_what_no_command_line_could_say_is_refused_in_words_too(asked, words):
+    with pytest.raises(UsageError, match=words):
+        gemmscope.run(sizes=8, **asked)
+
+
 class TestFiles:
     def test_a_pipe_is_no_results_file(self, tmp_path):
         """To open it would wait until somebody writes."""

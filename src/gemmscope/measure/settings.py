@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import operator
+import os
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
@@ -22,7 +23,6 @@ from gemmscope.workload.presets import PRESETS
 from gemmscope.workload.shapes import layout, pair_count, parse_shapes
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from gemmscope.workload.shapes import Shape
@@ -77,6 +77,8 @@ def make_settings(  # noqa: C901  (one check for each number)
     from gemmscope.machine import amx as matrix_unit
     from gemmscope.machine import gpu  # importing gemmscope stays light
 
+    pairs, sets, seed = _whole("pairs", pairs), _whole("sets", sets), _whole("seed", seed)
+    threads = None if threads is None else _whole("threads", threads)
     by_default = sizes is None and not shapes
     # Asked once: it may take a process.
     has_gpu = (by_default or seconds is None) and not (quick or grid) and bool(gpu.names())
@@ -92,11 +94,8 @@ def make_settings(  # noqa: C901  (one check for each number)
         sets, experiments = min(sets, _QUICK_SETS), 0.0
     budget = _budget(quick=quick, deep=deep, grid=grid, has_gpu=has_gpu)
     seconds = spans.seconds(budget if seconds is None else seconds)
-    named = _named(backends)
-    files = [str(Path(file).resolve()) for file in backend_files]
-    for text in (*named, *files):
-        if words.utf8(text) != text:
-            raise UsageError(f"{text!r} is no UTF-8, as all of a run's settings must be: give the file another name")
+    named, files = _named(backends), _files(backend_files)
+    _check_texts([*named, *files])
     for name, value in (("pairs", pairs), ("sets", sets), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
@@ -163,7 +162,42 @@ def _named(backends: str | Sequence[str] | None) -> list[str]:
         backends = [text.strip() for text in backends.split(",") if text.strip()]
     if backends is not None and not backends:
         raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
+    odd = [name for name in backends or () if not isinstance(name, str)]
+    if odd:
+        raise UsageError(f"backend {odd[0]!r}: expected a name, such as 'numpy-cpu'")
     return list(backends or ())
+
+
+def _files(paths: str | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The files of backends, with their whole paths. A text is one: as a sequence it would be one for each letter."""
+    named = [str(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    _check_texts(named)
+    return [os.path.realpath(path) for path in named]
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Refuses names that no results file, or no system, can hold.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    for text in texts:
+        if "\0" in text:
+            raise UsageError(f"{text!r} holds a NUL, as no name of a backend or a file can")
+        if words.utf8(text) != text:
+            raise UsageError(f"{text!r} is no UTF-8, as all of a run's settings must be: give the file another name")
+
+
+def _whole(name: str, value: object) -> int:
+    """A whole number, which may be one of NumPy's.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}; expected a whole number") from None
 
 
 def _budget(*, quick: bool, deep: bool, grid: bool, has_gpu: bool) -> float:
