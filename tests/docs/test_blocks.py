@@ -14,17 +14,18 @@ from tests.docs.programs import IMITATED
 from tests.docs.stage import LONG, Stage
 
 ALL = [block for page in PAGES for block in blocks(page)]
-_MEASURES = re.compile(r"gemmscope (run|diagnose|fleet)|gemmscope\.(run|fleet)\(|ten_lines")
+# What runs the real program, not an imitation of another.
+_RUNS = re.compile(r"gemmscope [a-z]|import gemmscope|ten_lines|your_program")
 _SLOW = (pytest.mark.slow, pytest.mark.timeout(LONG + 60))
 # What is printed, and no code.
 OUTPUT = "text"
 
 
 def cases(*languages):
-    """The blocks in a language, where they stand first; those that measure take seconds."""
+    """The blocks in a language, where they stand first; those that run gemmscope take seconds."""
     first = {block.code: block for block in reversed(ALL) if block.language in languages}
     return [
-        pytest.param(block, id=str(block), marks=_SLOW if _MEASURES.search(block.code) else ())
+        pytest.param(block, id=str(block), marks=_SLOW if _RUNS.search(block.code) else ())
         for block in reversed(first.values())
     ]
 
