@@ -59,7 +59,12 @@ def run_lines(workflow):
 def test_commands_run(block, stage):
     if sys.platform != "linux" and re.search(r"--grid|blas-shim|:blas=|gemmscope fleet", block.code):
         pytest.skip("another BLAS is put under a framework, and a process bound to a processor, on Linux alone")
-    stage(block.commands).shell(block.commands)
+    try:
+        stage(block.commands).shell(block.commands)
+    except AssertionError as failed:
+        if "--amx" in block.code and "AMX cannot be measured here" in str(failed):
+            pytest.skip("refused, as it is to be, on all but Macs with an M1, M2 or M3; run this there")
+        raise
 
 
 @pytest.mark.parametrize("block", cases("python"))
