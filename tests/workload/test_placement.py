@@ -25,9 +25,9 @@ def made(pairs=3, seed=1):
 
 
 def test_places_are_cache_lines_drawn_independently():
-    placement = Placement.draw(random.Random(0), 500)
+    placement = Placement.draw(random.Random(0), 8 * PAGE // STEP)
     places = [*placement.a, *placement.b, placement.out]
-    assert len(places) == 1001
+    assert len(places) == 16 * PAGE // STEP + 1
     assert set(places) == set(range(0, PAGE, STEP)), "of so many draws each place is among them"
     assert abs(np.corrcoef(placement.a, placement.b)[0, 1]) < 0.2
 
