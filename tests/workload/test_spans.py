@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +19,8 @@ ASKED = {"pairs": 1, "sets": 1, "margin": 0.01, "seed": 0}
 
 @pytest.mark.parametrize(("asked", "sizes"), [
     (64, [64]),
+    (np.int64(64), [64]),
+    (np.array([64, 256]), [64, 256]),
     ("64", [64]),
     ("64,256, 1024", [64, 256, 1024]),
     ("64:4096:2x", [64, 128, 256, 512, 1024, 2048, 4096]),
@@ -33,7 +36,8 @@ def test_sizes(asked, sizes):
 
 
 @pytest.mark.parametrize(
-    "asked", ["a", "64x", "64:", "64:128", "64:128:1x", "64:128:0", "128:64:2x", "0:64:2x", "1:1000:1", "-4", "6.5"]
+    "asked",
+    ["a", "64x", "64:", "64:128", "64:128:1x", "64:128:0", "128:64:2x", "0:64:2x", "1:1000:1", "-4", "6.5", 6.5],
 )
 def test_what_is_no_size_is_said(asked):
     with pytest.raises(UsageError, match=r"^size "):

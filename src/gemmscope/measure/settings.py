@@ -108,7 +108,9 @@ def make_settings(  # noqa: C901  (one check for each number)
     if width is not None and not 0 < width < 1:
         raise UsageError(f"width is {width}; expected a share above 0 and below 1, such as 0.005 for 0.5 %")
     check_seed(seed)
-    wanted = parse_shapes(spans.sizes(sizes or ()), _without_presets([shapes] if isinstance(shapes, str) else shapes))
+    wanted = parse_shapes(
+        spans.sizes(() if sizes is None else sizes), _without_presets([shapes] if isinstance(shapes, str) else shapes)
+    )
     only_at = {} if everywhere else telling_shapes(wanted, by_default=by_default)
     if empty := next((shape for shape in wanted if not shape.flops), None):
         raise UsageError(f"shape {empty}: there is no arithmetic in it to time; every dimension must be at least 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gemmscope.errors import UsageError
@@ -24,7 +25,8 @@ def sizes(asked: int | str | Sequence[int | str]) -> list[int]:
     Raises:
         UsageError: If a text is none of these.
     """
-    parts = [asked] if isinstance(asked, (int, str)) else asked
+    # One of NumPy's is a number too; what is neither a number nor several is told as a size that is none.
+    parts = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else [asked]
     texts = [text.strip() for part in parts for text in str(part).split(",") if text.strip()]
     return list(dict.fromkeys(size for text in texts for size in _sizes(text)))
 
