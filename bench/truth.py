@@ -31,7 +31,7 @@ from time import perf_counter
 import click
 import msgspec
 
-from gemmscope.cli import percent
+from gemmscope.cli.parameters import percent
 
 sys.path.insert(0, str(Path(__file__).parent))  # what is planted stands beside this script, wherever that is
 from common.intervals import median_interval
