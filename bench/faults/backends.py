@@ -59,6 +59,10 @@ LIMIT = (
     "    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28,) * 2)"
 )
 RIGHT_LOOP = "start = time.perf_counter(); [self.right(0) for _ in range(args[0])]"
+SLOWER_CLOCK = (
+    "if not hasattr(Mine, 'clock'):\n        Mine.clock = time.perf_counter\n"
+    "        time.perf_counter = lambda: Mine.clock() / 100"
+)
 FORK = "if os.fork() == 0:\n        while True: time.sleep(1)"
 FORK_APART = (
     "if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            while True: time.sleep(1)\n"
@@ -230,6 +234,11 @@ FAULTS = [
         "a backend returns more seconds than have passed",
         COSTS,
         _failing("but by the wall clock it took", f"{RIGHT_LOOP}; return 10 * (time.perf_counter() - start)", "run"),
+    ),
+    Fault(
+        "a backend puts a slower clock in the place of Python's",
+        COSTS,
+        _failing("but by the wall clock it took", SLOWER_CLOCK),
     ),
     Fault(
         "a backend segfaults and leaves a child that holds its pipes",

@@ -12,7 +12,7 @@ import pytest
 from gemmscope.backends import registry
 from gemmscope.errors import RunInterrupted, WorkerLost
 from gemmscope.machine.devices import Device
-from gemmscope.measure import window
+from gemmscope.measure import loops, window
 from gemmscope.measure.fleet import FleetSession
 from gemmscope.measure.protocol import (
     Done,
@@ -223,7 +223,8 @@ class Now:
 @pytest.fixture
 def now(monkeypatch):
     clock = Now()
-    monkeypatch.setattr(window.time, "perf_counter", clock)
+    for module in (window, window.stages, loops):
+        monkeypatch.setattr(module, "perf_counter", clock)
     monkeypatch.setattr(window.stages, "wait_until_quiet", lambda: 0.0)
     return clock
 

@@ -50,7 +50,9 @@ class Time:
 def time(monkeypatch):
     fake = Time()
     for module in (loops, stages, washing):
-        monkeypatch.setattr(module, "time", fake)
+        for clock in {"perf_counter", "process_time", "sleep"} & vars(module).keys():
+            monkeypatch.setattr(module, clock, getattr(fake, clock))
+    monkeypatch.setattr(Plain, "clock", fake)
     return fake
 
 
@@ -61,6 +63,7 @@ class Plain(Backend):
     entry = "python"
     summary = "for tests"
     seconds = 1e-4
+    clock = None
 
     def probe(self): ...
 
@@ -70,7 +73,7 @@ class Plain(Backend):
 
     def run(self, loops, first):
         self.calls.append((loops, first))
-        stages.time.now += loops * self.seconds
+        Plain.clock.now += loops * self.seconds
         return loops * self.seconds
 
     run_throughput = run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-import time
+from time import perf_counter  # bound before code of others is loaded, which may put a clock of its own there
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,9 +110,9 @@ class Loop:
 
     def _timed(self, loops: int, first: int) -> tuple[float, float]:
         """What the backend says that its calls took, and the wall clock's seconds around it."""
-        start = time.perf_counter()
+        start = perf_counter()
         seconds = checked_seconds(self._own(loops, first))
-        return seconds, time.perf_counter() - start
+        return seconds, perf_counter() - start
 
     def _hides(self, seconds: float, wall: float, loops: int, first: int) -> bool:
         """Whether calls take far longer by the wall clock than the backend says.

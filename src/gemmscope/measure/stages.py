@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
-import time
+from time import perf_counter, process_time, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -83,7 +83,7 @@ class Verified(NamedTuple):
 
 def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int, seconds: float) -> Verified:
     """Compares results with float64, from ``first_pair`` on, for so many seconds; one result at least."""
-    stop = time.perf_counter() + seconds
+    stop = perf_counter() + seconds
     worst = 0.0
     compared = 0
     digests: dict[int, str] = {}
@@ -95,7 +95,7 @@ def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int,
         if not digests:
             digests[pair] = hashlib.blake2b(np.ascontiguousarray(product).data, digest_size=8).hexdigest()
         compared += 1
-        if time.perf_counter() > stop:
+        if perf_counter() > stop:
             break
     after = preload.calls()
     counted = None if before is None or after is None else (after - before) / compared
@@ -104,12 +104,12 @@ def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int,
 
 def warm_up(run: Run, pairs: int, first: int) -> float:
     """Calls untimed: a rotation over the pairs and at least 1 ms, but no more than 10 ms. Returns seconds a call."""
-    start = time.perf_counter()
+    start = perf_counter()
     calls = 0
     while True:
         run(1, first + calls)
         calls += 1
-        elapsed = time.perf_counter() - start
+        elapsed = perf_counter() - start
         if elapsed > _WARM_AT_MOST or (calls >= pairs and elapsed > _WARM_AT_LEAST):
             return elapsed / calls
 
@@ -184,7 +184,7 @@ def prepare_cells(
             reason = f"{backend.library} calls no BLAS here, so there is none to change"
             return lost_cells(name, backend, "unavailable", reason, **facts), 0.0
     provenance = _provenance(backend)
-    start = time.perf_counter()
+    start = perf_counter()
     cells: list[PreparedCell] = []
     latency = 0.0
     for mode in backend.modes:
@@ -205,7 +205,7 @@ def prepare_cells(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
                          provenance=provenance, first_call=None if cells else first_call, **facts)
         )  # fmt: skip
-    return cells, time.perf_counter() - start
+    return cells, perf_counter() - start
 
 
 def _provenance(backend: Backend) -> dict[str, str | int]:
@@ -240,20 +240,20 @@ def take_turn(
     # Not collected here: with a framework loaded that takes 20 ms a turn.
     gc.disable()
     try:
-        start = time.perf_counter()
+        start = perf_counter()
         # The one that comes first is warmed up first: right before its first sample stands another, as later on.
         for i in dict.fromkeys(interleaved):
             turn.attempt(i, turn.warm_up)
-        warming = time.perf_counter() - start
+        warming = perf_counter() - start
         for i in interleaved:
             turn.attempt(i, turn.sample)
         for i in dict.fromkeys(i for i in order if on_gpu[i]):
-            wash = time.perf_counter()
+            wash = perf_counter()
             turn.attempt(i, turn.warm_up_gpu)
-            warming += time.perf_counter() - wash
+            warming += perf_counter() - wash
             for _ in range(order.count(i)):
                 turn.attempt(i, turn.sample_gpu)
-        sampling = time.perf_counter() - start - warming
+        sampling = perf_counter() - start - warming
     finally:
         gc.enable()
     turned = [
@@ -305,7 +305,7 @@ class _Turn:
     def sample_gpu(self, i: int) -> None:
         """A sample, and the GPU's state behind it: behind each one where NVML may have a new one, and the last."""
         self.sample(i)
-        now = time.perf_counter()
+        now = perf_counter()
         is_last = len(self.samples[i]) == self._cells[i].samples
         if (is_last or now > self._state_read + _STATE_EVERY) and (card := nvml.card()) is not None:
             self._state_read = now
@@ -322,7 +322,7 @@ def settle_gpu(run: Run, cell: TurnCell, pairs: int, seconds: float | None = Non
 
 def sample(loop: Loop, loops: int, first: int, meter: Meter) -> Measurement:
     """One sample, with what all the worker's threads used meanwhile beside it."""
-    start = time.perf_counter()
+    start = perf_counter()
     seconds, used = loop.metered(loops, first, meter)
     return Measurement(start=start, first_pair=first, loops=loops, seconds=seconds, **used._asdict())
 
@@ -333,12 +333,12 @@ def wait_until_quiet() -> float:
     Pools spin after their last call, for 6 ms (OpenMP) to 100 ms and more, and would take a processor from the
     worker whose turn is next.
     """
-    start = time.perf_counter()
+    start = perf_counter()
     while True:
-        wall, processor = time.perf_counter(), time.process_time()
-        time.sleep(_QUIET_STEP)
-        now = time.perf_counter()
-        if time.process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _QUIET_AT_MOST:
+        wall, processor = perf_counter(), process_time()
+        sleep(_QUIET_STEP)
+        now = perf_counter()
+        if process_time() - processor < _QUIET_SHARE * (now - wall) or now - start > _QUIET_AT_MOST:
             return now - start
 
 

@@ -6,7 +6,7 @@ Where CUPTI refuses, the device's time is read from what the backend has instead
 from __future__ import annotations
 
 import math
-import time
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -91,7 +91,7 @@ def _recorded(run: Run, cell: TurnCell, count: int) -> tuple[list[Measurement], 
     try:
         with kernel_trace.recorder().recording() as flush:
             for _ in range(cell.samples):
-                start = time.perf_counter()
+                start = perf_counter()
                 run(cell.loops, first)
                 seen = flush()
                 if not any(one.end > one.start for one in seen if not one.kind):
@@ -117,7 +117,7 @@ def _by_other_clock(backend: Backend, cell: TurnCell, *, instead: bool) -> tuple
     run = Loop(backend, "device")
     samples: list[Measurement] = []
     for _ in range(cell.samples if instead else 1):
-        start = time.perf_counter()
+        start = perf_counter()
         seconds = run(cell.loops, cell.first_pair)
         samples.append(Measurement(start=start, first_pair=cell.first_pair, loops=cell.loops, seconds=seconds))
     return str(backend.provenance().get("device clock", "its own clock")), samples

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def wash_out(
         read_clock: The GPU's clock in MHz, or None where it is not known: then the timings decide alone.
         window: In seconds.
     """
-    stop = time.perf_counter() + _WASH_OUTS_AT_MOST * window
+    stop = perf_counter() + _WASH_OUTS_AT_MOST * window
     recent: deque[tuple[float, float, float | None]] = deque()
     while True:
         seconds = run(loops, first)
-        end = time.perf_counter()
+        end = perf_counter()
         recent.append((end, seconds, read_clock()))
         while len(recent) > 1 and recent[1][0] <= end - window:
             recent.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import time
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gemmscope.machine import usage
@@ -25,19 +25,19 @@ def sample_between(request: SampleBetween, backend: Backend, pairs: int) -> Turn
     reason = ""
     pair = request.first_pair
     gc.disable()  # as in a turn
-    start = opened = time.perf_counter()
+    start = opened = perf_counter()
     try:
         while opened < request.begin:
             loop(request.loops, pair)
-            opened = time.perf_counter()
-        while not samples or time.perf_counter() < request.end:
+            opened = perf_counter()
+        while not samples or perf_counter() < request.end:
             samples.append(stages.sample(loop, request.loops, pair, meter))
             pair = (pair + request.loops) % pairs
     except stages.ANY_ERROR as error:  # a backend may raise anything, and it costs only itself
         reason = stages.describe(error)
     finally:
         gc.enable()
-    closed = time.perf_counter()
+    closed = perf_counter()
     return Turned(
         cells=[TurnedCell(samples=samples, reason=reason)], warming=opened - start, sampling=closed - opened,
         settling=0.0 if reason else stages.wait_until_quiet(),

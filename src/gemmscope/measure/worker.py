@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-import time
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gemmscope import _build
@@ -142,7 +142,7 @@ class Worker:
 
     def _prepare(self, request: protocol.Prepare) -> protocol.Prepared:
         self._release()
-        start = time.perf_counter()
+        start = perf_counter()
         block = request.block
         self._pairs = block.pairs
         multiplied = self._multiplied(block, request.placement, block.pairs)
@@ -174,7 +174,7 @@ class Worker:
             self._backends[name] = backend
             self._seconds[name] = next((cell.seconds for cell in ready if cell.seconds), 0.0)
         gc.collect()
-        preparing = time.perf_counter() - start - calibrating
+        preparing = perf_counter() - start - calibrating
         settling = stages.wait_until_quiet()
         on_gpu = [name for name, backend in self._backends.items() if backend.device == "gpu"]
         traced = [name for name in on_gpu if _is_traced(self._backends[name])]
