@@ -107,7 +107,8 @@ class Program:
         return self._answer()
 
     def tell(self, line: str) -> None:
-        """Sends a line that is not answered."""
+        """Sends a line that is not answered, once it is ready."""
+        self.wait()
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
