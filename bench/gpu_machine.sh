@@ -81,9 +81,9 @@ measure() {
   )"
 }
 
-# Away from the tree, so that what is imported is what was installed.
+# Away from the tree, so that what is imported is what was installed; in one process, since there is one GPU.
 tests() {
-  cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q --tb=short -p no:cacheprovider "$tree/tests/backends/test_gpu.py"
+  cd "$work" && GEMMSCOPE_NEEDS_GPU=1 python3 -m pytest -q --tb=short -o addopts= -p no:cacheprovider "$tree/tests/backends/test_gpu.py"
 }
 
 clocks() {
@@ -100,7 +100,7 @@ contract() {
   local status=0 name
   cd "$work" || return
   for name in torch-gpu mlx-gpu mlx-cpp-gpu cublas jax cupy; do
-    MLX_ENABLE_TF32=0 CUPY_TF32=0 XLA_PYTHON_CLIENT_PREALLOCATE=false timeout 40 python3 -m pytest -q --tb=short -p no:cacheprovider --timeout 30 -k "$name" \
+    MLX_ENABLE_TF32=0 CUPY_TF32=0 XLA_PYTHON_CLIENT_PREALLOCATE=false timeout 40 python3 -m pytest -q --tb=short -o addopts= -p no:cacheprovider --timeout 30 -k "$name" \
       "$tree/tests/backends/test_contract.py" || status=$?
   done
   return "$status"

@@ -78,8 +78,8 @@ threads = [threading.Thread(target=multiply) for _ in range(2)]
 [thread.join() for thread in threads]
 assert preload.calls() >= 2 * 13
 CHECK
-python -m pytest -q -p no:cacheprovider tests/backends/test_preload.py -k damaged
-python -m pytest -q -p no:cacheprovider tests/native tests/machine/test_sampler.py
+python -m pytest -q -n 0 -p no:cacheprovider tests/backends/test_preload.py -k damaged
+python -m pytest -q -n 0 -p no:cacheprovider tests/native tests/machine/test_sampler.py
 
 # Only what is instrumented is looked at: the interpreter and OpenBLAS hand memory from thread to thread by means that the
 # sanitizer does not see. Their mutexes it does see, the interpreter's own lock among them.
@@ -92,4 +92,4 @@ from gemmscope import _native
 assert "libtsan" in pathlib.Path("/proc/self/maps").read_text()
 assert b"__tsan_read4" in pathlib.Path(_native.__file__).read_bytes()
 CHECK
-python -m pytest -q -p no:cacheprovider tests/native/test_native_threads.py
+python -m pytest -q -n 0 -p no:cacheprovider tests/native/test_native_threads.py

@@ -52,7 +52,7 @@ wheels+=(--platform manylinux2014_aarch64)
 # Not torch: with what its markers ask for on arm64 it takes gigabytes. nightly.sh adds it.
 build/bin/pip install -q "${wheels[@]}" -c "$project/constraints.txt" altair capstone click cuda-pathfinder jinja2 'mlx[cpu]' msgspec \
   numpy psutil rich scipy scipy-openblas32 threadpoolctl vl-convert-python hypothesis jsonschema pandas pyperf pytest \
-  pytest-timeout
+  pytest-timeout pytest-xdist
 
 step "the project's own build, for Linux on arm64"
 build/bin/pip install -q cmake==4.4.4 ninja build scikit-build-core==1.1.2 nanobind==3.1.0

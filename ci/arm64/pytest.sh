@@ -8,5 +8,5 @@ cd "$(dirname "$0")/../.."
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE PYTHONPATH
 export CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ PYTHONDONTWRITEBYTECODE=1
 # qemu-user does not hold a program to the limit of its memory that it sets itself.
-exec "$python" -m pytest -q -p no:cacheprovider --timeout 900 \
+exec "$python" -m pytest -q -n 0 -p no:cacheprovider --timeout 900 \
   --deselect tests/backends/test_kernels.py::test_a_thread_that_cannot_be_started_is_said "$@"
