@@ -34,12 +34,13 @@ import msgspec
 from gemmscope.cli.parameters import percent
 
 sys.path.insert(0, str(Path(__file__).parent))  # what is planted stands beside this script, wherever that is
+from common import markdown
 from common.intervals import median_interval
 from planted import BASE, LEDGERS, SLOWDOWNS, Ledger, achieved, name_of, operands_of, slowed
 from trials.conditions import CONDITIONS, condition_of
 from trials.methods import METHODS, PEERS, Task, block_ratios, outcomes_of
 from trials.records import Trial, check_goes_on, read
-from trials.table import lines, table
+from trials.table import table
 
 # Processors of a lane: the one that works, and one for the harness and whatever else there is.
 LANE = 2
@@ -224,7 +225,7 @@ def plant(size: int, seconds: float) -> None:
             noted = achieved(Path(folder), name_of(per_cent)) or 0.0
             estimate, low, high = (100 * (x - 1) for x in (ratio.estimate, ratio.low or 0.0, ratio.high or math.inf))
             rows.append([f"{per_cent} %", f"{noted:.3f} %", f"{estimate:.2f} % [{low:.2f}, {high:.2f}]"])
-    click.echo("\n".join(lines(["planted", "by its ledger", "by alternation"], rows)))
+    click.echo(markdown.table(["planted", "by its ledger", "by alternation"], rows))
 
 
 if __name__ == "__main__":

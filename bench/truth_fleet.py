@@ -86,7 +86,7 @@ class Trial(msgspec.Struct, frozen=True, tag="trial"):
 
 
 class Program:
-    """A program of planted_load.py, which answers lines with JSON. It starts by itself: ``wait`` until it is ready."""
+    """A program of planted_load.py, which answers lines with JSON. It starts by itself; a line waits until it has."""
 
     def __init__(self, role: str, device: str) -> None:
         self._process = subprocess.Popen(
@@ -94,12 +94,11 @@ class Program:
         )
         self._is_ready = False
 
-    def wait(self) -> Self:
+    def wait(self) -> None:
         """Returns once it is ready."""
         if not self._is_ready:
             self._answer()
             self._is_ready = True
-        return self
 
     def ask(self, line: str) -> dict[str, Any]:
         """Sends a line, and waits for the answer."""
@@ -224,7 +223,7 @@ def make_trial(
         load = stack.enter_context(Program("load", device)) if device else None
         loaded = -math.inf
         if load is not None:
-            load.wait().tell(f"on {rate}")
+            load.tell(f"on {rate}")
             loaded = perf_counter()
         said = fleet.said()
         if loaded > fleet.measuring:

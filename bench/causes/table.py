@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from common import markdown
 from common.intervals import clopper_pearson
 
 from gemmscope.analysis.diagnosis.causes.busy_machine import BUSY
@@ -38,7 +39,7 @@ def _confusion(by_plant: Mapping[str, list[Trial]]) -> str:
         said = ", ".join(f"{verdicts.count(each)} {each}" for each in dict.fromkeys(verdicts))
         right = f"{sum(one.right for one in made)} of {len(made)}"
         rows.append([name, *(str(count or "") for count in counts), right, "" if _is_healthy(name) else said])
-    return _markdown(head, rows)
+    return markdown.table(head, rows)
 
 
 def _totals(trials: Sequence[Trial]) -> list[str]:
@@ -69,7 +70,7 @@ def _gains(by_plant: Mapping[str, list[Trial]]) -> str:
     within = sum(abs(each) <= AIM for each in all_)
     head = ["planted", "promised gain", "achieved gain", "promised too much by", "at worst"]
     said = f"Promised gains within {AIM:.0%} of the achieved: {_share(within, len(all_))}."
-    return f"{_markdown(head, rows)}\n\n{said}"
+    return f"{markdown.table(head, rows)}\n\n{said}"
 
 
 def _cause(one: Trial) -> str:
@@ -85,7 +86,3 @@ def _share(count: int, total: int) -> str:
         return "0 of 0"
     low, high = clopper_pearson(count, total)
     return f"{count} of {total} [{low:.0%}, {high:.0%}]"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))

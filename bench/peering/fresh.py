@@ -20,6 +20,7 @@ import click
 import msgspec
 from common.commands import output_of
 from common.intervals import median_interval
+from common.markdown import table
 
 import gemmscope
 from gemmscope.backends.base import thread_environment
@@ -160,8 +161,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """The rows as a table, and in a line which of them are further apart than they should be."""
     head = ["call", "gemmscope, µs", "processes", "faults", "tool", "its median, µs", "processes", "faults", "ratio",
             "within 5 %", "intervals"]  # fmt: skip
-    lines = [head, ["---"] * len(head)]
-    lines += [
+    cells = [
         [
             f"{row.backend}, {row.shape}", *cells_of(row.gemmscope), row.tool, *cells_of(row.other),
             f"{row.ratio:.3f}", "yes" if row.is_near else "no", cover(row.gemmscope.seconds, row.other.seconds),
@@ -170,7 +170,7 @@ def markdown(rows: Sequence[Row]) -> str:
     ]  # fmt: skip
     far = [f"{row.backend}, {row.shape} by {row.tool}" for row in rows if not row.is_near]
     words = f"Further than 5 % from gemmscope: {'; '.join(far)}." if far else "All lie within 5 % of gemmscope's."
-    return "\n".join(["| " + " | ".join(cells) + " |" for cells in lines] + ["", words])
+    return f"{table(head, cells)}\n\n{words}"
 
 
 def cells_of(seen: Seen) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
+from common import markdown
 from common.intervals import clopper_pearson
 from planted import SLOWDOWNS
 
@@ -35,20 +36,13 @@ def table(trials: Sequence[Trial]) -> str:
     verdicts += [f"{per_cent} %: called slower" for per_cent in SLOWDOWNS[1:]]
     precision = ["method", "machine", "SD of the log ratio of identical work × √seconds", "half-width of an interval: median", "largest"]  # fmt: skip  # noqa: E501
     margin = f"The smallest difference worth naming was {100 * trials[0].margin:g} %." if trials else "No trials."
-    return "\n".join(
+    return "\n\n".join(
         [
-            *lines(verdicts, [[*key, *verdict_cells(group)] for key, group in made.items()]),
-            "",
-            *lines(precision, [[*key, *precision_cells(group)] for key, group in made.items()]),
-            "",
+            markdown.table(verdicts, [[*key, *verdict_cells(group)] for key, group in made.items()]),
+            markdown.table(precision, [[*key, *precision_cells(group)] for key, group in made.items()]),
             margin,
         ]
     )
-
-
-def lines(head: list[str], rows: list[list[str]]) -> list[str]:
-    """The lines of a table."""
-    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def verdict_cells(made: Sequence[Trial]) -> list[str]:

@@ -11,6 +11,7 @@ from gemmscope.measure.settings import DEFAULT_EXPERIMENTS, make_settings
 from gemmscope.records import words
 from gemmscope.records.model import Result
 from gemmscope.storage import fleet_store, store
+from gemmscope.workload.spans import comma_separated
 
 if TYPE_CHECKING:
     import os
@@ -312,7 +313,7 @@ def _texts(names: str | Sequence[str] | None) -> list[str] | None:
     """Names in a list, however they are given."""
     if not isinstance(names, str):
         return None if names is None else list(names)
-    return [name.strip() for name in names.split(",") if name.strip()]
+    return comma_separated(names)
 
 
 def _has_fleet(paths: Sequence[Path]) -> bool:

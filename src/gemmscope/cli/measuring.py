@@ -13,7 +13,6 @@ from gemmscope.cli.group import RunCommand
 from gemmscope.cli.parameters import (
     BACKEND_FILE,
     FOLDER,
-    comma_separated,
     complete_backends,
     duration,
     percent,
@@ -31,6 +30,7 @@ from gemmscope.cli.printing import (
     tell,
 )
 from gemmscope.errors import GemmscopeError, UsageError
+from gemmscope.workload.spans import comma_separated
 
 if TYPE_CHECKING:
     from gemmscope.job import Job

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmscope.errors import UsageError
+from gemmscope.workload import spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,27 +20,18 @@ FOLDER = click.Path(file_okay=False)
 
 def percent(text: str) -> float:
     """A share, written as ``5%`` or ``5``. By the name of this function it is called in the help."""
-    from gemmscope.workload.spans import share
-
     try:
-        return share(text)
+        return spans.share(text)
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def duration(value: str | float) -> float:
     """Seconds, or a text such as ``2m``. By the name of this function it is called in the help."""
-    from gemmscope.workload.spans import seconds
-
     try:
-        return seconds(value)
+        return spans.seconds(value)
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def comma_separated(text: str) -> list[str]:
-    """The parts of a text such as ``64,256``, without empty ones."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def complete_backends(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:

@@ -161,7 +161,7 @@ def _named(backends: str | Sequence[str] | None) -> list[str]:
         UsageError: If they are given, and there is none.
     """
     if isinstance(backends, str):
-        backends = [text.strip() for text in backends.split(",") if text.strip()]
+        backends = spans.comma_separated(backends)
     if backends is not None and not backends:
         raise UsageError("no backends: name some with --backends, for example --backends numpy-cpu,torch-cpu")
     odd = [name for name in backends or () if not isinstance(name, str)]

@@ -45,11 +45,11 @@ def listed() -> list[ListedRun]:
     """The runs and fleets of the usual folder, the newest last; behind them those without results."""
     written = [(_written(path), _run(path)) for path in store.runs()]
     unfinished: list[ListedRun] = []
-    for folder in fleet_store.fleets():
-        if files := fleet_store.files_in(folder):
-            written.append((max(map(_written, files)), _fleet(folder, files)))
+    for fleet in fleet_store.fleets():
+        if fleet.files:
+            written.append((max(map(_written, fleet.files)), _fleet(*fleet)))
         else:
-            unfinished.append(_unfinished(folder, missing=len(store.unfinished(folder))))
+            unfinished.append(_unfinished(fleet.path, missing=fleet.missing))
     unfinished += [_unfinished(folder) for folder in store.unfinished()]
     return [*(one for _, one in sorted(written, key=lambda one: one[0])), *unfinished]
 
@@ -75,12 +75,12 @@ def _run(path: Path) -> ListedRun:
                      headline=headline(run.findings))  # fmt: skip
 
 
-def _fleet(folder: Path, files: Sequence[Path]) -> ListedRun:
+def _fleet(folder: Path, files: Sequence[Path], missing: int) -> ListedRun:
     """A fleet with its headline, for which all members are read; of a large one that is left to a command."""
     from gemmscope.analysis.runs.fleet.reading import read_fleet  # with scipy
     from gemmscope.report.fleet import summary
 
-    name, missing = words.utf8(str(folder)), len(store.unfinished(folder))
+    name = words.utf8(str(folder))
     is_large = sum(file.stat().st_size for file in files) > _MOST_BYTES
     if is_large or (len(files) == 1 and files[0].name == store.RESULTS):
         one = msgspec.structs.replace(_run(files[-1]), folder=name, members=len(files), missing=missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -72,13 +72,19 @@ def files_in(folder: Path) -> list[Path]:
     return _in(folder) or [file for inside in sorted(folder.iterdir()) if inside.is_dir() for file in _in(inside)]
 
 
-def fleets(folder: Path = Path(DEFAULT_FOLDER)) -> list[Path]:
+class FleetFolder(NamedTuple):
+    """A folder of a fleet: the files of its members, and how many members have no results yet."""
+
+    path: Path
+    files: list[Path]
+    missing: int
+
+
+def fleets(folder: Path = Path(DEFAULT_FOLDER)) -> list[FleetFolder]:
     """The folders in a folder that are fleets: what ``gemmscope fleet`` has written, or the ranks of a job."""
-    return sorted(path for path in folder.glob("*/") if not (path / RESULTS).exists() and _is_fleet(path))
-
-
-def _is_fleet(path: Path) -> bool:
-    return bool(files_in(path) or unfinished(path))
+    others = (path for path in sorted(folder.glob("*/")) if not (path / RESULTS).exists())
+    found = (FleetFolder(path, files_in(path), len(unfinished(path))) for path in others)
+    return [one for one in found if one.files or one.missing]
 
 
 def _in(folder: Path) -> list[Path]:

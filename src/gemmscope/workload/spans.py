@@ -1,4 +1,4 @@
-"""Short ways to write what is asked for: sizes as a span, seconds with a unit, and percentages."""
+"""Short ways to write what is asked for: several names, sizes as a span, seconds with a unit, and percentages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _MOST_SIZES = 100
 _UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
+def comma_separated(text: str) -> list[str]:
+    """The parts of a text such as ``64,256``, without empty ones."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def sizes(asked: int | str | Sequence[int | str]) -> list[int]:
     """Sizes of squares: numbers, and spans such as ``"64:4096:2x"`` (doubling) or ``"128:1024:128"`` (adding).
 
@@ -27,7 +32,7 @@ def sizes(asked: int | str | Sequence[int | str]) -> list[int]:
     """
     # One of NumPy's is a number too; what is neither a number nor several is told as a size that is none.
     parts = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else [asked]
-    texts = [text.strip() for part in parts for text in str(part).split(",") if text.strip()]
+    texts = [text for part in parts for text in comma_separated(str(part))]
     return list(dict.fromkeys(size for text in texts for size in _sizes(text)))
 
 
