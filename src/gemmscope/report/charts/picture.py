@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What fits into the width of a title, in characters; Vega would cut off the rest.
 _LINE = 120
+# Lines of a note differ by about a word: none has one alone.
+_WORD = 12
 
 
 class Remark(NamedTuple):
@@ -61,7 +64,7 @@ class Picture:
     @property
     def specification(self) -> dict[str, Any]:
         """The chart in Vega-Lite, with its data, its text and the look that all charts share."""
-        subtitle = [*filter(None, (self.subtitle,)), *textwrap.wrap(self.note, _LINE, break_on_hyphens=False)]
+        subtitle = [*filter(None, (self.subtitle,)), *_lines(self.note)]
         return {
             "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
             "title": {"text": self.title, "subtitle": subtitle},
@@ -100,3 +103,8 @@ class ChartKind(NamedTuple):
     title: str
     make: Callable[[RunData], Picture]
     optional: bool = False
+
+
+def _lines(note: str) -> list[str]:
+    width = len(note) // max(1, math.ceil(len(note) / _LINE)) + _WORD
+    return textwrap.wrap(note, min(width, _LINE), break_on_hyphens=False)
