@@ -111,6 +111,7 @@ export -f environment build measure tests clocks profiler contract
 export tree work out budget
 step environment 60 bash -c environment 2>&1 | tee "$out/environment.txt"
 step build 150 bash -c build 2>&1 | tee "$out/build.txt"
+[ "${PIPESTATUS[0]}" -eq 0 ] || { echo "$0: gemmscope could not be built, so nothing else can run" >&2; exit 1; }
 wanted measure && step measure $((budget + 30)) bash -c measure 2>&1 | tee "$out/measure.txt"
 # What was measured is brought home before anything else can go wrong.
 if [ -f "$work/run/results.json" ]; then
@@ -127,7 +128,7 @@ fi
 {
   # What is compared with the run comes first.
   wanted profiler && step profiler 90 bash -c profiler
-  wanted tests && step tests 170 bash -c tests
+  wanted tests && step tests 240 bash -c tests
   wanted clocks && step clocks 90 bash -c clocks
   wanted contract && step contract 100 bash -c contract
 } 2>&1 | tee "$out/tests.txt"

@@ -54,6 +54,8 @@ _ROUNDS_OF_CORRECTION = 2
 _BLOCK_SECONDS = 0.4
 # What a calibration takes, and what a run takes besides its budget: with room to spare.
 _CALIBRATION_SECONDS, _REST_SECONDS = 30.0, 20.0
+# Runs in a row that may fail: what keeps more of them from being made is no accident.
+_MOST_FAILED = 1
 # What gemmscope fleet says when its workers are there, and the first windows are next.
 _MEASURING = "measuring "
 _OURS, _TEN, _SIGMA = "gemmscope", "10 % of best", "one sigma"
@@ -195,7 +197,8 @@ class Fleet:
         printed = self._process.stdout.read()
         status = self._process.wait()
         self._listener.join()
-        if status:
+        # A page that could not be drawn is a failure, too; by then the answer is printed.
+        if not printed.strip():
             raise click.ClickException(f"gemmscope fleet ended with {status}: {''.join(self._errors).strip()[-500:]}")
         said: dict[str, Any] = json.loads(printed)
         return said
@@ -371,6 +374,7 @@ def run_command(
                 rates[found.device] = found.rate
                 slower = 100 * (found.achieved.estimate - 1)
                 click.echo(f"{found.device}: {found.rate:.1f} bursts/s slow it by {slower:.2f} %")
+        failed = 0
         for number, device in enumerate(plan):
             if number in done:
                 continue
@@ -381,7 +385,11 @@ def run_command(
                 trial = make_trial(number, device, rates.get(device, 0.0), per_cent, clocks.get(device), command)
             except click.ClickException as error:
                 click.echo(f"{number}: not recorded, and made again by the same command: {error.format_message()}")
+                failed += 1
+                if failed > _MOST_FAILED:
+                    raise click.ClickException(f"{failed} runs in a row were not recorded") from error
                 continue
+            failed = 0
             keep(trial)
             click.echo(
                 f"{number}: load on {device or 'none'}; named: {trial.named}; {trial.seconds:.0f} s; {trial.text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from gemmscope.analysis.runs.fleet import gather
 from gemmscope.records.base import Interval
@@ -109,6 +111,9 @@ class Load:
     def __exit__(self, *_):
         pass
 
+    def wait(self):
+        pass
+
     def tell(self, line):
         time.sleep(self._seconds)
         assert line == "on 5.0"
@@ -128,4 +133,26 @@ def test_a_run_in_which_the_load_came_late_is_no_trial(module, monkeypatch):
 def test_a_run_that_failed_is_no_trial_and_says_why(module, monkeypatch):
     monkeypatch.setattr(module, "Program", lambda role, device: Load(0.0))
     with pytest.raises(click.ClickException, match="gemmscope fleet ended with 3: measuring 64"):
-        module.make_trial(0, "cpu:0", 5.0, 2.0, None, fleet_program(status=3))
+        module.make_trial(0, "cpu:0", 5.0, 2.0, None, fleet_program("", status=3))
+
+
+def test_a_run_whose_page_failed_has_said_its_answer(module):
+    with module.Fleet(fleet_program("[]", status=2)) as fleet:
+        assert fleet.said() == []
+
+
+def test_runs_that_all_fail_end_after_two(module, monkeypatch, tmp_path):
+    def fail(*_):
+        raise click.ClickException("no page")
+
+    monkeypatch.setattr(module, "make_trial", fail)
+    monkeypatch.setattr(module, "Program", lambda role, device: contextlib.nullcontext(Load(0.0)))
+    monkeypatch.setattr(
+        module, "calibrated", lambda device, *_: module.Calibration(device, 2.0, 1.0, Interval(estimate=1.02))
+    )
+    done = CliRunner().invoke(
+        module.main, ["run", "--devices", "cpu:0,cpu:1", "--runs", "20", "--out", str(tmp_path / "out.jsonl")]
+    )
+    assert done.exit_code == 1
+    assert done.output.count("not recorded, and made again") == 2
+    assert "2 runs in a row were not recorded" in done.output
