@@ -10,7 +10,7 @@ import pytest
 
 from gemmscope.analysis import diagnosis
 from gemmscope.analysis.breakdown.cpu import derive as derive_parts
-from gemmscope.analysis.figures import figures
+from gemmscope.analysis.figures import figures, measure_reference
 from gemmscope.analysis.findings import RULES, ceilings, claims, derive, kernels, overhead, quality, speed
 from gemmscope.analysis.view import View
 from gemmscope.records.base import Interval
@@ -433,6 +433,15 @@ def test_drift(drift, verdict):
     )
     assert finding.verdict == verdict
     assert quality.drift(view(cell("numpy-cpu", 1.0))) == []
+
+
+def test_one_sample_of_a_set_is_no_drift():
+    """As seen in a run of 15 s: 16 threads had to wake up for the only sample of the third set."""
+    samples = make_samples([58e-6, 60e-6, 456e-6])
+    once = [sample for sample in samples if sample.round == 0]
+    mixed = [sample for sample in samples if sample.set != 2 or sample.round == 0]
+    for seen, drift in ((once, None), (mixed, pytest.approx(60 / 58 - 1))):
+        assert measure_reference(ReferenceWorkload(shape="192x192x192", samples=seen)).drift == drift
 
 
 def test_a_disturbed_set_is_left_out_and_named():

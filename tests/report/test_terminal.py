@@ -299,9 +299,9 @@ def test_how_steady_it_was_and_what_was_found_come_last() -> None:
     ]
 
 
-def test_a_reference_of_one_batch_has_no_drift() -> None:
+def test_a_reference_without_drift_says_so() -> None:
     reference = ReferenceWorkload(shape="192x192x192", seconds=make_interval(120e-6, None))
-    assert f"192: 120 {US}; its drift cannot be known from one batch." in printed(five(reference=reference))
+    assert f"192: 120 {US}; its drift is not known." in printed(five(reference=reference))
 
 
 def test_no_terminal_means_plain_text_that_is_never_folded() -> None:

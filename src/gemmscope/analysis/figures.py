@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gemmscope.records.model import BackendRecord, Cell, ReferenceWorkload, Result, Sample
     from gemmscope.workload.shapes import Shape
 
+# In how many samples of a set one that was disturbed does not make the median.
+_SAMPLES_OF_DRIFT = 3
 
 # What was derived from samples used to stand among the warnings of a file; now a finding says it.
 _FORMER_WARNINGS = re.compile(
@@ -74,12 +77,17 @@ def measure(cell: Cell, backend: BackendRecord | None) -> Cell:
 
 
 def measure_reference(reference: ReferenceWorkload | None) -> ReferenceWorkload | None:
-    """The reference workload's time, and by how much it changed at most from the first set."""
+    """The reference workload's time, and by how much it changed at most from the first set.
+
+    A short run times it once in a set, and one sample may be of a pool of threads that had to wake up: no sign of the
+    machine's speed.
+    """
     if reference is None or not reference.samples:
         return reference
     medians = statistics.set_medians(reference.samples)
-    first, *others = medians.values()
-    drift = max((value / first - 1 for value in others), key=abs, default=None)
+    known = collections.Counter(sample.set for sample in reference.samples)
+    steady = [value for set_, value in medians.items() if known[set_] >= _SAMPLES_OF_DRIFT]
+    drift = max((value / steady[0] - 1 for value in steady[1:]), key=abs, default=None)
     return msgspec.structs.replace(reference, seconds=statistics.ratio_interval(list(medians.values())), drift=drift)
 
 

@@ -371,7 +371,8 @@ class Ceilings(Record, frozen=True, kw_only=True):
 class ReferenceWorkload(Record, frozen=True, kw_only=True):
     """One fixed product, timed once a round: it shows a machine that changed while it was measured.
 
-    ``drift`` is the largest change of a set's median against the first set's, as a ratio minus 1.
+    ``drift`` is the largest change of a set's median against the first set's, as a ratio minus 1; of sets in which it
+    was timed three times or more.
     """
 
     shape: str

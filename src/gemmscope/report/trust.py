@@ -81,9 +81,7 @@ def reference(result: Result) -> str:
     found = result.reference
     if found is None or found.seconds is None:
         return ""
-    drift = "its drift cannot be known from one batch"
-    if found.drift is not None:
-        drift = f"drift {words.percent(found.drift, signed=True)}"
+    drift = "its drift is not known" if found.drift is None else f"drift {words.percent(found.drift, signed=True)}"
     return f"Reference workload {words.dimensions(found.shape)}: {words.interval(found.seconds)}; {drift}."
 
 
