@@ -26,6 +26,7 @@ from gemmscope.measure.protocol import (
     Turned,
     TurnedCell,
 )
+from gemmscope.measure.schedule import OpenCells
 from gemmscope.measure.session import Session
 from gemmscope.measure.survey import plan_workers
 from gemmscope.records.events import Event
@@ -162,6 +163,11 @@ class FakeWorker:
             cells.append(TurnedCell(samples=samples))
         world.clock.now += world.turn_seconds
         return Turned(cells=cells, warming=0.0, sampling=world.clock.now - start, settling=0.0)
+
+
+def content(*, provisional: bool = False) -> OpenCells:
+    """A judge to whom nothing is open."""
+    return {}
 
 
 class World:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from gemmscope.analysis import open_verdicts, sequential
@@ -28,8 +29,18 @@ class Noisy(World):
     def launch(self, spec, memory):
         worker = super().launch(spec, memory)
         plain = worker.seconds
-        worker.seconds = lambda *cell: plain(*cell) * self._random.uniform(0.95, 1.1)
+        worker.seconds = lambda *cell: plain(*cell) * self.factor(*cell)
         return worker
+
+    def factor(self, *_):
+        return self._random.uniform(0.95, 1.1)
+
+
+class OneNoisy(Noisy):
+    """Calls of one backend do."""
+
+    def factor(self, backend, *_):
+        return super().factor() if backend == "mlx-cpu" else 1.0
 
 
 def followed(world, **settings):
@@ -76,6 +87,19 @@ def test_they_are_those_of_the_results(wrong):
     cells = {one.shape: {name for each in open_ if each.shape == one.shape for name in (each.backend, each.baseline)}
              for one in open_}  # fmt: skip
     assert verdicts.open_cells() == cells
+
+
+def test_provisionally_a_verdict_counts_between_looks_and_what_is_not_compared_is_open():
+    _, events, _ = followed(OneNoisy())
+    planned = OpenVerdicts(msgspec.structs.replace(events[0], settings=make_settings(*SHAPES, sets=5)), events[1:])
+    compared = {"torch-cpu", "numpy-cpu:out", "mlx-cpu"}
+    assert {one.backend for one in planned.comparisons()} == compared
+    for names in planned.open_cells().values():
+        assert names == compared | {"numpy-cpu"}, "three sets of five are no look"
+    opened = planned.open_cells(provisional=True)
+    assert opened
+    for names in opened.values():
+        assert names == {"mlx-cpu", "numpy-cpu", "null-python"}
 
 
 def test_a_run_that_goes_on_has_them_from_its_events():

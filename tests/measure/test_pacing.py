@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmscope.measure.pacing import ROUNDS, CellPace, budget_for, divide, round_count, too_slow
-from gemmscope.measure.stages import MOST_LOOPS
+from gemmscope.measure.stages import MOST_LOOPS, SLOW_CALL
 
 
 @given(
@@ -61,21 +61,43 @@ def test_a_machine_that_became_slower_is_followed():
     assert pace.seconds == 2e-3
 
 
+def paced(*seconds, weights=()):
+    """Cells whose least turn takes so long."""
+    made = [CellPace(max(each, SLOW_CALL), throughput=False, product_bytes=4, slot=0.0) for each in seconds]
+    for pace, weight in zip(made, weights, strict=bool(weights)):
+        pace.weight = weight
+    return made
+
+
+def slots(seconds, paces, rounds=8):
+    divide(seconds, paces, rounds)
+    return [pace.slot for pace in paces]
+
+
 def test_slots_are_even_where_all_are_fast():
-    assert divide(8.0, [1e-3] * 10, 8) == pytest.approx(8.0 / 80)
+    assert slots(80.0, paced(*[0.1] * 10)) == pytest.approx([1.0] * 10)
+
+
+def test_slots_follow_weights():
+    assert slots(80.0, paced(0.1, 0.1, 0.1, weights=[1.0, 1.0, 0.5])) == pytest.approx([4.0, 4.0, 2.0])
 
 
 def test_a_slow_cell_has_its_turn_set_aside():
-    assert divide(9.0, [1e-3] * 10 + [1.0], 8) == pytest.approx(8.0 / 80)
-    assert divide(0.5, [1.0, 1.0], 8) > 0
-    assert divide(-1.0, [1.0], 8) == 0
-    assert divide(1.0, [], 8) > 0
+    assert slots(90.0, paced(*[0.1] * 10, 10.0)) == pytest.approx([1.0] * 11)
+    assert slots(90.0, paced(*[0.1] * 10, 10.0, weights=[*[1.0] * 10, 0.3])) == pytest.approx([*[1.0] * 10, 0.3])
+    assert all(slot > 0 for slot in slots(0.5, paced(1.0, 1.0)))
+    assert slots(-1.0, paced(1.0)) == [0]
+    assert slots(1.0, []) == []
 
 
-@given(st.floats(0, 1000), st.lists(st.floats(1e-6, 100), max_size=12))
-def test_slots_never_promise_more_than_there_is(seconds, costs):
-    slot = divide(seconds, costs, ROUNDS)
-    assert 0 <= slot * 8 <= seconds
+@given(
+    st.floats(0, 1000),
+    st.lists(st.tuples(st.floats(SLOW_CALL, 100), st.sampled_from([0.3, 1.0])), max_size=12),
+)
+def test_slots_never_promise_more_than_there_is(seconds, cells):
+    paces = paced(*[each for each, _ in cells], weights=[weight for _, weight in cells])
+    divide(seconds, paces, ROUNDS)
+    assert all(0 <= ROUNDS * pace.slot <= seconds * (1 + 1e-9) for pace in paces)
 
 
 def test_what_is_too_slow_fits_in_the_budget_that_is_named():

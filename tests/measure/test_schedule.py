@@ -16,7 +16,7 @@ from gemmscope.measure.schedule import Budget, Schedule, SetPlan, ShapePlan, bal
 from gemmscope.records.base import CellKey
 from gemmscope.workload.shapes import Shape
 from tests.builders import make_settings
-from tests.fakes import Clock
+from tests.fakes import Clock, content
 
 SMALL, LARGE = Shape(32, 32, 32), Shape(64, 64, 64)
 
@@ -86,7 +86,7 @@ def test_places_are_drawn_by_seed_set_and_shape_alone():
 def test_with_a_judge_further_sets_follow_for_what_is_open():
     clock = Clock()
     only = {LARGE: {"a", "b"}, SMALL: {"a"}}
-    sets = run(scheduled(clock, judge=lambda: only), clock)
+    sets = run(scheduled(clock, judge=lambda **_: only), clock)
     assert [plan.planned_left for plan, _ in sets] == [5, 4, 3, 2, 1, 0, 0, 0]
     assert [plan.only for plan, _ in sets[5:]] == [{LARGE: {"a", "b"}}] * 3, "a baseline alone settles nothing"
     assert all([shape.shape for shape in shapes] == [LARGE] for _, shapes in sets[5:])
@@ -95,17 +95,39 @@ def test_with_a_judge_further_sets_follow_for_what_is_open():
 
 def test_with_a_judge_that_is_content_a_part_of_the_budget_is_left():
     clock = Clock()
-    sets = run(scheduled(clock, judge=dict), clock)
+    sets = run(scheduled(clock, judge=content), clock)
     assert len(sets) == 5
     assert 1050 < clock.now < 1070
 
 
 def test_settled_shapes_have_less_time_from_the_third_set_on():
     clock = Clock()
-    opened = lambda: {LARGE: {"a", "b"}}  # noqa: E731
+    opened = lambda **_: {LARGE: {"a", "b"}}  # noqa: E731
     sets = run(scheduled(clock, judge=opened), clock)[:5]
     share = [{shape.shape: shape.end - shape.begin for shape in shapes} for _, shapes in sets]
     assert [each[SMALL] / each[LARGE] for each in share] == pytest.approx([1, 1, 1, 0.3, 0.3])
+
+
+def test_settled_backends_have_less_time_from_the_third_set_on():
+    clock = Clock()
+    asked = []
+
+    def judge(*, provisional=False):
+        asked.append(provisional)
+        return {LARGE: {"a", "b"}}
+
+    made = scheduled(clock, judge=judge)
+    weights = []
+    for plan in made.sets():
+        weights.append({(shape, name): made.weight(plan, shape, name) for shape in (LARGE, SMALL) for name in "abc"})
+        for shape in made.shapes(plan, 1.0):
+            clock.now = shape.end
+    assert all(set(each.values()) == {1.0} for each in weights[:3]), "before the third set nothing can be told"
+    settled = {(LARGE, "c"): 0.3}
+    assert weights[3] == dict.fromkeys(weights[3], 1.0) | settled, "of a settled shape no backend is in front"
+    assert set(weights[5].values()) == {1.0}, "a further set measures what is open alone"
+    assert asked[:3] == [True, True, True]
+    assert not any(asked[3:])
 
 
 def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():
@@ -228,14 +250,14 @@ def test_more_sets_are_planned_where_they_are_cheap(monkeypatch, asked, start, p
     """60 s are for the sets that are planned, and 30 % of these for starting workers and preparing."""
     monkeypatch.setattr(schedule, "_MOST_PLANNED", 10)
     clock = Clock()
-    made = scheduled(clock, judge=dict, sets=asked)
+    made = scheduled(clock, judge=content, sets=asked)
     assert len(run(made, clock, start_seconds=start)) == made.planned == planned
 
 
 def test_a_run_that_goes_on_plans_what_it_planned():
     clock = Clock()
     point = ResumePoint(next_set=3, finished_sets=3, planned_sets=8, elapsed=30.0)
-    assert len(run(scheduled(clock, judge=dict, resume=point), clock)) == 5
+    assert len(run(scheduled(clock, judge=content, resume=point), clock)) == 5
 
 
 def test_a_costly_shape_rests_in_every_second_set():

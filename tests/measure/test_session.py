@@ -31,7 +31,7 @@ from gemmscope.records.events import (
 from gemmscope.records.model import REFERENCE
 from gemmscope.workload.shapes import Shape
 from tests.builders import make_backend
-from tests.fakes import KNOWN, World
+from tests.fakes import KNOWN, World, content
 
 THREE = ("numpy-cpu", "torch-cpu", "cblas")
 SMALL = Shape(64, 64, 64)
@@ -353,7 +353,7 @@ class TestStopping:
         world = World(start_seconds=0.1)
         begin = world.clock.now
         events = []
-        judge = lambda: opened(len(of(events, SetFinished)))  # noqa: E731
+        judge = lambda **_: opened(len(of(events, SetFinished)))  # noqa: E731
         world.session(events.append, THREE, judge=judge, sets=sets, seconds=seconds, shapes=list(shapes)).run()
         return events, world.clock.now - begin
 
@@ -386,7 +386,7 @@ class TestStopping:
 
     def test_a_backend_that_is_lost_does_not_keep_a_run_alive(self):
         world = World(raising={"torch-cpu"})
-        judge = lambda: {SMALL: {"torch-cpu"}}  # noqa: E731
+        judge = lambda **_: {SMALL: {"torch-cpu"}}  # noqa: E731
         events = []
         world.session(events.append, THREE, judge=judge, seconds=100.0).run()
         assert of(events, RunFinished)
@@ -420,7 +420,7 @@ class TestExperiments:
             return Wanted({SMALL: {"numpy-cpu", self.UNSET}}, [spec] if first else [], [record] if first else [])
 
         events = []
-        world.session(events.append, THREE, judge=dict, investigate=investigate, sets=5, seconds=seconds,
+        world.session(events.append, THREE, judge=content, investigate=investigate, sets=5, seconds=seconds,
                       experiments=experiments).run()  # fmt: skip
         return events, asked
 
@@ -549,7 +549,7 @@ class TestKernels:
 
         events = []
         World(cupti=True).session(
-            events.append, self.ON_GPU, judge=dict, investigate=investigate, sets=5, experiments=0.25, seconds=100.0
+            events.append, self.ON_GPU, judge=content, investigate=investigate, sets=5, experiments=0.25, seconds=100.0
         ).run()
         assert {sample.set for sample in samples_of(events, "torch-gpu")} == set(range(6))
         assert {event.set for event in of(events, KernelsTraced)} == set(range(5))

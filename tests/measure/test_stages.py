@@ -137,6 +137,23 @@ def called(time, seconds, hit, inside):
     return prepared(backend)[0], backend
 
 
+@pytest.mark.parametrize(("seconds", "calls"), [(0.2, 1), (0.04, 2)])
+def test_a_slow_call_that_was_compared_is_timed_once_more(time, seconds, calls):
+    def run(self, loops, first):
+        self.calls.append((loops, first))
+        time.now += loops * seconds
+        return loops * seconds
+
+    def product(self, pair):
+        time.now += seconds + 0.05  # with bringing the result to the host
+        return Plain.product(self, pair)
+
+    backend = made(Plain, run=run, product=product)
+    (cell,) = prepared(backend)
+    assert cell.seconds == pytest.approx(seconds, rel=0.01)
+    assert len(backend.calls) == calls
+
+
 def test_what_is_known_is_not_calibrated_again():
     backend = made(Plain)
     (cell,) = prepared(backend, known={"latency": 0.25})

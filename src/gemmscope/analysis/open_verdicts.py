@@ -70,17 +70,25 @@ class OpenVerdicts:
         """The comparisons that the run would have if it ended now."""
         return compare_with_baseline(self._cells(), self._settings, self._backends, self._sets)
 
-    def open_cells(self) -> OpenCells:
+    def open_cells(self, *, provisional: bool = False) -> OpenCells:
         """The cells that further sets should measure.
 
         Those whose comparison is unclear, with an interval that is wider than the run aims at; and those that are
-        settled, but not at a look: their verdict does not count before the next.
+        settled, but not at a look: their verdict does not count before the next. Provisionally it does; and there what
+        is compared with nothing, such as a kernel inside a call, is as open as its shape.
         """
         found: OpenCells = {}
         first = sequential.first_look(self._sets)
-        for comparison in self.comparisons():
-            if not (comparison.converged and sequential.is_look(comparison.sets, first)):
+        comparisons = self.comparisons()
+        for comparison in comparisons:
+            counts = provisional or sequential.is_look(comparison.sets, first)
+            if not (comparison.converged and counts):
                 found.setdefault(comparison.shape, set()).update((comparison.backend, comparison.baseline))
+        if provisional:
+            compared = {(comparison.shape, comparison.backend) for comparison in comparisons}
+            for key in self._samples:
+                if key.shape in found and (key.shape, key.backend) not in compared:
+                    found[key.shape].add(key.backend)
         return found
 
     def _cells(self) -> list[Cell]:

@@ -32,6 +32,9 @@ _THROUGHPUT_BYTES = 256 * 2**20
 # The time of a call is the median of so many turns: it follows a machine that changes, and not one that stalls.
 _TURNS_SEEN = 5
 
+# The reference workload's share of a shape's time, beside 1 for a backend: it is there to be seen, not compared.
+REFERENCE_WEIGHT = 0.3
+
 # The least that a cell costs in every set: a comparison, a warm-up and a sample.
 _LEAST_CALLS = 3
 
@@ -49,6 +52,7 @@ class CellPace:
     product_bytes: int
     slot: float  # what the cell should take in each round
     on_gpu: bool = False
+    weight: float = 1.0  # its share of the shape's time, beside those of the others
     spent: float = 0.0
     turns: int = 0
     seen: list[float] = field(default_factory=list)  # of a call: the first estimate, and those of the last turns
@@ -121,19 +125,26 @@ def round_count(seconds: float, warm_ups: Sequence[float]) -> int:
     return min(max(affordable, _FEWEST_ROUNDS), ROUNDS)
 
 
-def divide(seconds: float, costs: Sequence[float], rounds: int) -> float:
-    """The slot of each cell: its share of a round, where all rounds and each cell's one turn fit in ``seconds``.
+def divide(seconds: float, paces: Sequence[CellPace], rounds: int) -> None:
+    """Gives each cell its slot: its share of a round, where all rounds and each cell's one turn fit in ``seconds``.
+
+    A cell whose least turn exceeds its share takes part when it can; that one turn is set aside, and the others share
+    what is left.
 
     Args:
         seconds: What there is for all rounds of a shape.
-        costs: The least that a turn of each cell takes. A cell whose least exceeds an even share takes part when it
-            can; its one turn is set aside, and the others share what is left.
+        paces: Of its cells.
         rounds: How many there should be.
     """
-    left, fast = seconds, sorted(costs)
-    while fast and fast[-1] > left / (rounds * len(fast)):
-        left -= fast.pop()
-    return max(left, 0.0) / (rounds * len(fast)) if fast else max(seconds, 0.0) / (rounds * max(len(costs), 1))
+    left, fast = seconds, sorted(paces, key=lambda pace: pace.least / pace.weight)
+    whole = weights = rounds * sum(pace.weight for pace in paces)
+    while fast and fast[-1].least > fast[-1].weight * left / weights:
+        slow = fast.pop()
+        left -= slow.least
+        weights -= rounds * slow.weight
+    slot = left / weights if fast else seconds / max(whole, 1)
+    for pace in paces:
+        pace.slot = pace.weight * max(slot, 0.0)
 
 
 def too_slow(seconds: float, sets: int, most: float) -> bool:

@@ -10,7 +10,7 @@ import itertools
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gemmscope.measure.pacing import divide, round_count
 from gemmscope.records import words
@@ -42,7 +42,8 @@ _EXPERIMENT_SETS = 6
 _EXPERIMENT_STARTS = 2.5
 # Before the third set an interval is too wide to decide anything.
 _FEWEST_SETS_TO_JUDGE = 3
-# What a shape whose verdicts are all settled gets of an open one's time, in the sets that were asked for.
+# What is settled gets so much of the time of what is open, in the sets that were asked for: a shape whose verdicts all
+# are, and a backend whose own verdict is.
 _SETTLED_WEIGHT = 0.3
 # A shape that costs more than this share of a set besides its rounds is measured in every second one after the first
 # two, without which it would have no interval.
@@ -54,6 +55,17 @@ _SHORTEST_SET = 0.5
 OpenCells = dict[Shape, set[str]]
 
 Item = TypeVar("Item")
+
+
+class Judge(Protocol):
+    """Says which cells are open after the sets so far.
+
+    For good, at a look of a sequential test, where a backend may be left alone from then on; or provisionally: whatever
+    its verdict would be by now, it will be measured further.
+    """
+
+    def __call__(self, *, provisional: bool = False) -> OpenCells:
+        """Returns what is open, for each shape that has any, the baseline among it."""
 
 
 def balanced_orders(count: int) -> list[list[int]]:
@@ -131,7 +143,7 @@ class Schedule:
         settings: Settings,
         shapes: Sequence[Shape],
         point: ResumePoint,
-        judge: Callable[[], OpenCells] | None,
+        judge: Judge | None,
         clock: Callable[[], float],
         experiments: Callable[[], OpenCells] | None = None,
     ) -> None:
@@ -155,7 +167,7 @@ class Schedule:
         self._start_seconds = 0.0
         # What a shape costs besides its rounds, in seconds, as its last set has shown.
         self._fixed: dict[Shape, float] = {}
-        self._settled: set[Shape] = set()
+        self._open: OpenCells | None = None  # by now, as far as that can be told
         self._in_last_set: set[Shape] = set()
         self._sets_of: Counter[Shape] = Counter()
         self.cut_short = ""
@@ -225,10 +237,17 @@ class Schedule:
         return self._finished + self._planned
 
     def _settle(self, sets: int) -> None:
-        """After some sets, shapes whose verdicts are all settled leave time to the others."""
+        """After some sets, what is settled leaves time to what is open."""
         if self._judge is not None and sets >= _FEWEST_SETS_TO_JUDGE:
-            opened = self._judge()
-            self._settled = {shape for shape in self._shapes if shape not in opened}
+            self._open = self._judge(provisional=True)
+
+    def weight(self, plan: SetPlan, shape: Shape, backend: str) -> float:
+        """A backend's share of a shape's time, beside 1 for those whose verdict is open.
+
+        A set in which all is measured has a little time for what is settled; any other measures what is open alone.
+        """
+        opened = self._open.get(shape) if self._open is not None and plan.only is None else None
+        return 1.0 if opened is None or backend in opened else _SETTLED_WEIGHT
 
     def _further_sets(self, number: int) -> Iterator[SetPlan]:
         """Sets for the cells that are still open, until none is, or the budget is spent."""
@@ -262,7 +281,8 @@ class Schedule:
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
             fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
-            weights = [_SETTLED_WEIGHT if other in self._settled else 1.0 for other in shapes[i:]]
+            settled = set() if self._open is None or plan.only is not None else set(shapes) - self._open.keys()
+            weights = [_SETTLED_WEIGHT if other in settled else 1.0 for other in shapes[i:]]
             share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
 
@@ -302,10 +322,9 @@ class Schedule:
         behind = min(behind, 0.5 * max(0.0, plan.end - now))
         plan = replace(plan, end=plan.end - behind)
         rounds = round_count(plan.end - now, [pace.warm_up for pace in paces])
-        slot = divide(plan.end - now, [pace.least for pace in paces], rounds)
-        for pace in paces:
-            pace.slot = slot
-        self._fixed[plan.shape] = now - plan.begin + behind + sum(pace.least for pace in paces if pace.least > slot)
+        divide(plan.end - now, paces, rounds)
+        slow = sum(pace.least for pace in paces if pace.least > pace.slot)
+        self._fixed[plan.shape] = now - plan.begin + behind + slow
         return plan
 
     def rounds(self, plan: ShapePlan) -> Iterator[int]:

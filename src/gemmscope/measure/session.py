@@ -13,7 +13,7 @@ from gemmscope.machine.surroundings import Watch
 from gemmscope.measure import protocol, tracing
 from gemmscope.measure.affording import OPERANDS_LEAST, OPERANDS_SHARE, preparing
 from gemmscope.measure.evidence import GRACE, PATIENCE, Evidence, observe_samples
-from gemmscope.measure.pacing import CellPace
+from gemmscope.measure.pacing import REFERENCE_WEIGHT, CellPace
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gemmscope.measure.experiments import Investigate
     from gemmscope.measure.process import WorkerSpec
-    from gemmscope.measure.schedule import OpenCells, SetPlan, ShapePlan
+    from gemmscope.measure.schedule import Judge, OpenCells, SetPlan, ShapePlan
     from gemmscope.measure.team import Member
     from gemmscope.records.model import Settings
     from gemmscope.workload.operands import SharedMemory
@@ -70,7 +70,7 @@ class Session:
         *,
         reference: WorkerSpec | None = None,
         resume: ResumePoint | None = None,
-        judge: Callable[[], OpenCells] | None = None,
+        judge: Judge | None = None,
         investigate: Investigate | None = None,
         clock: Callable[[], float] = time.perf_counter,
         launch: Callable[[WorkerSpec, SharedMemory], WorkerProcess] = WorkerProcess,
@@ -241,6 +241,7 @@ class Session:
                 pace = CellPace(
                     cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0,
                     on_gpu=cell.backend in prepared.on_gpu,
+                    weight=REFERENCE_WEIGHT if role.watches else self._schedule.weight(set_, shape, cell.backend),
                 )  # fmt: skip
                 next_pair = self._schedule.random_pair(block.pairs)
                 is_traced = cell.mode == "device" and cell.backend in prepared.traced
@@ -308,7 +309,8 @@ class Session:
             if (left := names - absent) and (len(left) > 1 or left == names)
         }  # fmt: skip
 
-    def _open_cells(self) -> OpenCells:
+    def _open_cells(self, *, provisional: bool = False) -> OpenCells:
         """What is open according to the judge, without what cannot be measured any more."""
         assert self._judge is not None
-        return {shape: names - self._measured.absent for shape, names in self._judge().items()}
+        opened = self._judge(provisional=provisional)
+        return {shape: names - self._measured.absent for shape, names in opened.items()}

@@ -73,24 +73,28 @@ class Verified(NamedTuple):
         compared: How many pairs were compared.
         digests: Of the first pair's result, which says where it is another library's to the last bit.
         blas_calls: How many calls of the preloaded BLAS there were for each call; None where none is preloaded.
+        seconds: Of the shortest call, with bringing its result to the host.
     """
 
     error: float
     compared: int
     digests: dict[int, str]
     blas_calls: float | None
+    seconds: float
 
 
 def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int, seconds: float) -> Verified:
     """Compares results with float64, from ``first_pair`` on, for so many seconds; one result at least."""
     stop = perf_counter() + seconds
-    worst = 0.0
+    worst, shortest = 0.0, math.inf
     compared = 0
     digests: dict[int, str] = {}
     before = preload.calls() if preload.is_counted(backend) else None
     for offset in range(len(comparisons)):
         pair = (first_pair + offset) % len(comparisons)
+        start = perf_counter()
         product = backend.product(pair)
+        shortest = min(shortest, perf_counter() - start)
         worst = max(worst, comparisons[pair].relative_error(product))
         if not digests:
             digests[pair] = hashlib.blake2b(np.ascontiguousarray(product).data, digest_size=8).hexdigest()
@@ -99,7 +103,7 @@ def verify(backend: Backend, comparisons: Sequence[Comparison], first_pair: int,
             break
     after = preload.calls()
     counted = None if before is None or after is None else (after - before) / compared
-    return Verified(worst, compared, digests, counted)
+    return Verified(worst, compared, digests, counted, shortest)
 
 
 def warm_up(run: Run, pairs: int, first: int) -> float:
@@ -114,13 +118,15 @@ def warm_up(run: Run, pairs: int, first: int) -> float:
             return elapsed / calls
 
 
-def calibrate(run: Run, pairs: int) -> float:
+def calibrate(run: Run, pairs: int, seen: float = 0.0) -> float:
     """Seconds of one call, from calls in a row that are long enough for the clock: the lower of two looks.
 
     A calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole run. A
-    busy machine may hold up one look for a second, but hardly both.
+    busy machine may hold up one look for a second, but hardly both. A slow call whose time was seen before, in
+    ``seen`` seconds, has had one of them.
     """
-    return min(_timed_once(run, pairs), _timed_once(run, pairs))
+    first = seen if seen >= SLOW_CALL else _timed_once(run, pairs)
+    return min(first, _timed_once(run, pairs))
 
 
 def _timed_once(run: Run, pairs: int) -> float:
@@ -166,9 +172,11 @@ def prepare_cells(
     CUPTI, which needs neither a chain of calls nor a short one.
     """
     facts: dict[str, Any] = {"placed": placed}
+    seen = 0.0
     if backend.multiplies:
         verified = verify(backend, comparisons, first_pair, 0.0 if known else _VERIFY_SECONDS)
         precision = precision_class(verified.error, k)
+        seen = verified.seconds
         facts |= {
             "precision": precision, "relative_error": verified.error, "pairs_compared": verified.compared,
             "digests": verified.digests, "blas_calls": verified.blas_calls,
@@ -199,7 +207,7 @@ def prepare_cells(
             what = "one wait after many" if mode == "throughput" else "the device's own time"
             reason = f"one call takes {words.duration(latency)}, so {what} is no different: see latency"
         if not reason:
-            seconds = known.get(mode) or calibrate(Loop(backend, mode), len(comparisons))
+            seconds = known.get(mode) or calibrate(Loop(backend, mode), len(comparisons), seen)
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,
