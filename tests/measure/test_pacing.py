@@ -26,6 +26,14 @@ def test_a_cell_keeps_to_its_slot():
     assert 0.5 * 0.04 < pace.cost < 1.5 * 0.04
 
 
+def test_a_smaller_weight_means_fewer_samples_and_not_shorter_ones():
+    whole = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=0.1)
+    light = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=0.03, weight=0.3)
+    assert light.loops == whole.loops
+    assert light.samples == pytest.approx(0.3 * whole.samples, abs=2)
+    assert light.cost < 0.4 * whole.cost
+
+
 def test_all_take_part_in_the_first_round_and_slow_ones_wait_after_it():
     pace = CellPace(seconds=1.0, throughput=False, product_bytes=4, slot=0.1)
     assert pace.is_due(0)

@@ -59,8 +59,12 @@ class CellPace:
 
     @property
     def loops(self) -> int:
-        """Multiplications of one sample."""
-        target = min(max(self.slot / (_SAMPLES_PER_TURN + 1), _SHORTEST_SAMPLE), _LONGEST_SAMPLE)
+        """Multiplications of one sample.
+
+        As many as at a weight of 1: the first call of a sample takes longer, so that of two cells the one with the
+        shorter samples would seem slower, by 1 % at 256. A smaller weight means fewer samples.
+        """
+        target = min(max(self.slot / self.weight / (_SAMPLES_PER_TURN + 1), _SHORTEST_SAMPLE), _LONGEST_SAMPLE)
         loops = max(1, round(min(target / self.seconds, MOST_LOOPS)))
         if not self.throughput:
             return loops
@@ -144,7 +148,7 @@ def divide(seconds: float, paces: Sequence[CellPace], rounds: int) -> None:
         weights -= rounds * slow.weight
     slot = left / weights if fast else seconds / max(whole, 1)
     for pace in paces:
-        pace.slot = pace.weight * max(slot, 0.0)
+        pace.slot = max(0.0, min(pace.weight * slot, seconds / rounds))
 
 
 def too_slow(seconds: float, sets: int, most: float) -> bool:
