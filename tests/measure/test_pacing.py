@@ -26,12 +26,19 @@ def test_a_cell_keeps_to_its_slot():
     assert 0.5 * 0.04 < pace.cost < 1.5 * 0.04
 
 
-def test_a_smaller_weight_means_fewer_samples_and_not_shorter_ones():
-    whole = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=0.1)
-    light = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=0.03, weight=0.3)
-    assert light.loops == whole.loops
-    assert light.samples == pytest.approx(0.3 * whole.samples, abs=2)
-    assert light.cost < 0.4 * whole.cost
+@pytest.mark.parametrize("slot", [0.004, 0.1, 3.0])
+def test_a_smaller_weight_means_fewer_turns_like_those_of_others(slot):
+    pace = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=slot, weight=0.3)
+    whole = CellPace(seconds=1e-4, throughput=False, product_bytes=4, slot=slot)
+    assert (pace.loops, pace.samples) == (whole.loops, whole.samples)
+    taken = []
+    for round_ in range(20):
+        if pace.is_due(round_):
+            pace.took_turn(pace.cost, [1e-4])
+            taken.append(round_)
+        assert whole.is_due(round_)
+        whole.took_turn(whole.cost, [1e-4])
+    assert taken == [0, 3, 6, 10, 13, 16]
 
 
 def test_all_take_part_in_the_first_round_and_slow_ones_wait_after_it():
@@ -77,25 +84,21 @@ def paced(*seconds, weights=()):
     return made
 
 
-def slots(seconds, paces, rounds=8):
-    divide(seconds, paces, rounds)
-    return [pace.slot for pace in paces]
-
-
 def test_slots_are_even_where_all_are_fast():
-    assert slots(80.0, paced(*[0.1] * 10)) == pytest.approx([1.0] * 10)
+    assert divide(80.0, paced(*[0.1] * 10), 8) == pytest.approx(1.0)
 
 
-def test_slots_follow_weights():
-    assert slots(80.0, paced(0.1, 0.1, 0.1, weights=[1.0, 1.0, 0.5])) == pytest.approx([4.0, 4.0, 2.0])
+def test_what_takes_part_in_fewer_rounds_leaves_its_time():
+    assert divide(80.0, paced(0.1, 0.1, 0.1, weights=[1.0, 1.0, 0.5]), 8) == pytest.approx(4.0)
+    assert divide(80.0, paced(0.1, weights=[0.3]), 8) == 10.0, "and no slot is more than a round"
 
 
 def test_a_slow_cell_has_its_turn_set_aside():
-    assert slots(90.0, paced(*[0.1] * 10, 10.0)) == pytest.approx([1.0] * 11)
-    assert slots(90.0, paced(*[0.1] * 10, 10.0, weights=[*[1.0] * 10, 0.3])) == pytest.approx([*[1.0] * 10, 0.3])
-    assert all(slot > 0 for slot in slots(0.5, paced(1.0, 1.0)))
-    assert slots(-1.0, paced(1.0)) == [0]
-    assert slots(1.0, []) == []
+    assert divide(90.0, paced(*[0.1] * 10, 10.0), 8) == pytest.approx(1.0)
+    assert divide(90.0, paced(*[0.1] * 10, 10.0, weights=[*[1.0] * 10, 0.3]), 8) == pytest.approx(1.0)
+    assert divide(0.5, paced(1.0, 1.0), 8) > 0
+    assert divide(-1.0, paced(1.0), 8) == 0
+    assert divide(1.0, [], 8) > 0
 
 
 @given(
@@ -104,8 +107,7 @@ def test_a_slow_cell_has_its_turn_set_aside():
 )
 def test_slots_never_promise_more_than_there_is(seconds, cells):
     paces = paced(*[each for each, _ in cells], weights=[weight for _, weight in cells])
-    divide(seconds, paces, ROUNDS)
-    assert all(0 <= ROUNDS * pace.slot <= seconds * (1 + 1e-9) for pace in paces)
+    assert 0 <= divide(seconds, paces, ROUNDS) * ROUNDS <= seconds * (1 + 1e-9)
 
 
 def test_what_is_too_slow_fits_in_the_budget_that_is_named():

@@ -130,6 +130,14 @@ def test_settled_backends_have_less_time_from_the_third_set_on():
     assert not any(asked[3:])
 
 
+def test_a_run_that_goes_on_knows_what_is_settled():
+    clock = Clock()
+    point = ResumePoint(next_set=3, finished_sets=3, elapsed=30.0)
+    made = scheduled(clock, judge=lambda **_: {LARGE: {"a", "b"}}, resume=point)
+    plan = next(made.sets())
+    assert [made.weight(plan, LARGE, name) for name in "abc"] == [1.0, 1.0, 0.3]
+
+
 def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():
     clock = Clock()
     made = scheduled(clock, sets=9, seconds=10.0)

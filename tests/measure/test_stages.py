@@ -137,21 +137,40 @@ def called(time, seconds, hit, inside):
     return prepared(backend)[0], backend
 
 
-@pytest.mark.parametrize(("seconds", "calls"), [(0.2, 1), (0.04, 2)])
-def test_a_slow_call_that_was_compared_is_timed_once_more(time, seconds, calls):
+@pytest.mark.parametrize(
+    ("seconds", "seen", "calls"), [(0.2, 0.25, 1), (0.04, 0.09, 2), (0.01, 0.15, 2), (0.2, 0.12, 2)]
+)
+def test_a_slow_call_is_timed_once_where_its_comparison_took_as_long(time, seconds, seen, calls):
     def run(self, loops, first):
         self.calls.append((loops, first))
         time.now += loops * seconds
         return loops * seconds
 
     def product(self, pair):
-        time.now += seconds + 0.05  # with bringing the result to the host
+        time.now += seen  # with bringing the result to the host
         return Plain.product(self, pair)
 
     backend = made(Plain, run=run, product=product)
     (cell,) = prepared(backend)
     assert cell.seconds == pytest.approx(seconds, rel=0.01)
     assert len(backend.calls) == calls
+
+
+def test_a_call_that_is_held_up_once_is_not_taken_for_slow_where_its_result_comes_slowly(time):
+    """A call of 10 ms on a GPU, whose result takes 0.15 s to the host."""
+
+    def run(self, loops, first):
+        time.now += 1.0 if not self.calls else 0.0
+        self.calls.append((loops, first))
+        time.now += loops * 0.01
+        return loops * 0.01
+
+    def product(self, pair):
+        time.now += 0.15
+        return Plain.product(self, pair)
+
+    (cell,) = prepared(made(Plain, run=run, product=product))
+    assert cell.seconds == pytest.approx(0.01, rel=0.05)
 
 
 def test_what_is_known_is_not_calibrated_again():

@@ -23,7 +23,7 @@ def machine(tmp_path):
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("nvidia-smi", "python3", "cmake", "c++"):
-        (programs / name).write_text(f'#!/bin/bash\necho "{name} $*"\n')
+        (programs / name).write_text(f'#!/bin/bash\necho "{name} $*"\nexit "${{PYTHON_STATUS:-0}}"\n')
     (programs / "gemmscope").write_text(GEMMSCOPE)
     for program in programs.iterdir():
         program.chmod(0o755)
@@ -76,7 +76,14 @@ def test_a_step_that_fails_is_the_script_s_failure_and_costs_no_other(machine):
 def test_time_that_is_up_is_said(machine):
     done, _ = machine(GEMMSCOPE_LAST="0")
     assert done.returncode == 1
-    assert "== measure ended with 124 before it began: no time was left for it" in done.stdout
+    assert "== build ended with 124 before it began: no time was left for it" in done.stdout
+
+
+def test_where_it_cannot_be_built_nothing_else_is_tried(machine):
+    done, _ = machine(PYTHON_STATUS="1")
+    assert done.returncode == 1
+    assert "gemmscope could not be built, so nothing else can run" in done.stderr
+    assert ended(done.stdout)[-1] == "build"
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("measure", "all")])

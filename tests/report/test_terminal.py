@@ -301,7 +301,9 @@ def test_how_steady_it_was_and_what_was_found_come_last() -> None:
 
 def test_a_reference_without_drift_says_so() -> None:
     reference = ReferenceWorkload(shape="192x192x192", seconds=make_interval(120e-6, None))
-    assert f"192: 120 {US}; its drift is not known." in printed(five(reference=reference))
+    assert f"192: 120 {US}; its drift is unknown: fewer than two batches timed it three times." in printed(
+        five(reference=reference)
+    )
 
 
 def test_no_terminal_means_plain_text_that_is_never_folded() -> None:

@@ -77,10 +77,10 @@ def measure(cell: Cell, backend: BackendRecord | None) -> Cell:
 
 
 def measure_reference(reference: ReferenceWorkload | None) -> ReferenceWorkload | None:
-    """The reference workload's time, and by how much it changed at most from the first set.
+    """The reference workload's time, and by how much it changed at most from the first set that shows it.
 
-    A short run times it once in a set, and one sample may be of a pool of threads that had to wake up: no sign of the
-    machine's speed.
+    A short run may time it only once in a set, and one sample may be of a pool of threads that had to wake up: no sign
+    of the machine's speed.
     """
     if reference is None or not reference.samples:
         return reference

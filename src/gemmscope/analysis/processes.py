@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 import statistics
@@ -57,7 +58,7 @@ def process_modes(samples: Sequence[Sample], factors: Mapping[int, float] | None
     scatter = spread_within(samples)
     if len(medians) < _FEWEST_FOR_MODES or scatter is None:
         return []
-    each = max(1.0, len(samples) / len(medians))
+    each = min(collections.Counter(sample.set for sample in samples if sample.set in medians).values())
     # The standard error of a median of normal samples is 1.2533 times that of their mean.
     gap = max(_MODE_GAP, 6 * 1.2533 * scatter / math.sqrt(each))
     ordered = sorted(medians.items(), key=lambda item: item[1])

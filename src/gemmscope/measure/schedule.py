@@ -42,8 +42,8 @@ _EXPERIMENT_SETS = 6
 _EXPERIMENT_STARTS = 2.5
 # Before the third set an interval is too wide to decide anything.
 _FEWEST_SETS_TO_JUDGE = 3
-# What is settled gets so much of the time of what is open, in the sets that were asked for: a shape whose verdicts all
-# are, and a backend whose own verdict is.
+# What is settled gets so much of what is open, in the sets that were planned: a shape whose verdicts all are, of the
+# time; a backend whose own verdict is, of the rounds.
 _SETTLED_WEIGHT = 0.3
 # A shape that costs more than this share of a set besides its rounds is measured in every second one after the first
 # two, without which it would have no interval.
@@ -60,8 +60,8 @@ Item = TypeVar("Item")
 class Judge(Protocol):
     """Says which cells are open after the sets so far.
 
-    For good, at a look of a sequential test, where a backend may be left alone from then on; or provisionally: whatever
-    its verdict would be by now, it will be measured further.
+    For good: at a look of the sequential test, after which a backend may be left alone. Provisionally: by its verdict
+    so far; it will be measured further in any case.
     """
 
     def __call__(self, *, provisional: bool = False) -> OpenCells:
@@ -184,12 +184,13 @@ class Schedule:
         Where the budget is spent before all planned sets are run, ``cut_short`` says so afterwards.
         """
         done = 0
+        self._settle(self._finished)
         while done < self._planned:
             yield SetPlan(self._first_set + done, planned_left=self._planned - done)
             done += 1
             if done == FEWEST_SETS and self._may_plan_more:
                 self._plan_more()
-            self._settle(done)
+            self._settle(self._finished + done)
             if FEWEST_SETS <= done < self._planned and self.budget.left < 0:
                 if done < self._asked:
                     self.cut_short = f"only {done} of {words.batches(self._asked)}"
@@ -242,9 +243,9 @@ class Schedule:
             self._open = self._judge(provisional=True)
 
     def weight(self, plan: SetPlan, shape: Shape, backend: str) -> float:
-        """A backend's share of a shape's time, beside 1 for those whose verdict is open.
+        """The share of a shape's rounds in which a backend takes part: 1 where its verdict is open.
 
-        A set in which all is measured has a little time for what is settled; any other measures what is open alone.
+        A set in which all is measured has a few rounds for what is settled; any other measures what is open alone.
         """
         opened = self._open.get(shape) if self._open is not None and plan.only is None else None
         return 1.0 if opened is None or backend in opened else _SETTLED_WEIGHT
@@ -322,9 +323,10 @@ class Schedule:
         behind = min(behind, 0.5 * max(0.0, plan.end - now))
         plan = replace(plan, end=plan.end - behind)
         rounds = round_count(plan.end - now, [pace.warm_up for pace in paces])
-        divide(plan.end - now, paces, rounds)
-        slow = sum(pace.least for pace in paces if pace.least > pace.slot)
-        self._fixed[plan.shape] = now - plan.begin + behind + slow
+        slot = divide(plan.end - now, paces, rounds)
+        for pace in paces:
+            pace.slot = slot
+        self._fixed[plan.shape] = now - plan.begin + behind + sum(pace.least for pace in paces if pace.least > slot)
         return plan
 
     def rounds(self, plan: ShapePlan) -> Iterator[int]:

@@ -13,7 +13,7 @@ from gemmscope.machine.surroundings import Watch
 from gemmscope.measure import protocol, tracing
 from gemmscope.measure.affording import OPERANDS_LEAST, OPERANDS_SHARE, preparing
 from gemmscope.measure.evidence import GRACE, PATIENCE, Evidence, observe_samples
-from gemmscope.measure.pacing import REFERENCE_WEIGHT, CellPace
+from gemmscope.measure.pacing import CellPace
 from gemmscope.measure.process import WorkerProcess
 from gemmscope.measure.resume import ResumePoint
 from gemmscope.measure.roles import REFERENCE_SHAPE, Reference, Role
@@ -241,7 +241,7 @@ class Session:
                 pace = CellPace(
                     cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0,
                     on_gpu=cell.backend in prepared.on_gpu,
-                    weight=REFERENCE_WEIGHT if role.watches else self._schedule.weight(set_, shape, cell.backend),
+                    weight=1.0 if role.watches else self._schedule.weight(set_, shape, cell.backend),
                 )  # fmt: skip
                 next_pair = self._schedule.random_pair(block.pairs)
                 is_traced = cell.mode == "device" and cell.backend in prepared.traced

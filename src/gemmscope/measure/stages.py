@@ -59,6 +59,9 @@ SLOW_CALL = 0.1
 # What a backend may raise. SystemExit and KeyboardInterrupt are no reason to end the worker, which others share.
 ANY_ERROR = (Exception, SystemExit, KeyboardInterrupt)
 
+# Two times of one slow call agree: the one that was seen before includes bringing the result to the host.
+_AGREES = 1.5
+
 # A pool that still spins uses a whole processor; a worker that waits for a message uses none.
 _QUIET_SHARE = 0.15
 _QUIET_STEP = 1e-3
@@ -122,11 +125,13 @@ def calibrate(run: Run, pairs: int, seen: float = 0.0) -> float:
     """Seconds of one call, from calls in a row that are long enough for the clock: the lower of two looks.
 
     A calibration says what a larger shape will take, and a cell that seems too slow is skipped for the whole run. A
-    busy machine may hold up one look for a second, but hardly both. A slow call whose time was seen before, in
-    ``seen`` seconds, has had one of them.
+    busy machine may hold up one look for a second, but hardly both. A slow call that took no longer than one seen
+    before, of ``seen`` seconds, was not held up.
     """
-    first = seen if seen >= SLOW_CALL else _timed_once(run, pairs)
-    return min(first, _timed_once(run, pairs))
+    look = _timed_once(run, pairs)
+    if SLOW_CALL <= look <= _AGREES * seen:
+        return look
+    return min(look, _timed_once(run, pairs))
 
 
 def _timed_once(run: Run, pairs: int) -> float:
@@ -207,7 +212,9 @@ def prepare_cells(
             what = "one wait after many" if mode == "throughput" else "the device's own time"
             reason = f"one call takes {words.duration(latency)}, so {what} is no different: see latency"
         if not reason:
-            seconds = known.get(mode) or calibrate(Loop(backend, mode), len(comparisons), seen)
+            seconds = known.get(mode) or calibrate(
+                Loop(backend, mode), len(comparisons), seen if mode == "latency" else 0.0
+            )
             latency = seconds if mode == "latency" else latency
         cells.append(
             PreparedCell(backend=name, mode=mode, status="skipped" if reason else "ok", reason=reason, seconds=seconds,

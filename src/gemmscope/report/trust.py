@@ -81,7 +81,9 @@ def reference(result: Result) -> str:
     found = result.reference
     if found is None or found.seconds is None:
         return ""
-    drift = "its drift is not known" if found.drift is None else f"drift {words.percent(found.drift, signed=True)}"
+    drift = "its drift is unknown: fewer than two batches timed it three times"
+    if found.drift is not None:
+        drift = f"drift {words.percent(found.drift, signed=True)}"
     return f"Reference workload {words.dimensions(found.shape)}: {words.interval(found.seconds)}; {drift}."
 
 
