@@ -1,6 +1,7 @@
 #!/bin/bash
 # The whole comparison on an NVIDIA machine without a package index: builds from the working tree, measures, and runs the
-# tests that need a GPU, in under ten minutes. Each step has a time limit of its own and costs no other.
+# tests that need a GPU, in under ten minutes. Each step has a time limit of its own and, but for the
+# build, costs no other.
 #
 #   bench/gpu_machine.sh OUTDIR [STEP...]
 #

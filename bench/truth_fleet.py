@@ -191,7 +191,7 @@ class Fleet:
         """What it printed, once it has ended.
 
         Raises:
-            click.ClickException: If it failed.
+            click.ClickException: If that is nothing.
         """
         assert self._process.stdout is not None
         printed = self._process.stdout.read()

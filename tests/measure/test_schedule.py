@@ -119,7 +119,7 @@ def test_settled_backends_have_less_time_from_the_third_set_on():
     made = scheduled(clock, judge=judge)
     weights = []
     for plan in made.sets():
-        weights.append({(shape, name): made.weight(plan, shape, name) for shape in (LARGE, SMALL) for name in "abc"})
+        weights.append({(shape, name): made.weight(shape, name) for shape in (LARGE, SMALL) for name in "abc"})
         for shape in made.shapes(plan, 1.0):
             clock.now = shape.end
     assert all(set(each.values()) == {1.0} for each in weights[:3]), "before the third set nothing can be told"
@@ -134,8 +134,8 @@ def test_a_run_that_goes_on_knows_what_is_settled():
     clock = Clock()
     point = ResumePoint(next_set=3, finished_sets=3, elapsed=30.0)
     made = scheduled(clock, judge=lambda **_: {LARGE: {"a", "b"}}, resume=point)
-    plan = next(made.sets())
-    assert [made.weight(plan, LARGE, name) for name in "abc"] == [1.0, 1.0, 0.3]
+    next(made.sets())
+    assert [made.weight(LARGE, name) for name in "abc"] == [1.0, 1.0, 0.3]
 
 
 def test_sets_that_do_not_fit_are_left_out_but_for_the_fewest():

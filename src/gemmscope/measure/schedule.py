@@ -195,6 +195,7 @@ class Schedule:
                 if done < self._asked:
                     self.cut_short = f"only {done} of {words.batches(self._asked)}"
                 return
+        self._open = None  # from here on a set measures what is open alone
         number = self._first_set + self._planned
         for plan in self._experiment_sets(number):
             yield plan
@@ -242,12 +243,9 @@ class Schedule:
         if self._judge is not None and sets >= _FEWEST_SETS_TO_JUDGE:
             self._open = self._judge(provisional=True)
 
-    def weight(self, plan: SetPlan, shape: Shape, backend: str) -> float:
-        """The share of a shape's rounds in which a backend takes part: 1 where its verdict is open.
-
-        A set in which all is measured has a few rounds for what is settled; any other measures what is open alone.
-        """
-        opened = self._open.get(shape) if self._open is not None and plan.only is None else None
+    def weight(self, shape: Shape, backend: str) -> float:
+        """The share of an open shape's rounds in which a backend takes part: below 1 if its verdict is settled."""
+        opened = self._open.get(shape) if self._open is not None else None
         return 1.0 if opened is None or backend in opened else _SETTLED_WEIGHT
 
     def _further_sets(self, number: int) -> Iterator[SetPlan]:
@@ -282,8 +280,7 @@ class Schedule:
             now = self.budget.now()
             # What a shape needs in any case is not taken from its neighbours: only what is beyond it is shared.
             fixed = [self._fixed.get(other, 0.0) for other in shapes[i:]]
-            settled = set() if self._open is None or plan.only is not None else set(shapes) - self._open.keys()
-            weights = [_SETTLED_WEIGHT if other in settled else 1.0 for other in shapes[i:]]
+            weights = [1.0 if self._open is None or other in self._open else _SETTLED_WEIGHT for other in shapes[i:]]
             share = max(0.0, end - now - sum(fixed)) * weights[0] / sum(weights)
             yield ShapePlan(shape, now, min(end, now + fixed[0] + share))
 

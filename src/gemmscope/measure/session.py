@@ -241,7 +241,7 @@ class Session:
                 pace = CellPace(
                     cell.seconds or 0.0, cell.mode == "throughput", shape.product_bytes, slot=0.0,
                     on_gpu=cell.backend in prepared.on_gpu,
-                    weight=1.0 if role.watches else self._schedule.weight(set_, shape, cell.backend),
+                    weight=1.0 if role.watches else self._schedule.weight(shape, cell.backend),
                 )  # fmt: skip
                 next_pair = self._schedule.random_pair(block.pairs)
                 is_traced = cell.mode == "device" and cell.backend in prepared.traced
