@@ -233,6 +233,14 @@ class TestWhatARoleLearns:
         self.admit(role, SMALL, 0.5)
         assert role.expected_seconds("a", Shape(1024, 1024, 1024)) == 0
 
+    @pytest.mark.parametrize(("seconds", "expected"), [(40e-6, 0.0), (0.05, 0.4)])
+    def test_a_calibration_that_was_held_up_says_nothing_once_the_shape_was_measured(self, role, seconds, expected):
+        """PyTorch at 64 beside other programs: 15 ms, so that one call at 512 should have taken 7.6 s."""
+        self.admit(role, SMALL, 0.5)
+        assert role.expected_seconds("a", LARGE) == pytest.approx(4.0)
+        role.measured(CellKey("a", SMALL), seconds)
+        assert role.expected_seconds("a", LARGE) == pytest.approx(expected)
+
     def test_a_call_that_is_mostly_overhead_has_no_rate(self, role):
         self.admit(role, SMALL, 1e-3)
         assert role.expected_seconds("a", LARGE) == 0

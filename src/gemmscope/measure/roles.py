@@ -120,9 +120,7 @@ class Role:
         if cell.status != "ok":
             return None
         self._tried.add((key.backend, shape))
-        if seconds >= RATE_SECONDS and key.mode == "latency":
-            rates = self._rates.setdefault(key.backend, {})
-            rates[shape.flops] = max(rates.get(shape.flops, 0.0), shape.flops / seconds)
+        self._learn(key, seconds)
         return key
 
     def is_unknown(self, backend: str, shape: Shape) -> bool:
@@ -138,8 +136,19 @@ class Role:
         return _ROUGHLY * longest_call(settings.sets, settings.largest_share * settings.seconds)
 
     def measured(self, key: CellKey, seconds: float) -> None:
-        """A set has measured a cell: a call takes so many seconds."""
+        """A set has measured a cell: a call takes so many seconds, whatever held up the calls of its calibration."""
         self._seconds[key] = seconds
+        self._learn(key, seconds)
+
+    def _learn(self, key: CellKey, seconds: float) -> None:
+        """Keeps the rate of a call that is long enough to have one."""
+        if key.mode != "latency":
+            return
+        rates = self._rates.setdefault(key.backend, {})
+        if seconds >= RATE_SECONDS:
+            rates[key.shape.flops] = max(rates.get(key.shape.flops, 0.0), key.shape.flops / seconds)
+        else:
+            rates.pop(key.shape.flops, None)
 
     def cell_lost(self, set_: int, key: CellKey, reason: str) -> None:
         """A cell has failed in the middle of a turn, and is not measured further."""
